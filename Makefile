@@ -1,0 +1,43 @@
+# Everything a fresh machine with Python 3.11+ and make needs. Targets make what they stand on.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run dev test lint clean lock
+
+help:            ## what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+run: $(VENV)/.made   ## sample data through every asset; then says what was made and where to look
+	$(BIN)/analytics-assets run
+
+dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
+	$(BIN)/analytics-assets dev
+
+test: $(VENV)/.made  ## the tests, the fast ones first
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.made  ## style, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:           ## forget the environment; data under .analytics stays
+	rm -rf $(VENV)
+
+$(VENV)/.made: constraints.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable '.[dev]'
+	touch $@
+
+lock:            ## pin the newest packages that setup.cfg allows
+	$(PYTHON) -m venv .lock
+	.lock/bin/python -m pip install --quiet --upgrade setuptools
+	.lock/bin/python -m pip install --quiet --no-build-isolation '.[dev]'
+	.lock/bin/python -m pip freeze --all --exclude pip --exclude analytics_assets > constraints.txt
+	rm -rf .lock build

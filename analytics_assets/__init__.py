@@ -1,0 +1,1 @@
+"""Customer analytics as a graph of Dagster assets."""

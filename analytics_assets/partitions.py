@@ -1,0 +1,97 @@
+"""Windows, partitions and the as-of date.
+
+Belongs here: the half-open UTC interval that a run works on, and the partitions definitions made
+from the calendar. Does not belong here: SQL that cuts a table by a window.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Protocol
+
+from dagster import DailyPartitionsDefinition, MonthlyPartitionsDefinition, TimeWindow
+
+
+@dataclass(frozen=True)
+class Window:
+    """Half-open interval of UTC days [start, end)."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise ValueError(f"a window needs a start before its end, not {self}")
+
+    @classmethod
+    def of_days(cls, first: str, last: str) -> "Window":
+        """The window of two daily partition keys, both included."""
+        return cls(date.fromisoformat(first), date.fromisoformat(last) + timedelta(days=1))
+
+    @property
+    def as_of(self) -> date:
+        """Exclusive end of the window: what is computed uses events before it."""
+        return self.end
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return (self.end - self.start).days
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.start + timedelta(days=n) for n in range(self.days))
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.end})"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Days that the sources cover: from start, and to the exclusive end where they have ended."""
+
+    start: date
+    end: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.start >= self.end:
+            raise ValueError(f"the calendar starts on {self.start}, not before its end {self.end}")
+
+
+class HasPartitionWindow(Protocol):
+    """Any Dagster execution context that knows its window."""
+
+    @property
+    def partition_time_window(self) -> TimeWindow: ...  # noqa: D102
+
+
+def daily_partitions(calendar: Calendar) -> DailyPartitionsDefinition:
+    """Daily UTC partitions of the calendar."""
+    return DailyPartitionsDefinition(
+        start_date=calendar.start.isoformat(),
+        # Dagster's end is the last partition's exclusive end.
+        end_date=calendar.end.isoformat() if calendar.end else None,
+    )
+
+
+def monthly_partitions(calendar: Calendar) -> MonthlyPartitionsDefinition:
+    """Monthly partitions: the months that lie wholly before the calendar's end."""
+    return MonthlyPartitionsDefinition(
+        start_date=calendar.start.replace(day=1).isoformat(),
+        end_date=calendar.end.isoformat() if calendar.end else None,
+    )
+
+
+def month_start(day: date) -> date:
+    """First day of the month."""
+    return day.replace(day=1)
+
+
+def next_month(day: date) -> date:
+    """First day of the month after."""
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def window_of(context: HasPartitionWindow) -> Window:
+    """The window of a partitioned run: one partition or a range of them."""
+    bounds = context.partition_time_window
+    return Window(bounds.start.date(), bounds.end.date())

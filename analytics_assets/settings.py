@@ -1,0 +1,156 @@
+"""Every knob of the project, read from environment variables into one object.
+
+Belongs here: names, defaults and the resolver of the deployment. Does not belong here: what a
+source looks like (`sources.config`) or thresholds of the business rules (vars of the dbt project).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+DEPLOYMENTS = ("dev", "staging", "production")
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message says which one and what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Paths are absolute.
+
+    Attributes:
+        deployment: dev, staging or production (ANALYTICS_DEPLOYMENT).
+        home: where everything written lies (ANALYTICS_HOME).
+        sources_file: YAML that describes the sources; None for the generated sample
+            (ANALYTICS_SOURCES).
+        dbt_project_dir: the dbt project (ANALYTICS_DBT_PROJECT_DIR).
+        threads: DuckDB and dbt threads (ANALYTICS_THREADS).
+        memory_limit: DuckDB memory limit, such as 2GB (ANALYTICS_MEMORY_LIMIT).
+        churn_horizon_days: days without a sale that make a customer churned
+            (ANALYTICS_CHURN_HORIZON_DAYS).
+        refresh_days: closed days that the daily refresh redoes (ANALYTICS_REFRESH_DAYS).
+        published_builds: published builds that are kept (ANALYTICS_PUBLISHED_BUILDS).
+        webhook_url: where failures are reported; None for nowhere (ANALYTICS_WEBHOOK_URL).
+        seed: seed of everything random (ANALYTICS_SEED).
+    """
+
+    deployment: str
+    home: Path
+    sources_file: Path | None
+    dbt_project_dir: Path
+    threads: int
+    memory_limit: str
+    churn_horizon_days: int
+    refresh_days: int
+    published_builds: int
+    webhook_url: str | None
+    seed: int
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that runs write. Its stem is the catalog in dbt's manifest."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def published_dir(self) -> Path:
+        """Read-only builds and the pointer to the newest."""
+        return self.home / "published"
+
+    @property
+    def sample_dir(self) -> Path:
+        """The generated sample."""
+        return self.home / "sample"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME: runs, events, schedules."""
+        return self.home / "dagster"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        """Where dbt keeps its manifest and compiled SQL."""
+        return self.home / "dbt"
+
+    @property
+    def dbt_environment(self) -> dict[str, str]:
+        """Environment variables that the dbt project reads, windows aside."""
+        return {
+            "ANALYTICS_WAREHOUSE": str(self.warehouse_path),
+            "ANALYTICS_THREADS": str(self.threads),
+            "ANALYTICS_MEMORY_LIMIT": self.memory_limit,
+            "ANALYTICS_CHURN_HORIZON_DAYS": str(self.churn_horizon_days),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables.
+
+    In dev every setting has a default. Staging and production name their home and their sources
+    themselves: nothing falls back to the sample or to a folder of the working directory.
+
+    Raises:
+        SettingsError: a value is missing or cannot be used.
+    """
+    env = os.environ if environment is None else environment
+    deployment = env.get("ANALYTICS_DEPLOYMENT", "dev")
+    if deployment not in DEPLOYMENTS:
+        raise SettingsError(
+            f"ANALYTICS_DEPLOYMENT is {deployment!r}; set it to one of {', '.join(DEPLOYMENTS)}."
+        )
+
+    def path(name: str, default: Path | None) -> Path | None:
+        value = env.get(name, "").strip()
+        if value:
+            return Path(value).expanduser().resolve()
+        if deployment != "dev":
+            raise SettingsError(
+                f"{name} is not set. The {deployment} deployment has no default for it: "
+                f"set {name} to an absolute path."
+            )
+        return default
+
+    def integer(name: str, default: int, least: int) -> int:
+        value = env.get(name, "").strip() or str(default)
+        if not value.isascii() or not value.isdigit() or int(value) < least:
+            raise SettingsError(f"{name} is {value!r}; set it to a whole number from {least} up.")
+        return int(value)
+
+    home = path("ANALYTICS_HOME", Path.cwd() / ".analytics")
+    sources_file = path("ANALYTICS_SOURCES", None)
+    if sources_file is not None and not sources_file.is_file():
+        raise SettingsError(
+            f"ANALYTICS_SOURCES names {sources_file}, which is no file. Set it to the YAML file "
+            "that describes your sources, or unset it in dev to use the generated sample."
+        )
+    dbt_project_dir = Path(
+        env.get("ANALYTICS_DBT_PROJECT_DIR") or PROJECT_ROOT / "dbt_project"
+    ).resolve()
+    if not (dbt_project_dir / "dbt_project.yml").is_file():
+        raise SettingsError(
+            f"No dbt_project.yml in {dbt_project_dir}. Run from a checkout of the project, or set "
+            "ANALYTICS_DBT_PROJECT_DIR to its dbt_project folder."
+        )
+    webhook_url = env.get("ANALYTICS_WEBHOOK_URL", "").strip() or None
+    if webhook_url and not webhook_url.startswith(("http://", "https://")):
+        raise SettingsError(
+            "ANALYTICS_WEBHOOK_URL does not start with http:// or https://; set it to the address "
+            "of the webhook, or unset it."
+        )
+    assert home is not None
+    return Settings(
+        deployment=deployment,
+        home=home,
+        sources_file=sources_file,
+        dbt_project_dir=dbt_project_dir,
+        threads=integer("ANALYTICS_THREADS", os.cpu_count() or 2, 1),
+        memory_limit=env.get("ANALYTICS_MEMORY_LIMIT", "").strip() or "2GB",
+        churn_horizon_days=integer("ANALYTICS_CHURN_HORIZON_DAYS", 90, 1),
+        refresh_days=integer("ANALYTICS_REFRESH_DAYS", 8, 1),
+        published_builds=integer("ANALYTICS_PUBLISHED_BUILDS", 3, 1),
+        webhook_url=webhook_url,
+        seed=integer("ANALYTICS_SEED", 7, 0),
+    )
