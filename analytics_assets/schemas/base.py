@@ -1,0 +1,143 @@
+"""How a table is declared: one Pandera model a table, and what else is fixed about it.
+
+Belongs here: the column types, the `table` declaration and the registry. Does not belong here:
+columns of any one table (a module a layer beside this one), Dagster, SQL that moves rows.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import ibis.expr.datatypes as dt
+import pandera.ibis as pa
+from ibis.backends.sql.datatypes import DuckDBType
+
+Text = dt.String()
+Integer = dt.Int32()
+BigInt = dt.Int64()
+Double = dt.Float64()
+Boolean = dt.Boolean()
+Date = dt.Date()
+Timestamp = dt.Timestamp(scale=6)
+Money = dt.Decimal(18, 4)
+Blob = dt.Binary()
+
+Partitioning = Literal["daily", "monthly"]
+
+
+class TableModel(pa.DataFrameModel):
+    """Base of every table's model: exactly the declared columns, nothing coerced."""
+
+    class Config:
+        """Pandera settings shared by all tables."""
+
+        strict = True
+        coerce = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the warehouse.
+
+    Attributes:
+        name: table and asset name.
+        group: layer, which is the asset group and the DuckDB schema.
+        model: Pandera model of its columns.
+        key: columns that identify a row; unique over the whole table.
+        partitioning: 'daily', 'monthly' or None.
+        window_column: DATE column by which a window of the table is cut (the first day of the
+            month for monthly tables); None for unpartitioned tables.
+        volatile: columns that may differ between two loads of the same input (load times,
+            serialised artefacts); comparisons of tables leave them out.
+    """
+
+    name: str
+    group: str
+    model: type[TableModel]
+    key: tuple[str, ...]
+    partitioning: Partitioning | None
+    window_column: str | None
+    volatile: tuple[str, ...]
+
+    @cached_property
+    def schema(self) -> Any:
+        """The Pandera `DataFrameSchema` of the model."""
+        return self.model.to_schema()
+
+    @property
+    def relation(self) -> str:
+        """`group.name`, as SQL names it."""
+        return f"{self.group}.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """First paragraph of the model's docstring."""
+        return " ".join((self.model.__doc__ or "").strip().split("\n\n")[0].split())
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return list(self.schema.columns)
+
+    @property
+    def sql_types(self) -> dict[str, str]:
+        """DuckDB type of each column, in order."""
+        return {
+            name: DuckDBType.to_string(column.dtype.type)
+            for name, column in self.schema.columns.items()
+        }
+
+    @property
+    def ddl(self) -> str:
+        """`CREATE TABLE IF NOT EXISTS` for the table; keys are checks, so it has no constraint."""
+        columns = ",\n  ".join(f'"{name}" {type_}' for name, type_ in self.sql_types.items())
+        return f"CREATE TABLE IF NOT EXISTS {self.relation} (\n  {columns}\n)"
+
+    @property
+    def personal_columns(self) -> list[str]:
+        """Columns whose values identify a person and may not leave raw and staging."""
+        return [
+            name
+            for name, column in self.schema.columns.items()
+            if (column.metadata or {}).get("personal")
+        ]
+
+
+TABLES: dict[str, Table] = {}
+
+
+def table(
+    *,
+    group: str,
+    key: tuple[str, ...],
+    partitioning: Partitioning | None = None,
+    window_column: str | None = None,
+    volatile: tuple[str, ...] = (),
+) -> Callable[[type[TableModel]], type[TableModel]]:
+    """Register a model as a table; its name is the class name in snake case."""
+    if (partitioning is None) != (window_column is None):
+        raise ValueError("a partitioned table needs a window column, and only a partitioned one")
+
+    def register(model: type[TableModel]) -> type[TableModel]:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower()
+        if name in TABLES:
+            raise ValueError(f"table {name} is declared twice")
+        TABLES[name] = Table(name, group, model, key, partitioning, window_column, volatile)
+        return model
+
+    return register
+
+
+def column(description: str, *, nullable: bool = False, personal: bool = False, **checks: Any):
+    """A column: what it means, whether it may be null, and Pandera's value checks by name."""
+    return pa.Field(
+        description=description,
+        nullable=nullable,
+        metadata={"personal": True} if personal else None,
+        # Failure cases are row values: one is enough to know that the rule failed, and none of
+        # them may travel into messages.
+        n_failure_cases=1 if checks else None,
+        **checks,
+    )

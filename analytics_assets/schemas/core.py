@@ -1,0 +1,144 @@
+"""Tables of the core layer: the star schema, and customer_days, which the marts read.
+
+Belongs here: dimensions and facts. Does not belong here: metrics that only one mart needs.
+"""
+# mypy: disable-error-code="valid-type"
+
+from analytics_assets.schemas.base import (
+    BigInt,
+    Boolean,
+    Date,
+    Integer,
+    Money,
+    TableModel,
+    Text,
+    Timestamp,
+    column,
+    table,
+)
+from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.schemas.staging import LINE_TYPES
+
+MEMBER_TYPES = ("source", "inferred", "unknown")
+UNKNOWN_MEMBER = "(unknown)"
+
+
+@table(group="core", key=("customer_id",))
+class DimCustomers(TableModel):
+    """Customers of the source, those inferred from orders and sessions, and the unknown member."""
+
+    customer_id: Text = column("Customer; '(unknown)' stands for every missing one")
+    member_type: Text = column(
+        "source: in the customer source; inferred: only in orders or sessions; unknown",
+        isin=MEMBER_TYPES,
+    )
+    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
+    country: Text = column(
+        "Country of residence; of the most recent order for an inferred customer", nullable=True
+    )
+    city: Text = column("City of residence", nullable=True)
+
+
+@table(group="core", key=("product_id",))
+class DimProducts(TableModel):
+    """Products of the source, those inferred from order lines, and the unknown member."""
+
+    product_id: Text = column("Product; '(unknown)' stands for every missing one")
+    product_name: Text = column(
+        "Name of the product; the most frequent on its lines for an inferred product",
+        nullable=True,
+    )
+    category: Text = column(
+        "Category of the product; the most frequent on its lines for an inferred product",
+        nullable=True,
+    )
+    list_price: Money = column("Price in the list", nullable=True)
+    unit_cost: Money = column("Cost of one unit", nullable=True)
+    member_type: Text = column(
+        "source: in the product source; inferred: only on order lines; unknown", isin=MEMBER_TYPES
+    )
+
+
+@table(group="core", key=("date_day",))
+class DimDate(TableModel):
+    """Calendar days of every year that has been loaded, the first and the last year whole."""
+
+    date_day: Date = column("Day")
+    year: Integer = column("Calendar year")
+    quarter: Integer = column("Quarter of the year, 1 to 4")
+    month: Integer = column("Month of the year, 1 to 12")
+    month_start: Date = column("First day of the month")
+    month_number_abs: Integer = column("year x 12 + month: differences count calendar months")
+    iso_year: Integer = column("Year of the ISO week")
+    iso_week: Integer = column("ISO week, 1 to 53")
+    day_of_week: Integer = column("ISO day of the week, 1 is Monday")
+    is_weekend: Boolean = column("Saturday or Sunday")
+    is_month_end: Boolean = column("Last day of the month")
+
+
+@table(
+    group="core",
+    key=("order_id", "line_number"),
+    partitioning="daily",
+    window_column="order_date",
+)
+class FactOrders(TableModel):
+    """Order lines of every type, one row a line, with the unknown member in place of nulls."""
+
+    order_date: Date = column("UTC date of ordered_at; the daily partition")
+    order_id: Text = column("Identifier of the order")
+    line_number: Integer = column("Number of the line within the order")
+    ordered_at: Timestamp = column("When the order was placed, UTC")
+    customer_id: Text = column("Customer; '(unknown)' when missing")
+    product_id: Text = column("Product; '(unknown)' when missing")
+    quantity: Integer = column("Units; negative for a return")
+    unit_price: Money = column("Price of one unit, in the source's currency")
+    amount: Money = column(
+        "Amount billed for the line, where the source supplies one", nullable=True
+    )
+    extended_amount: Money = column("quantity x unit_price")
+    line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
+    status: Text = column(
+        "Status of the order when the row was written", nullable=True, isin=STATUSES
+    )
+
+
+@table(group="core", key=("session_id",), partitioning="daily", window_column="session_date")
+class FactUserSessions(TableModel):
+    """Visits, one row a session, with the unknown member for anonymous visitors."""
+
+    session_date: Date = column("UTC date of started_at; the daily partition")
+    session_id: Text = column("Identifier of the session")
+    customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")
+    started_at: Timestamp = column("Start of the session, UTC")
+    duration_seconds: BigInt = column(
+        "Seconds from start to end; null when the end is missing or before the start",
+        nullable=True,
+        ge=0,
+    )
+    page_views: Integer = column("Pages seen", nullable=True)
+    device: Text = column("Device class, lower case", nullable=True)
+    channel: Text = column("Channel the visitor came through, lower case", nullable=True)
+
+
+@table(
+    group="core",
+    key=("customer_id", "order_date"),
+    partitioning="daily",
+    window_column="order_date",
+)
+class CustomerDays(TableModel):
+    """What each customer ordered on each day, the unknown member included, so totals add up."""
+
+    order_date: Date = column("UTC date of the orders; the daily partition")
+    customer_id: Text = column("Customer; '(unknown)' when missing")
+    orders: BigInt = column("Distinct orders with a line of any type", ge=1)
+    sale_orders: BigInt = column("Distinct orders with a sale line", ge=0)
+    lines: BigInt = column("Lines of any type", ge=1)
+    sale_lines: BigInt = column("Sale lines")
+    return_lines: BigInt = column("Return lines")
+    adjustment_lines: BigInt = column("Adjustment lines")
+    units: BigInt = column("Units of the sale lines")
+    gross_amount: Money = column("Extended amount of the sale lines", ge=0)
+    returned_amount: Money = column("Extended amount of the return lines: usually negative")
+    net_amount: Money = column("gross_amount + returned_amount")

@@ -1,0 +1,228 @@
+"""Tables of the marts: cohorts, sales, and what is known of each customer as of each day.
+
+Belongs here: tables that people and tools read. Does not belong here: training data and
+predictions (churn).
+"""
+# mypy: disable-error-code="valid-type"
+
+from analytics_assets.schemas.base import (
+    BigInt,
+    Boolean,
+    Date,
+    Double,
+    Integer,
+    Money,
+    TableModel,
+    Text,
+    column,
+    table,
+)
+
+COHORT_QUALITIES = ("Strong", "Fair", "Weak")
+REVENUE_BANDS = ("low", "medium", "high")
+SEGMENTS = ("Champion", "Loyal", "Potential", "At Risk", "Lost", "Prospect")
+VALUE_SEGMENTS = ("High Value", "New", "At Risk", "Regular", "Prospect")
+RISK_BANDS = ("Low", "Medium", "High")
+
+
+class CustomerFeatures(TableModel):
+    """Columns that one macro computes from events before as_of, for scoring and training alike."""
+
+    days_since_last_order: Integer = column(
+        "Days from the last sale to as_of; null before the first", nullable=True, ge=1
+    )
+    sale_orders: BigInt = column("Orders with a sale line")
+    sale_lines: BigInt = column("Sale lines")
+    units: BigInt = column("Units of the sale lines")
+    gross_amount: Money = column("Extended amount of the sale lines", ge=0)
+    net_amount: Money = column("Extended amount of the sale and return lines")
+    average_order_value: Money = column(
+        "gross_amount / sale_orders; null before the first sale", nullable=True
+    )
+    return_lines: BigInt = column("Return lines")
+    returned_amount: Money = column("Extended amount of the return lines: usually negative")
+    return_share: Double = column(
+        "Share of return lines among sale and return lines; null without any",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    tenure_days: Integer = column(
+        "Days from the first sale to as_of; null before the first", nullable=True
+    )
+    days_since_registration: Integer = column(
+        "Days from registration to as_of; null when not registered by then", nullable=True
+    )
+    mean_gap_days: Double = column(
+        "Mean days between days with a sale; null with fewer than two", nullable=True
+    )
+    active_days: BigInt = column("Days with a sale")
+    orders_30d: BigInt = column("Orders with a sale line in the 30 days before as_of")
+    orders_90d: BigInt = column("Orders with a sale line in the 90 days before as_of")
+    orders_180d: BigInt = column("Orders with a sale line in the 180 days before as_of")
+    net_amount_30d: Money = column("Net amount of the 30 days before as_of")
+    net_amount_90d: Money = column("Net amount of the 90 days before as_of")
+    net_amount_180d: Money = column("Net amount of the 180 days before as_of")
+    sessions_total: BigInt = column("Sessions")
+    sessions_7d: BigInt = column("Sessions in the 7 days before as_of")
+    sessions_30d: BigInt = column("Sessions in the 30 days before as_of")
+    days_since_last_session: Integer = column(
+        "Days from the last session to as_of; null without one", nullable=True
+    )
+    session_frequency: Double = column(
+        "Sessions for each 30 days since the first, counted as at least 30 days; 0 without one"
+    )
+
+
+@table(group="marts", key=("cohort_month", "month_number"))
+class CustomerCohortAnalysis(TableModel):
+    """Retention and revenue of each cohort in each calendar month since its first sale.
+
+    The matrix is full: every cohort has as many months as the oldest. A month that has not begun
+    to be observed is null, not 0. The unknown customer belongs to no cohort.
+    """
+
+    cohort_month: Date = column("Month of the customers' first sale over all time")
+    month_number: Integer = column("Calendar months since cohort_month", ge=0)
+    customers_active: BigInt = column(
+        "Customers of the cohort with a sale in the month; null when not observed", nullable=True
+    )
+    customers_in_cohort: BigInt = column("Customers of the cohort", ge=1)
+    retention_rate: Double = column(
+        "customers_active / customers_in_cohort",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    retention_change: Double = column(
+        "retention_rate less that of the month before; null in month 0", nullable=True
+    )
+    cohort_revenue: Money = column(
+        "Net amount of the cohort in the month; null when not observed", nullable=True
+    )
+    revenue_per_active_customer: Money = column(
+        "cohort_revenue / customers_active; null without an active customer", nullable=True
+    )
+    cohort_quality: Text = column(
+        "Strong, Fair or Weak by retention_rate; null in month 0 and in months not complete",
+        nullable=True,
+        isin=COHORT_QUALITIES,
+    )
+    is_complete: Boolean = column("The whole month has been observed")
+
+
+@table(group="marts", key=("customer_id", "month"))
+class CustomerSales(TableModel):
+    """Sales of each customer in each month, the unknown member included."""
+
+    customer_id: Text = column("Customer; '(unknown)' when missing")
+    month: Date = column("First day of the month")
+    orders: BigInt = column("Orders with a line of any type")
+    lines: BigInt = column("Lines of any type")
+    units: BigInt = column("Units of the sale lines")
+    gross_amount: Money = column("Extended amount of the sale lines")
+    net_amount: Money = column("Extended amount of the sale and return lines")
+    billed_amount: Money = column(
+        "Amount of the sale and return lines as billed; quantity x unit_price where the source "
+        "has no amount"
+    )
+    amounts_imputed: BigInt = column(
+        "Sale and return lines whose amount was missing in billed_amount"
+    )
+
+
+@table(group="marts", key=("order_date", "category", "revenue_band"))
+class SalesDaily(TableModel):
+    """Sales by day, product category and size of the order.
+
+    Amounts, lines and units add up over rows. orders does not add up over categories, and
+    customers adds up over nothing.
+    """
+
+    order_date: Date = column("UTC date of the orders")
+    category: Text = column("Category of the product; '(unknown)' when it has none")
+    revenue_band: Text = column(
+        "Size of the whole order by its sale lines: low, medium or high", isin=REVENUE_BANDS
+    )
+    orders: BigInt = column(
+        "Distinct orders with a line in the category; do not add up over categories"
+    )
+    lines: BigInt = column("Lines of any type")
+    units: BigInt = column("Units of the sale lines")
+    customers: BigInt = column("Distinct known customers; do not add up over rows")
+    gross_amount: Money = column("Extended amount of the sale lines")
+    net_amount: Money = column("Extended amount of the sale and return lines")
+
+
+class SnapshotKey(TableModel):
+    """Columns before the features of a daily snapshot."""
+
+    snapshot_date: Date = column("Day of the snapshot, its last day of events; the daily partition")
+    as_of: Date = column("Exclusive end of what the snapshot sees: the day after")
+    customer_id: Text = column("Customer; never the unknown member")
+
+
+# Pandera takes the columns of the last base first: key, features, then those below.
+@table(
+    group="marts",
+    key=("snapshot_date", "customer_id"),
+    partitioning="daily",
+    window_column="snapshot_date",
+)
+class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
+    """Every customer known by the end of the day: features, RFM, segments, value and risk.
+
+    Known means registered, or with an order line of any type. Scores are relative to the other
+    customers of the same day.
+    """
+
+    first_order_date: Date = column("Date of the first sale", nullable=True)
+    last_order_date: Date = column("Date of the last sale", nullable=True)
+    order_frequency: Double = column(
+        "Orders with a sale line for each 30 days of tenure, counted as at least 30 days"
+    )
+    spending_velocity: Double = column(
+        "Net amount a day over the last 90 days, divided by that over the whole tenure: 1 as "
+        "ever, above 1 faster; null without a positive net amount",
+        nullable=True,
+    )
+    r_score: Integer = column(
+        "Fifth of customers by recency, 5 the most recent; null before the first sale",
+        nullable=True,
+        isin=(1, 2, 3, 4, 5),
+    )
+    f_score: Integer = column(
+        "Fifth of customers by sale_orders, 5 the most; null before the first sale",
+        nullable=True,
+        isin=(1, 2, 3, 4, 5),
+    )
+    m_score: Integer = column(
+        "Fifth of customers by net_amount, 5 the most; null before the first sale",
+        nullable=True,
+        isin=(1, 2, 3, 4, 5),
+    )
+    rfm: Text = column("The three scores as text, such as 545", nullable=True)
+    segment: Text = column(
+        "Champion, Loyal, Potential, At Risk or Lost by the scores; Prospect before the first sale",
+        isin=SEGMENTS,
+    )
+    value_segment: Text = column(
+        "High Value, New, At Risk or Regular, the first that holds; Prospect before the first sale",
+        isin=VALUE_SEGMENTS,
+    )
+    lifetime_value_simple: Money = column(
+        "average_order_value x order_frequency x a horizon of 12 times 30 days: a rule of thumb, "
+        "no prediction; 0 before the first sale"
+    )
+    churn_risk_score: Double = column(
+        "Silence since the last sale as a share of the longest that is normal for the customer, "
+        "at most 1: a rule, no probability; null before the first sale",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    churn_risk_category: Text = column(
+        "Low, Medium or High by churn_risk_score", nullable=True, isin=RISK_BANDS
+    )
+
+
+@table(group="marts", key=("customer_id",))
+class UserAnalytics(CustomerAnalyticsDaily):
+    """The newest snapshot of each customer."""

@@ -1,0 +1,150 @@
+"""Tables of the raw layer: source rows typed by contract, otherwise as they came.
+
+Belongs here: what a source may supply and what a load records. Does not belong here: cleaning
+(staging) or how files are read (sources).
+"""
+# mypy: disable-error-code="valid-type"
+
+from analytics_assets.schemas.base import (
+    BigInt,
+    Date,
+    Integer,
+    Money,
+    TableModel,
+    Text,
+    Timestamp,
+    column,
+    table,
+)
+
+STATUSES = ("pending", "completed", "cancelled", "returned")
+
+
+@table(
+    group="raw",
+    key=("source_file", "source_row"),
+    partitioning="daily",
+    window_column="order_date",
+    volatile=("loaded_at",),
+)
+class RawOrders(TableModel):
+    """Order lines as the source supplied them, typed; duplicates and corrections are all kept."""
+
+    order_id: Text = column("Identifier of the order")
+    line_number: Integer = column(
+        "Number of the line within the order, where the source has one", nullable=True
+    )
+    ordered_at: Timestamp = column("When the order was placed, UTC")
+    order_date: Date = column("UTC date of ordered_at; the daily partition")
+    customer_id: Text = column(
+        "Customer, as the source names them; null when missing", nullable=True
+    )
+    product_id: Text = column("Product, as the source names it; null when missing", nullable=True)
+    quantity: Integer = column("Units; negative for a return")
+    unit_price: Money = column("Price of one unit, in the source's currency")
+    amount: Money = column(
+        "Amount billed for the line, where the source supplies one", nullable=True
+    )
+    status: Text = column(
+        "Status of the order when the row was written", nullable=True, isin=STATUSES
+    )
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    country: Text = column("Country of the order, where the source supplies one", nullable=True)
+    product_name: Text = column("Product name on the line, where supplied", nullable=True)
+    product_category: Text = column("Product category on the line, where supplied", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
+@table(
+    group="raw",
+    key=("source_file", "source_row"),
+    partitioning="daily",
+    window_column="session_date",
+    volatile=("loaded_at",),
+)
+class RawUserSessions(TableModel):
+    """Visits of the site or app as the source supplied them, typed."""
+
+    session_id: Text = column("Identifier of the session")
+    customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
+    started_at: Timestamp = column("Start of the session, UTC")
+    session_date: Date = column("UTC date of started_at; the daily partition")
+    ended_at: Timestamp = column("End of the session, UTC", nullable=True)
+    page_views: Integer = column("Pages seen", nullable=True, ge=0)
+    device: Text = column("Device class", nullable=True)
+    channel: Text = column("Channel the visitor came through", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
+@table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))
+class RawCustomers(TableModel):
+    """Customers as the source supplied them, typed. Holds personal columns."""
+
+    customer_id: Text = column("Customer")
+    email: Text = column("E-mail address", nullable=True, personal=True)
+    first_name: Text = column("First name", nullable=True, personal=True)
+    last_name: Text = column("Last name", nullable=True, personal=True)
+    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
+    country: Text = column("Country of residence", nullable=True)
+    city: Text = column("City of residence", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
+@table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))
+class RawProducts(TableModel):
+    """Products as the source supplied them, typed."""
+
+    product_id: Text = column("Product")
+    product_name: Text = column("Name of the product", nullable=True)
+    category: Text = column("Category of the product", nullable=True)
+    list_price: Money = column("Price in the list", nullable=True, ge=0)
+    unit_cost: Money = column("Cost of one unit", nullable=True, ge=0)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
+@table(
+    group="raw",
+    key=("source", "source_file", "source_row"),
+    volatile=("loaded_at",),
+)
+class RejectedRows(TableModel):
+    """Source rows that cannot be typed or break a row rule, kept whole with the reasons."""
+
+    source: Text = column("Source: orders, customers, products or user_sessions")
+    window_date: Date = column(
+        "Day of the load that the row belongs to; null for sources without partitions",
+        nullable=True,
+    )
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    reasons: Text = column("Every rule that the row breaks, `column: reason`, joined by '; '")
+    row: Text = column(
+        "The whole row as text, a JSON object by the source's own column names", personal=True
+    )
+    loaded_at: Timestamp = column("When the row was rejected, UTC")
+
+
+@table(group="raw", key=("source", "window_date"), volatile=("loaded_at",))
+class SourceLoads(TableModel):
+    """The ledger of loads: for each source and day what was read, accepted and rejected."""
+
+    source: Text = column("Source: orders, customers, products or user_sessions")
+    window_date: Date = column(
+        "Day of the window; null for sources without partitions", nullable=True
+    )
+    source_version: Text = column("Fingerprint of the source content that was loaded")
+    rows_read: BigInt = column("Rows found for the day", ge=0)
+    rows_accepted: BigInt = column("Rows that went into the raw table", ge=0)
+    rows_rejected: BigInt = column("Rows that went into rejected_rows", ge=0)
+    loaded_at: Timestamp = column("When the day was loaded, UTC")

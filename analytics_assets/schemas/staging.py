@@ -1,0 +1,111 @@
+"""Tables of the staging layer: raw rows normalised, de-duplicated and classified.
+
+Belongs here: what a cleaned source row looks like. Does not belong here: anything imputed or
+joined (core), or what the source supplies (raw).
+"""
+# mypy: disable-error-code="valid-type"
+
+from analytics_assets.schemas.base import (
+    BigInt,
+    Date,
+    Integer,
+    Money,
+    TableModel,
+    Text,
+    Timestamp,
+    column,
+    table,
+)
+from analytics_assets.schemas.raw import STATUSES
+
+LINE_TYPES = ("sale", "return", "adjustment")
+
+
+@table(group="staging", key=("order_id", "line_number"))
+class StgOrders(TableModel):
+    """Order lines, normalised, de-duplicated within the day (the newest wins) and classified."""
+
+    order_date: Date = column("UTC date of ordered_at")
+    order_id: Text = column("Identifier of the order")
+    line_number: Integer = column(
+        "Number of the line within the order; assigned by content where the source has none"
+    )
+    ordered_at: Timestamp = column("When the order was placed, UTC")
+    customer_id: Text = column("Customer; null when missing", nullable=True)
+    product_id: Text = column("Product; null when missing", nullable=True)
+    quantity: Integer = column("Units; negative for a return")
+    unit_price: Money = column("Price of one unit, in the source's currency")
+    amount: Money = column(
+        "Amount billed for the line, where the source supplies one", nullable=True
+    )
+    extended_amount: Money = column("quantity x unit_price")
+    status: Text = column(
+        "Status of the order when the row was written", nullable=True, isin=STATUSES
+    )
+    line_type: Text = column(
+        "return: quantity below 0; sale: quantity and price above 0 and not cancelled; "
+        "adjustment: the rest",
+        isin=LINE_TYPES,
+    )
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    country: Text = column("Country of the order, where the source supplies one", nullable=True)
+    product_name: Text = column("Product name on the line, where supplied", nullable=True)
+    product_category: Text = column("Product category on the line, where supplied", nullable=True)
+    source_file: Text = column("File (or relation) of the row that stands")
+    source_row: BigInt = column("Number of the row that stands in that file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
+@table(group="staging", key=("session_id",))
+class StgUserSessions(TableModel):
+    """Visits, normalised and de-duplicated within the day (the newest wins)."""
+
+    session_date: Date = column("UTC date of started_at")
+    session_id: Text = column("Identifier of the session")
+    customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
+    started_at: Timestamp = column("Start of the session, UTC")
+    ended_at: Timestamp = column("End of the session, UTC", nullable=True)
+    duration_seconds: BigInt = column(
+        "Seconds from start to end; null when the end is missing or before the start",
+        nullable=True,
+        ge=0,
+    )
+    page_views: Integer = column("Pages seen", nullable=True)
+    device: Text = column("Device class, lower case", nullable=True)
+    channel: Text = column("Channel the visitor came through, lower case", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that stands")
+    source_row: BigInt = column("Number of the row that stands in that file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
+@table(group="staging", key=("customer_id",))
+class StgCustomers(TableModel):
+    """Customers, normalised; the newest row of each. The last table with personal columns."""
+
+    customer_id: Text = column("Customer")
+    email: Text = column("E-mail address", nullable=True, personal=True)
+    first_name: Text = column("First name", nullable=True, personal=True)
+    last_name: Text = column("Last name", nullable=True, personal=True)
+    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
+    country: Text = column("Country of residence", nullable=True)
+    city: Text = column("City of residence", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that stands")
+    source_row: BigInt = column("Number of the row that stands in that file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
+@table(group="staging", key=("product_id",))
+class StgProducts(TableModel):
+    """Products, normalised; the newest row of each."""
+
+    product_id: Text = column("Product")
+    product_name: Text = column("Name of the product", nullable=True)
+    category: Text = column("Category of the product", nullable=True)
+    list_price: Money = column("Price in the list", nullable=True)
+    unit_cost: Money = column("Cost of one unit", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that stands")
+    source_row: BigInt = column("Number of the row that stands in that file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
