@@ -1,0 +1,1 @@
+"""The warehouse: the connection owner, window replacement, the IO manager, publishing."""

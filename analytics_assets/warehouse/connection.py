@@ -1,0 +1,140 @@
+"""The one owner of connections to the warehouse file.
+
+Belongs here: opening, preparing and closing. Does not belong here: what is written (`windows`,
+`io_manager`, the dbt project) or who may read (`publish`).
+"""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from analytics_assets.schemas import TABLES, Table
+
+SCHEMAS = ("raw", "staging", "core", "marts", "churn", "quality")
+
+
+class WarehouseError(RuntimeError):
+    """The warehouse cannot be opened or used; the message says why and what to do."""
+
+
+class Warehouse:
+    """Opens the warehouse for one piece of work at a time and always closes it.
+
+    DuckDB lets one process write and shuts out every other one meanwhile, so a connection lives
+    as short as possible and never leaves its `with` block.
+
+    Args:
+        path: the DuckDB file; its folder is made when first written.
+        memory_limit: DuckDB's memory limit, such as '2GB'.
+        threads: DuckDB's threads.
+        patience: seconds to wait for another process that holds the file.
+    """
+
+    def __init__(
+        self, path: Path, memory_limit: str = "2GB", threads: int = 2, patience: float = 60.0
+    ) -> None:
+        self.path = path
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": str(threads),
+            "temp_directory": str(path.with_suffix(".tmp")),
+        }
+        self._patience = patience
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-write connection."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open(read_only=False) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection.
+
+        Raises:
+            WarehouseError: there is no warehouse yet.
+        """
+        if not self.path.exists():
+            raise WarehouseError(
+                f"There is no warehouse at {self.path}. Materialize the raw assets first, or check "
+                "ANALYTICS_HOME."
+            )
+        with self._open(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-write connection in a transaction: all of the block is kept, or none of it."""
+        with self.write() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A fatal error (disk full at a checkpoint) leaves nothing to roll back.
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def prepare(self, absent: Collection[str] = ()) -> None:
+        """Make the schemas, the tables that Python writes, and empty tables for what is absent.
+
+        Args:
+            absent: staging and core tables whose optional source is not configured; models below
+                them read an empty table instead.
+        """
+        with self.transaction() as connection:
+            for schema in SCHEMAS:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            for table in TABLES.values():
+                if table.group in ("raw", "quality") or table.name in absent:
+                    connection.execute(self._create(connection, table))
+
+    @staticmethod
+    def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+        if relation_kind(connection, table) != "VIEW":
+            return table.ddl
+        # The source was configured once and no longer is.
+        connection.execute(f"DROP VIEW {table.relation}")
+        return table.ddl
+
+    @contextmanager
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        deadline = time.monotonic() + self._patience
+        pause = 0.05
+        while True:
+            try:
+                connection = duckdb.connect(
+                    str(self.path), read_only=read_only, config=self._config
+                )
+                break
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise
+                if time.monotonic() >= deadline:
+                    raise WarehouseError(
+                        f"{self.path} is held by another process for over {self._patience:.0f} s: "
+                        f"{error}. Wait for that run to end, or stop the process; to read while a "
+                        "run writes, open the published copy instead."
+                    ) from error
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def relation_kind(connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
+    """'BASE TABLE', 'VIEW', or None where the relation does not exist."""
+    row = connection.execute(
+        "SELECT table_type FROM information_schema.tables "
+        "WHERE table_schema = ? AND table_name = ?",
+        [table.group, table.name],
+    ).fetchone()
+    return row[0] if row else None
