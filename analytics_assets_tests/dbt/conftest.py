@@ -1,0 +1,190 @@
+"""A small warehouse, built once by dbt; each test that changes it gets its own copy.
+
+The copy lies at the same path: another path would be another profile, and dbt would parse again.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.factory import cleanup_connections
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from analytics_assets.schemas import TABLES
+
+PROJECT = Path(__file__).parents[2] / "dbt_project"
+DBT_TABLES = [
+    table
+    for table in TABLES.values()
+    if table.group in ("staging", "core", "marts", "churn")
+    and table.name not in ("churn_model", "churn_predictions")
+]
+SPAN = ("2024-01-01", "2024-03-01")
+
+# 60 days from 2024-01-01, six orders a day of up to three lines: customers and products with and
+# without a row in their own source, missing ones, copies, corrections, returns, cancellations.
+FILL = """
+insert into raw.raw_orders by name
+with lines as (
+    select
+        date '2024-01-01' + cast(d as integer) as order_date,
+        format('O{}-{}', d, o) as order_id,
+        cast(l as integer) as line_number,
+        case when (d + o) % 7 = 0 then null else format('C{}', (d * 5 + o * o) % 23) end
+            as customer_id,
+        case when (d + l) % 11 = 0 then null else format('P{}', (d + o * l) % 9) end as product_id,
+        cast(case when (d + o + l) % 10 = 0 then -1 else 1 + (d * l) % 4 end as integer)
+            as quantity,
+        cast(1 + (d * 3 + o * 7 + l) % 50 + 0.335 as decimal(18, 4)) as unit_price,
+        case when (d + o) % 13 = 0 then 'cancelled' else 'completed' end as status,
+        case when o % 2 = 0 then 'France' else 'Spain' end as country,
+        order_date + to_hours(cast(8 + o as integer)) as ordered_at,
+        d, o, l
+    from range(60) days (d), range(6) orders (o), range(1, 4) lines (l)
+    where l <= 1 + (d + o) % 3
+)
+select
+    * exclude (d, o, l), 'Name' as product_name, 'Kind ' || (d % 3) as product_category,
+    case when l = 1 then cast(quantity * unit_price as decimal(18, 4)) end as amount,
+    ordered_at as updated_at, 'a.csv' as source_file,
+    row_number() over (order by d, o, l) as source_row, ordered_at as loaded_at
+from lines
+union all by name
+select
+    * exclude (d, o, l) replace (quantity + 1 as quantity),
+    ordered_at + interval 1 hour as updated_at, 'b.csv' as source_file,
+    row_number() over (order by d, o, l) as source_row, ordered_at as loaded_at
+from lines where (d + o + l) % 17 = 0;
+
+insert into raw.raw_user_sessions by name
+select
+    format('S{}-{}', d, s) as session_id,
+    case when s = 0 then null else format('C{}', (d * 3 + s) % 27) end as customer_id,
+    date '2024-01-01' + cast(d as integer) as session_date,
+    session_date + to_hours(cast(s as integer)) as started_at,
+    case when s <> 1 then started_at + interval 5 minute end as ended_at,
+    3 as page_views, 'Mobile' as device, 'email' as channel, 's.csv' as source_file,
+    row_number() over (order by d, s) as source_row, started_at as loaded_at
+from range(60) days (d), range(4) sessions (s);
+
+insert into raw.raw_customers by name
+select
+    format('C{}', c) as customer_id, format('secret{}@example.com', c) as email,
+    'Secretfirst' as first_name, 'Secretlast' as last_name,
+    timestamp '2023-12-20 12:00:00' + to_days(cast(c * 2 as integer)) as registered_at,
+    case when c % 4 > 0 then 'France' end as country, 'Paris' as city, 'c.csv' as source_file,
+    c + 1 as source_row, registered_at as loaded_at
+from range(18) customers (c);
+
+insert into raw.raw_products by name
+select
+    format('P{}', p) as product_id, 'Product' as product_name, 'Toys' as category,
+    9.99 as list_price, 5 as unit_cost, 'p.csv' as source_file, p + 1 as source_row,
+    timestamp '2024-01-01' as loaded_at
+from range(6) products (p);
+
+insert into raw.source_loads
+select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, timestamp '2024-03-01'
+from range(60) days (d), (values ('orders'), ('user_sessions')) sources (source);
+"""
+
+
+class Warehouse:
+    """A DuckDB file and the dbt runs on it."""
+
+    def __init__(self, directory: Path):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / "warehouse.duckdb"
+        self.template = directory / "template.duckdb"
+
+    def create(self, *statements: str) -> None:
+        """A new file with the raw tables, then the statements."""
+        self.path.unlink(missing_ok=True)
+        groups = sorted({table.group for table in TABLES.values()})
+        self.execute(*(f"CREATE SCHEMA IF NOT EXISTS {group}" for group in groups))
+        self.execute(*(t.ddl for t in TABLES.values() if t.group == "raw"), *statements)
+
+    def execute(self, *statements: str) -> None:
+        with duckdb.connect(str(self.path)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def rows(self, relation: str) -> list[tuple[Any, ...]]:
+        return self.query(f"select * from {relation} order by all")
+
+    def types(self, relation: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.query(f"describe {relation}")}
+
+    def dbt(self, *arguments: str, window: tuple[str, str] | None = None) -> dbtRunnerResult:
+        """Run dbt in this process, for speed; the window is all that it takes from outside."""
+        environment = {"ANALYTICS_WAREHOUSE": str(self.path)}
+        if window:
+            environment["ANALYTICS_WINDOW_START"], environment["ANALYTICS_WINDOW_END"] = window
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "DBT_"))]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            try:
+                return dbtRunner().invoke(
+                    [
+                        *arguments,
+                        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+                        *("--target-path", str(self.path.parent / "target")),
+                        *("--log-path", str(self.path.parent / "logs"), "--quiet"),
+                    ]
+                )
+            finally:
+                # In-process dbt keeps the file open, and with it the file's lock.
+                cleanup_connections()
+                if DuckDBConnectionManager._ENV:
+                    DuckDBConnectionManager._ENV.close()
+
+    def built(self, *arguments: str, window: tuple[str, str] | None = None) -> None:
+        """Run dbt, which has to succeed."""
+        result = self.dbt(*arguments, window=window)
+        assert result.success, failures(result)
+
+
+def failures(result: dbtRunnerResult) -> str:
+    """What dbt says about everything that did not pass."""
+    if result.exception:
+        return str(result.exception)
+    results = getattr(result.result, "results", [])
+    return "\n".join(
+        f"{r.node.name}: {r.message}" for r in results if r.status not in ("success", "pass")
+    )
+
+
+@pytest.fixture(scope="session")
+def built_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """The small warehouse with every model and every data test of dbt run: only for reading."""
+    warehouse = Warehouse(tmp_path_factory.mktemp("dbt"))
+    warehouse.create(FILL)
+    warehouse.built("build", "--exclude-resource-type", "unit_test", window=SPAN)
+    shutil.copy(warehouse.path, warehouse.template)
+    return warehouse
+
+
+@pytest.fixture
+def warehouse(built_warehouse: Warehouse) -> Iterator[Warehouse]:
+    """The small warehouse, to be changed."""
+    yield built_warehouse
+    shutil.copy(built_warehouse.template, built_warehouse.path)
+    built_warehouse.path.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def empty_warehouse(warehouse: Warehouse) -> Warehouse:
+    """Raw tables without a row, and nothing else."""
+    warehouse.create()
+    return warehouse

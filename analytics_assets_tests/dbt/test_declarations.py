@@ -1,0 +1,92 @@
+"""What dbt's project says of a table is what its Pandera model says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.schemas.churn import FEATURE_COLUMNS
+from analytics_assets.schemas.core import UNKNOWN_MEMBER
+
+from .conftest import DBT_TABLES, PROJECT, Warehouse
+
+BY_NAME = pytest.mark.parametrize("table", DBT_TABLES, ids=lambda table: table.name)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """dbt's manifest; parsing needs neither a window nor a warehouse."""
+    result = Warehouse(tmp_path_factory.mktemp("parse")).dbt("parse")
+    assert result.success, result.exception
+    return result.result
+
+
+def model(manifest: Any, table: Table) -> Any:
+    return manifest.nodes[f"model.analytics_assets.{table.name}"]
+
+
+def test_every_model_is_declared(manifest: Any) -> None:
+    models = {node.name for node in manifest.nodes.values() if node.resource_type == "model"}
+    assert models == {table.name for table in DBT_TABLES}
+
+
+@BY_NAME
+def test_descriptions_and_order_of_columns(manifest: Any, table: Table) -> None:
+    node = model(manifest, table)
+    assert node.description == table.description
+    described = [(name, column.description) for name, column in node.columns.items()]
+    declared = [(name, column.description) for name, column in table.schema.columns.items()]
+    assert described == declared
+
+
+@BY_NAME
+def test_layer_and_window(manifest: Any, table: Table) -> None:
+    node = model(manifest, table)
+    assert node.schema == table.group
+    assert node.config.meta.get("window_column") == table.window_column
+    assert set(node.tags) == {table.group, table.partitioning or "unpartitioned"}
+    assert node.config.incremental_strategy == ("window" if table.window_column else None)
+
+
+def test_sources_are_raw_tables(manifest: Any) -> None:
+    assert manifest.sources
+    for source in manifest.sources.values():
+        table = TABLES[source.name]
+        assert (source.schema, source.description) == (table.group, table.description)
+        assert source.config.meta["dagster"]["asset_key"] == [table.name]
+
+
+def test_accepted_values_are_the_declared_ones(manifest: Any) -> None:
+    seen = 0
+    for node in manifest.nodes.values():
+        if node.resource_type == "test" and node.test_metadata.name == "accepted_values":
+            arguments = node.test_metadata.kwargs
+            table = TABLES[node.attached_node.removeprefix("model.analytics_assets.")]
+            (check,) = table.schema.columns[arguments["column_name"]].checks
+            assert set(arguments["values"]) == set(check.statistics["allowed_values"]), node.name
+            seen += 1
+    assert seen
+
+
+def test_the_unknown_member_has_one_name() -> None:
+    assert f"'{UNKNOWN_MEMBER}'" in Path(PROJECT / "macros/common.sql").read_text()
+
+
+def test_scoring_and_training_share_the_features() -> None:
+    for name in ("customer_analytics_daily", "churn_features"):
+        assert tuple(TABLES[name].columns[3 : 3 + len(FEATURE_COLUMNS)]) == FEATURE_COLUMNS
+
+
+def test_no_model_reads_the_clock() -> None:
+    for path in [*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("macros/**/*.sql")]:
+        text = path.read_text().lower()
+        assert not any(word in text for word in ("current_", "now()", "today()")), path
+
+
+def test_personal_columns_end_in_staging() -> None:
+    personal = {c for t in TABLES.values() if t.group == "staging" for c in t.personal_columns}
+    assert personal == {"email", "first_name", "last_name"}
+    for table in DBT_TABLES:
+        if table.group != "staging":
+            assert not personal & set(table.columns), table.name

@@ -1,0 +1,138 @@
+"""A window is replaced whole or not at all, whatever the order of the windows."""
+
+import random
+from datetime import date, timedelta
+
+import pytest
+
+from analytics_assets.schemas import TABLES
+
+from .conftest import SPAN, Warehouse, failures
+
+DAILY = ["fact_orders", "fact_user_sessions", "customer_days", "customer_analytics_daily"]
+DAY = ("2024-01-10", "2024-01-11")
+
+pytestmark = pytest.mark.slow
+
+
+def contents(warehouse: Warehouse) -> dict[str, list[tuple]]:
+    return {name: warehouse.rows(TABLES[name].relation) for name in DAILY}
+
+
+def test_day_by_day_in_any_order_equals_the_range(warehouse: Warehouse) -> None:
+    expected = contents(warehouse)
+    days = [date(2024, 1, 8) + timedelta(days=n) for n in range(5)]
+    order = [*days, *days[:2]]
+    random.Random(1).shuffle(order)
+    warehouse.execute(
+        *(
+            f"delete from {TABLES[name].relation}"
+            f" where {TABLES[name].window_column} between '2024-01-08' and '2024-01-12'"
+            for name in DAILY
+        )
+    )
+    assert contents(warehouse) != expected
+    # A snapshot reads earlier days: the spine is whole before the first of them.
+    for models in (DAILY[:3], DAILY[3:]):
+        for day in order:
+            window = (day.isoformat(), (day + timedelta(days=1)).isoformat())
+            warehouse.built("run", "--select", *models, window=window)
+    assert contents(warehouse) == expected
+
+
+def test_a_day_that_became_empty_loses_its_rows(warehouse: Warehouse) -> None:
+    before = warehouse.rows("core.fact_orders")
+    warehouse.execute("delete from raw.raw_orders where order_date = date '2024-01-10'")
+    warehouse.built("run", "--select", "fact_orders", "customer_days", window=DAY)
+    after = warehouse.rows("core.fact_orders")
+    assert after == [row for row in before if row[0] != date(2024, 1, 10)] != before
+    assert not warehouse.query("from core.customer_days where order_date = date '2024-01-10'")
+
+
+def test_months_one_by_one_equal_the_range(warehouse: Warehouse) -> None:
+    expected = warehouse.rows("churn.churn_features")
+    for window in [("2024-02-01", "2024-03-01"), ("2024-01-01", "2024-02-01")]:
+        warehouse.built("run", "--select", "churn_features", window=window)
+    assert expected == warehouse.rows("churn.churn_features")
+
+
+def test_a_failure_in_the_insert_keeps_the_old_rows(warehouse: Warehouse) -> None:
+    """dbt-duckdb runs the delete and the insert of the strategy in one transaction."""
+    before = warehouse.rows("core.fact_orders")
+    warehouse.execute("alter table core.fact_orders alter column status set not null")
+    warehouse.execute("update raw.raw_orders set status = null where order_id = 'O9-5'")
+    result = warehouse.dbt("run", "--select", "fact_orders", window=DAY)
+    assert not result.success
+    assert "NOT NULL constraint failed" in failures(result)
+    assert warehouse.rows("core.fact_orders") == before
+
+
+def test_columns_are_matched_by_name(warehouse: Warehouse) -> None:
+    before = warehouse.rows("core.customer_days")
+    warehouse.execute("""create or replace table core.customer_days as
+        select columns(* exclude (order_date)), order_date from core.customer_days""")
+    warehouse.built("run", "--select", "customer_days", window=DAY)
+    moved = (
+        "select order_date, columns(* exclude (order_date)) from core.customer_days order by all"
+    )
+    assert warehouse.query(moved) == before
+
+
+def test_a_changed_table_is_refused(warehouse: Warehouse) -> None:
+    warehouse.execute("alter table core.fact_orders drop column status")
+    result = warehouse.dbt("run", "--select", "fact_orders", window=DAY)
+    assert not result.success
+    assert "out of sync" in failures(result)
+
+
+def test_rows_outside_the_window_are_refused(warehouse: Warehouse) -> None:
+    before = warehouse.rows("churn.churn_features")
+    window = ("2024-01-15", "2024-02-01")  # no whole month
+    result = warehouse.dbt("run", "--select", "churn_features", window=window)
+    assert not result.success
+    assert "lie outside the window" in failures(result)
+    assert warehouse.rows("churn.churn_features") == before
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        (None, "ANALYTICS_WINDOW_START is not set"),
+        (("2024-01-10", ""), "ANALYTICS_WINDOW_END is not set"),
+        (("2024-01-11", "2024-01-10"), "has to lie after"),
+        (("10/01/2024", "2024-01-11"), "Invalid isoformat string"),
+    ],
+)
+def test_a_window_has_to_be_given(
+    warehouse: Warehouse, window: tuple[str, str] | None, message: str
+) -> None:
+    result = warehouse.dbt("run", "--select", "fact_orders", window=window)
+    assert not result.success
+    assert message in failures(result)
+
+
+def test_full_refresh_does_not_drop_other_windows(warehouse: Warehouse) -> None:
+    before = warehouse.rows("core.fact_orders")
+    warehouse.built("run", "--full-refresh", "--select", "fact_orders", window=DAY)
+    assert warehouse.rows("core.fact_orders") == before
+
+
+def test_another_window_does_not_parse_again(warehouse: Warehouse) -> None:
+    log = warehouse.path.parent / "logs" / "dbt.log"
+    for window in (DAY, SPAN):
+        log.unlink(missing_ok=True)
+        warehouse.built("run", "--select", "customer_days", window=window)
+        text = log.read_text()
+        assert "Partial parsing enabled, no changes found, skipping parsing" in text
+        assert "Unable to do partial parsing" not in text
+
+
+def test_tests_look_at_the_window_only(warehouse: Warehouse) -> None:
+    """A window's run neither pays for nor fails on the rest of the table."""
+    warehouse.execute("insert into core.fact_orders from core.fact_orders limit 1")
+    ((day,),) = warehouse.query("""select order_date from core.fact_orders
+        group by order_date, order_id, line_number having count(*) > 1""")
+    other = ("2024-02-10", "2024-02-11")
+    assert day != date(2024, 2, 10)
+    warehouse.built("test", "--select", "fact_orders_key", window=other)
+    assert not warehouse.dbt("test", "--select", "fact_orders_key").success

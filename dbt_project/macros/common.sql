@@ -1,0 +1,75 @@
+{# Stands for every missing customer or product, so that no join loses a row. #}
+{% macro unknown_member() -%} '(unknown)' {%- endmacro %}
+
+{# Exclusive end of the order days that have been loaded, in place of today's date. #}
+{% macro observed_through() -%}
+    (select {{ add_days('max(window_date)', 1) }}
+    from {{ source('raw', 'source_loads') }} where source = 'orders')
+{%- endmacro %}
+
+{# Days without a sale that make a churned customer; read like the window. #}
+{% macro churn_horizon_days() -%}
+    {%- if execute -%}
+        {%- set days = env_var('ANALYTICS_CHURN_HORIZON_DAYS', '90') -%}
+        {%- if days | int < 1 -%}
+            {% do exceptions.raise_compiler_error(
+                "ANALYTICS_CHURN_HORIZON_DAYS is '" ~ days
+                ~ "': set it to a whole number of days, at least 1."
+            ) %}
+        {%- endif -%}
+        {{ days | int }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro money(expression) -%} cast({{ expression }} as decimal(18, 4)) {%- endmacro %}
+
+{% macro add_days(date, days) -%}
+    cast({{ dbt.dateadd('day', days, date) }} as date)
+{%- endmacro %}
+
+{% macro add_months(date, months) -%}
+    cast({{ dbt.dateadd('month', months, date) }} as date)
+{%- endmacro %}
+
+{% macro month_start(date) -%}
+    cast({{ dbt.date_trunc('month', date) }} as date)
+{%- endmacro %}
+
+{# Differences count calendar months, right past 12. #}
+{% macro month_number(date) -%}
+    cast(extract(year from {{ date }}) * 12 + extract(month from {{ date }}) as integer)
+{%- endmacro %}
+
+{% macro days_between(first, last) -%}
+    cast({{ dbt.datediff(first, last, 'day') }} as integer)
+{%- endmacro %}
+
+{# Query of one column date_day: every first_date + n parts before end_date. #}
+{% macro date_series(first_date, end_date, part) -%}
+    {{ return(adapter.dispatch('date_series')(first_date, end_date, part)) }}
+{%- endmacro %}
+
+{% macro duckdb__date_series(first_date, end_date, part) -%}
+    select cast(unnest(range(
+        cast({{ first_date }} as timestamp),
+        cast({{ end_date }} as timestamp),
+        interval 1 {{ part }}
+    )) as date) as date_day
+{%- endmacro %}
+
+{# Composed Unicode, without zero-width characters, trimmed; null when nothing is left: spellings
+   that look the same become one. #}
+{% macro clean_text(column) -%}
+    {{ return(adapter.dispatch('clean_text')(column)) }}
+{%- endmacro %}
+
+{% macro duckdb__clean_text(column) -%}
+    {# zero-width space, non-joiner and joiner, word joiner, byte order mark #}
+    {%- set zero_width = '\\x{200B}-\\x{200D}\\x{2060}\\x{FEFF}' -%}
+    {%- set blank = '\\s\\x{0B}\\x{A0}' ~ zero_width -%}
+    {# One pass: trim() and translate() take three times as long. #}
+    nullif(regexp_replace(
+        nfc_normalize({{ column }}),
+        '^[{{ blank }}]+|[{{ blank }}]+$|[{{ zero_width }}]+', '', 'g'
+    ), '')
+{%- endmacro %}

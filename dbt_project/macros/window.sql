@@ -1,0 +1,78 @@
+{#
+    A run replaces one window, half-open: [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END).
+    It comes from the environment and is read only when SQL is executed: neither --vars nor an
+    env_var at parse time would leave the partial parse standing from one window to the next.
+#}
+
+{% macro window_start() -%}
+    {{ window_bound('ANALYTICS_WINDOW_START') }}
+{%- endmacro %}
+
+{% macro window_end() -%}
+    {{ window_bound('ANALYTICS_WINDOW_END') }}
+{%- endmacro %}
+
+{% macro window_bound(variable) -%}
+    {%- if execute -%}
+        {%- set bound = env_var(variable, '') -%}
+        {%- if not bound -%}
+            {% do exceptions.raise_compiler_error(
+                variable ~ " is not set. A model partitioned by day or month replaces the window"
+                ~ " [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END): set both to ISO dates."
+            ) %}
+        {%- endif -%}
+        {# Refuses what is not an ISO date, which also keeps SQL out. #}
+        {%- set bound = modules.datetime.date.fromisoformat(bound).isoformat() -%}
+        cast('{{ bound }}' as date)
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro in_window(column) -%}
+    {%- if execute and window_start() >= window_end() -%}
+        {% do exceptions.raise_compiler_error(
+            "ANALYTICS_WINDOW_END has to lie after ANALYTICS_WINDOW_START: "
+            ~ window_start() ~ " to " ~ window_end() ~ " is empty."
+        ) %}
+    {%- endif -%}
+    {{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }}
+{%- endmacro %}
+
+{# Incremental strategy `window`: a day that has become empty loses its rows, too. dbt runs both
+   statements in one transaction. #}
+{% macro get_incremental_window_sql(arg_dict) %}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set new_rows = arg_dict['temp_relation'] -%}
+    {%- set column = config.require('meta')['window_column'] -%}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    {%- set outside -%}
+        select count(*) from {{ new_rows }} where ({{ in_window(column) }}) is not true
+    {%- endset -%}
+    {%- set rows_outside = run_query(outside).columns[0].values()[0] -%}
+    {%- if rows_outside > 0 -%}
+        {% do exceptions.raise_compiler_error(
+            rows_outside ~ " rows of " ~ target ~ " lie outside the window "
+            ~ window_start() ~ " to " ~ window_end() ~ " of " ~ column
+        ) %}
+    {%- endif -%}
+
+    delete from {{ target }} where {{ in_window(column) }};
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ new_rows }}
+{% endmacro %}
+
+{# Tests of windowed models look at the window, so that a day costs a day. Without a window, in a
+   run of unpartitioned models or by hand, they look at the whole table. #}
+{% macro get_where_subquery(relation) -%}
+    {%- set column = config.get('where') or '' -%}
+    {%- if column.startswith('in_window:') -%}
+        {%- set column = column.removeprefix('in_window:') | trim -%}
+        {%- if execute and env_var('ANALYTICS_WINDOW_START', '') -%}
+            (select * from {{ relation }} where {{ in_window(column) }}) dbt_subquery
+        {%- else -%}
+            {{ relation }}
+        {%- endif -%}
+    {%- else -%}
+        {{ default__get_where_subquery(relation) }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,57 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='window',
+    on_schema_change='fail',
+    full_refresh=false,
+    meta={'window_column': 'month'},
+    tags=['monthly']
+) }}
+
+{%- set label_end = add_days('dates.as_of', churn_horizon_days()) %}
+
+with months as (
+    {{ date_series(month_start(window_start()), window_end(), 'month') }}
+),
+
+-- A month not wholly observed would show customers as more silent than they are.
+as_of_dates as (
+    select
+        date_day as month,
+        {{ add_months('date_day', 1) }} as as_of
+    from months
+    where {{ add_months('date_day', 1) }} <= {{ observed_through() }}
+),
+
+features as (
+    {{ customer_features('as_of_dates') }}
+),
+
+-- The label comes from the sales after as_of, never from a feature.
+labels as (
+    select
+        dates.month,
+        dates.as_of,
+        {{ label_end }} <= {{ observed_through() }} as label_window_closed
+    from as_of_dates as dates
+),
+
+buyers as (
+    select distinct
+        dates.as_of,
+        days.customer_id
+    from as_of_dates as dates
+    inner join {{ ref('customer_days') }} as days
+        on days.order_date >= dates.as_of and days.order_date < {{ label_end }}
+    where days.sale_orders > 0
+)
+
+select
+    labels.month,
+    features.*,
+    labels.label_window_closed,
+    case when labels.label_window_closed then buyers.customer_id is null end as churned
+from features
+inner join labels on features.as_of = labels.as_of
+left join buyers
+    on features.as_of = buyers.as_of and features.customer_id = buyers.customer_id
+where features.sale_orders > 0

@@ -1,0 +1,28 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='window',
+    on_schema_change='fail',
+    full_refresh=false,
+    meta={'window_column': 'order_date'},
+    tags=['daily']
+) }}
+
+-- The dimensions come first, or a new customer's lines would point at nothing:
+-- depends_on: {{ ref('dim_customers') }}
+-- depends_on: {{ ref('dim_products') }}
+
+select
+    order_date,
+    order_id,
+    line_number,
+    ordered_at,
+    coalesce(customer_id, {{ unknown_member() }}) as customer_id,
+    coalesce(product_id, {{ unknown_member() }}) as product_id,
+    quantity,
+    unit_price,
+    amount,
+    extended_amount,
+    line_type,
+    status
+from {{ ref('stg_orders') }}
+where {{ in_window('order_date') }}

@@ -1,0 +1,45 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='window',
+    on_schema_change='fail',
+    full_refresh=false,
+    meta={'window_column': 'snapshot_date'},
+    tags=['daily']
+) }}
+
+with days as (
+    {{ date_series(window_start(), window_end(), 'day') }}
+),
+
+as_of_dates as (
+    select {{ add_days('date_day', 1) }} as as_of
+    from days
+),
+
+features as (
+    {{ customer_features('as_of_dates') }}
+),
+
+scored as (
+    select
+        {{ add_days('as_of', -1) }} as snapshot_date,
+        *,
+        {{ add_days('as_of', '-tenure_days') }} as first_order_date,
+        {{ add_days('as_of', '-days_since_last_order') }} as last_order_date,
+        coalesce({{ frequency('sale_orders', 'tenure_days') }}, 0) as order_frequency,
+        {{ spending_velocity() }} as spending_velocity,
+        {{ fifth('days_since_last_order', partition_by='as_of', direction='desc') }} as r_score,
+        {{ fifth('sale_orders', partition_by='as_of') }} as f_score,
+        {{ fifth('net_amount', partition_by='as_of') }} as m_score
+    from features
+)
+
+select
+    *,
+    cast(r_score * 100 + f_score * 10 + m_score as {{ dbt.type_string() }}) as rfm,
+    {{ segment() }} as segment,
+    {{ value_segment() }} as value_segment,
+    {{ lifetime_value_simple() }} as lifetime_value_simple,
+    {{ churn_risk_score() }} as churn_risk_score,
+    {{ churn_risk_category() }} as churn_risk_category
+from scored
