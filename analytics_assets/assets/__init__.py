@@ -1,0 +1,1 @@
+"""Asset declarations, one module for each group of the graph."""

@@ -1,0 +1,126 @@
+"""What all assets have in common: owners, kinds, tags, metadata from the table's model.
+
+Belongs here: helpers that turn a declared table into the words of an asset. Does not belong here:
+any one asset.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetSpec,
+    Backoff,
+    Jitter,
+    MetadataValue,
+    PartitionsDefinition,
+    RetryPolicy,
+)
+from dagster._core.definitions.metadata import TableMetadataSet
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from analytics_assets.partitions import Window, next_month
+from analytics_assets.schemas import Table
+from analytics_assets.schemas.dagster_types import column_schema
+
+OWNERS = ["team:analytics"]
+POOL = "warehouse"
+RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def table_spec(
+    table: Table,
+    *,
+    kinds: set[str],
+    deps: list[Any],
+    partitions_def: PartitionsDefinition | None,
+    code_version: str,
+) -> AssetSpec:
+    """The asset of a table: named after it, described by its model."""
+    return AssetSpec(
+        table.name,
+        group_name=table.group,
+        description=table.model.__doc__,
+        owners=OWNERS,
+        kinds=kinds,
+        tags={"layer": table.group},
+        deps=deps,
+        partitions_def=partitions_def,
+        code_version=code_version,
+        metadata=table_metadata(table),
+    )
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Column schema, table name and key, and what the IO manager needs."""
+    metadata: dict[str, Any] = {
+        **TableMetadataSet(
+            column_schema=column_schema(table), table_name=f"warehouse.{table.relation}"
+        ),
+        "key": ", ".join(table.key),
+        "schema": table.group,
+    }
+    if table.window_column:
+        metadata["partition_expr"] = table.window_column
+    return metadata
+
+
+@cache
+def code_version(*parts: str) -> str:
+    """Hash of the source code of parts of the package: files or folders, by name."""
+    digest = hashlib.sha256()
+    for part in sorted(parts):
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def run_window(tags: Mapping[str, str], *, monthly: bool = False) -> Window | None:
+    """The window of a run from its tags: one partition, a range, or None for neither.
+
+    Checks and multi-assets over several partitionings know their partitions only by the run.
+    """
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or tags.get(PARTITION_NAME_TAG)
+    if not first or not last:
+        return None
+    if monthly:
+        return Window(date.fromisoformat(first), next_month(date.fromisoformat(last)))
+    return Window.of_days(first, last)
+
+
+def run_started(context: AssetExecutionContext) -> datetime:
+    """When the run was created, naive UTC: the load time of what it writes, in all its steps.
+
+    Asked of the instance: results do not depend on the clock.
+    """
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    if record is None:
+        raise LookupError(f"the instance has no record of the run {context.run.run_id}")
+    return record.create_timestamp.astimezone(UTC).replace(tzinfo=None)
+
+
+def markdown_table(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> MetadataValue:
+    """A table as the UI shows it; missing values are blank."""
+    names = list(names)
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for row in rows:
+        cells = ("" if cell is None else _cell(cell) for cell in row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if type(value) is int else str(value)

@@ -1,0 +1,275 @@
+"""The dbt models as assets: staging, core, marts and churn_features.
+
+Belongs here: the translation of the dbt project into assets, and the one step that builds the
+selected models of a window. Does not belong here: SQL (the dbt project) or columns (`schemas`).
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dagster import (
+    AssetDep,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    BackfillPolicy,
+    Output,
+    PartitionsDefinition,
+    ResourceParam,
+    TableColumnLineage,
+)
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
+
+from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
+from analytics_assets.assets.lineage import column_lineage
+from analytics_assets.assets.mart_plots import PLOTS
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.windows import partition_row_counts
+
+_DBT_FILES = (".sql", ".yml", ".md")
+
+
+def absent_models(sources: SourcesConfig) -> list[str]:
+    """Models that only an optional source fills: not assets where it is not configured."""
+    models = [f"stg_{source}" for source in sources.absent]
+    if "user_sessions" in sources.absent:
+        models.append("fact_user_sessions")
+    return models
+
+
+def dbt_project(settings: Settings) -> DbtProject:
+    """The dbt project of a deployment, its manifest under ANALYTICS_HOME."""
+    return DbtProject(
+        project_dir=settings.dbt_project_dir,
+        profiles_dir=settings.dbt_project_dir,
+        target_path=settings.dbt_target_dir,
+        target=settings.deployment,
+    )
+
+
+def dbt_executable() -> str:
+    """The dbt beside this Python: the PATH of a service need not name the environment."""
+    return str(Path(sys.executable).with_name("dbt"))
+
+
+def prepare_manifest(settings: Settings) -> Path:
+    """Parse the dbt project unless the manifest is newer than all of it.
+
+    Dagster's own `prepare_if_dev` acts only under its dev command line.
+
+    Raises:
+        RuntimeError: dbt cannot parse the project; the message is dbt's.
+    """
+    manifest = settings.dbt_target_dir / "manifest.json"
+    files = [path for path in settings.dbt_project_dir.rglob("*") if path.suffix in _DBT_FILES]
+    newest = max(path.stat().st_mtime_ns for path in files)
+    if manifest.is_file() and manifest.stat().st_mtime_ns > newest:
+        return manifest
+    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
+    result = subprocess.run(
+        [dbt_executable(), "--quiet", "parse", "--target", settings.deployment],
+        cwd=settings.dbt_project_dir,
+        env={**os.environ, **_dbt_environment(settings, settings.dbt_target_dir)},
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise RuntimeError(f"dbt cannot parse the project:\n{result.stdout}{result.stderr}")
+    return manifest
+
+
+class Translator(DagsterDbtTranslator):
+    """Makes of each dbt model the asset that its declared table describes."""
+
+    def __init__(
+        self,
+        partitions: Mapping[str | None, PartitionsDefinition | None],
+        known: frozenset[str],
+    ) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        self._partitions = partitions
+        self._known = known
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetSpec:
+        """The spec of a model; its key is the table's name."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        name = unique_id.split(".")[-1]
+        if not unique_id.startswith("model."):
+            return spec.replace_attributes(key=AssetKey(name))
+        table = TABLES[name]
+        ours = table_spec(
+            table,
+            kinds={"dbt", "duckdb"},
+            deps=[],
+            partitions_def=self._partitions[table.partitioning],
+            code_version=_model_version(manifest, unique_id),
+        )
+        return spec.replace_attributes(
+            key=ours.key,
+            group_name=ours.group_name,
+            description=ours.description,
+            owners=ours.owners,
+            kinds=ours.kinds,
+            tags={**spec.tags, **ours.tags},
+            partitions_def=ours.partitions_def,
+            code_version=ours.code_version,
+            metadata={**spec.metadata, **ours.metadata},
+            deps=self._deps(spec),
+        )
+
+    def _deps(self, spec: AssetSpec) -> list[AssetDep]:
+        deps = {dep.asset_key.path[-1]: dep for dep in spec.deps}
+        # The ledger of loads is no asset: the load of orders writes it.
+        if deps.pop("source_loads", None):
+            deps.setdefault("raw_orders", AssetDep("raw_orders"))
+        return [dep for name, dep in deps.items() if name in self._known]
+
+
+def dbt_models(
+    settings: Settings,
+    sources: SourcesConfig,
+    partitions: Mapping[str | None, PartitionsDefinition | None],
+) -> AssetsDefinition:
+    """All models as one multi-asset: one call of dbt builds whatever a run selects of it.
+
+    A step for each layer would cost a dbt start each; the models' order is dbt's business.
+    """
+    manifest = prepare_manifest(settings)
+    absent = absent_models(sources)
+    known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
+    project = dbt_project(settings)
+    translator = Translator(partitions, known)
+
+    @dbt_assets(
+        manifest=manifest,
+        project=project,
+        name="dbt_models",
+        exclude=" ".join(["resource_type:unit_test", *absent]),
+        dagster_dbt_translator=translator,
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def models(
+        context: AssetExecutionContext, dbt: DbtCliResource, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[Any]:
+        selected = [TABLES[key.path[-1]] for key in context.selected_asset_keys]
+        window = run_window(
+            context.run.tags, monthly=any(table.partitioning == "monthly" for table in selected)
+        )
+        warehouse.prepare(absent)
+        target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
+        events: list[Any] = []
+        failure: DagsterDbtCliRuntimeError | None = None
+        with _environment(_dbt_environment(settings, settings.dbt_target_dir, window)):
+            invocation = dbt.cli(
+                ["build", "--exclude-resource-type", "unit_test"],
+                context=context,
+                target_path=target,
+            )
+            try:
+                for event in invocation.stream():
+                    events.append(event)  # noqa: PERF402  (what came before a failure counts)
+            except DagsterDbtCliRuntimeError as error:
+                failure = error
+        # Row counts are asked for here: dagster-dbt's own way leaves the file locked in this
+        # process, and stamps the whole range's count on each partition.
+        lineage = column_lineage(target, selected, settings.dbt_target_dir / "lineage.json")
+        built = {
+            context.asset_key_for_output(event.output_name).path[-1]
+            for event in events
+            if isinstance(event, Output)
+        }
+        with warehouse.read() as connection:
+            for table in selected:
+                if table.name in built:
+                    _add_metadata(context, connection, table, window, lineage.get(table.name))
+        yield from events
+        if failure:
+            raise failure
+        shutil.rmtree(target, ignore_errors=True)
+
+    return models
+
+
+def _add_metadata(
+    context: AssetExecutionContext,
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    window: Window | None,
+    lineage: TableColumnLineage | None,
+) -> None:
+    if lineage:
+        context.add_asset_metadata({"dagster/column_lineage": lineage}, asset_key=table.name)
+    if table.partitioning and window:
+        for day, rows in partition_row_counts(connection, table, window).items():
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": rows},
+                asset_key=table.name,
+                partition_key=day.isoformat(),
+            )
+    elif table.group != "staging":
+        # Counting a view would run it.
+        row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
+        context.add_asset_metadata({"dagster/row_count": row[0]} if row else {}, table.name)
+        plot = PLOTS.get(table.name)
+        if plot:
+            context.add_asset_metadata(plot(connection), table.name)
+
+
+def _dbt_environment(
+    settings: Settings, target: Path, window: Window | None = None
+) -> dict[str, str]:
+    environment = {**settings.dbt_environment, "DBT_TARGET_PATH": str(target)}
+    if window:
+        environment["ANALYTICS_WINDOW_START"] = window.start.isoformat()
+        environment["ANALYTICS_WINDOW_END"] = window.end.isoformat()
+    return environment
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the dbt process; vars would throw away dbt's partial parse."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _model_version(manifest: Mapping[str, Any], unique_id: str) -> str:
+    """Changes with the model's SQL, and with any macro of the project."""
+    digest = hashlib.sha256(manifest["nodes"][unique_id]["raw_code"].encode())
+    package = manifest["nodes"][unique_id]["package_name"]
+    for macro_id in sorted(manifest["macros"]):
+        macro = manifest["macros"][macro_id]
+        if macro["package_name"] == package:
+            digest.update(macro["macro_sql"].encode())
+    return digest.hexdigest()[:12]

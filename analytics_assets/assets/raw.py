@@ -1,0 +1,155 @@
+"""The raw group: source rows, typed by contract, otherwise as they came.
+
+Belongs here: the assets that load a source, and rejected_rows. Does not belong here: how rows are
+read and typed (`sources`).
+"""
+
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    ResourceParam,
+    TableColumnDep,
+    TableColumnLineage,
+    multi_asset,
+)
+
+from analytics_assets.assets.common import (
+    POOL,
+    RETRY,
+    code_version,
+    markdown_table,
+    run_started,
+    table_spec,
+)
+from analytics_assets.assets.sources import source_key
+from analytics_assets.partitions import window_of
+from analytics_assets.schemas import TABLES
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.files import SourceError
+from analytics_assets.sources.load import DayLoad, load_source
+from analytics_assets.warehouse.connection import Warehouse
+
+
+def raw_assets(
+    sources: SourcesConfig, daily: PartitionsDefinition, absent_tables: list[str]
+) -> list[AssetsDefinition]:
+    """One asset a configured source, and the rejected rows of all.
+
+    Args:
+        sources: the configured sources.
+        daily: partitions of the sources that have days.
+        absent_tables: tables of sources that are not configured; made empty.
+    """
+    loads = [
+        _raw_asset(config, sources, daily, absent_tables) for config in sources.sources.values()
+    ]
+    return [*loads, _rejected_rows(list(sources.sources))]
+
+
+def _raw_asset(
+    config: SourceConfig,
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    absent_tables: list[str],
+) -> AssetsDefinition:
+    table = config.contract.table
+    by_day = config.contract.time_column is not None
+    source = source_key(config.source)
+    lineage = TableColumnLineage(
+        {
+            name: [TableColumnDep(source, config.columns.get(name, name))]
+            for name in config.contract.columns
+        }
+    )
+
+    @multi_asset(
+        name=table.name,
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "duckdb"},
+                deps=[source],
+                partitions_def=daily if by_day else None,
+                code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
+            )
+        ],
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def load(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> MaterializeResult:
+        window = window_of(context) if by_day else None
+        warehouse.prepare(absent_tables)
+        try:
+            with warehouse.transaction() as connection:
+                result = load_source(
+                    connection, config, sources.calendar, window, run_started(context)
+                )
+        except SourceError as error:
+            # The input stays wrong however often it is read.
+            raise Failure(str(error), allow_retries=False) from error
+        for day, counts in result.days.items():
+            if day is not None:
+                context.add_asset_metadata(_counts(counts), partition_key=day.isoformat())
+        metadata = _counts(result.total, "row_count") if window is None else {}
+        if result.reasons:
+            metadata["rejected by reason"] = MetadataValue.json(result.reasons)
+        return MaterializeResult(
+            asset_key=table.name, metadata={**metadata, "dagster/column_lineage": lineage}
+        )
+
+    return load
+
+
+def _rejected_rows(sources: list[str]) -> AssetsDefinition:
+    table = TABLES["rejected_rows"]
+    raw_tables = [f"raw_{source}" for source in sources]
+
+    @multi_asset(
+        name=table.name,
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "duckdb"},
+                deps=raw_tables,
+                partitions_def=None,
+                code_version=code_version("sources", "schemas"),
+            )
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def rejected_rows(warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
+        # The loads wrote the rows, in the transactions of the rows that they accepted; what is
+        # left is to say what lies there now.
+        with warehouse.read() as connection:
+            counts = connection.execute(
+                "SELECT source, reasons, count(*) AS rows FROM raw.rejected_rows "
+                "GROUP BY ALL ORDER BY rows DESC, source, reasons"
+            ).fetchall()
+        return MaterializeResult(
+            asset_key=table.name,
+            metadata={
+                "dagster/row_count": sum(rows for _, _, rows in counts),
+                "by reason": markdown_table(("source", "reasons", "rows"), counts[:30]),
+            },
+        )
+
+    return rejected_rows
+
+
+def _counts(load: DayLoad, name: str = "partition_row_count") -> dict[str, Any]:
+    return {
+        f"dagster/{name}": load.accepted,
+        "rows read": load.read,
+        "rows rejected": load.rejected,
+    }

@@ -1,0 +1,62 @@
+"""The sources group: external assets that the graph starts from, observed for change.
+
+Belongs here: one observable asset a configured source. Does not belong here: reading rows (raw).
+"""
+
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    DataVersion,
+    DataVersionsByPartition,
+    PartitionsDefinition,
+    SourceAsset,
+    observable_source_asset,
+)
+
+from analytics_assets.partitions import Window
+from analytics_assets.sources import files
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+
+
+def source_key(source: str) -> AssetKey:
+    """Asset key of a source."""
+    return AssetKey(f"{source}_source")
+
+
+def source_assets(
+    sources: SourcesConfig, daily: PartitionsDefinition
+) -> list[AssetsDefinition | SourceAsset]:
+    """One observable external asset for each configured source."""
+    return [_source_asset(config, daily) for config in sources.sources.values()]
+
+
+def _source_asset(
+    config: SourceConfig, daily: PartitionsDefinition
+) -> AssetsDefinition | SourceAsset:
+    partitioned = config.contract.time_column is not None
+
+    @observable_source_asset(
+        name=source_key(config.source).path[0],
+        group_name="sources",
+        description=(
+            f"The team's {config.source}, never written. Observing it records a fingerprint of "
+            f"what it holds{' for each day' if partitioned else ''}, so that changed data shows."
+        ),
+        partitions_def=daily if partitioned else None,
+        metadata={
+            "path": config.path,
+            "required columns": ", ".join(
+                f"{name} ({config.columns.get(name, name)})" for name in config.contract.required
+            ),
+        },
+        tags={"layer": "sources", "dagster/kind/csv": ""},
+    )
+    def source() -> DataVersion | DataVersionsByPartition:
+        if not partitioned:
+            return DataVersion(files.fingerprint(config))
+        keys = daily.get_partition_keys()
+        window = Window.of_days(keys[0], keys[-1])
+        versions = files.fingerprints(config, window)
+        return DataVersionsByPartition({day.isoformat(): v for day, v in versions.items()})
+
+    return source

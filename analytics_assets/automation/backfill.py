@@ -1,0 +1,220 @@
+"""Materializing a range of days in the right order, through Dagster's own jobs.
+
+Belongs here: the sequence of runs, their execution in this process, and what they did. Does not
+belong here: words for a terminal (`cli`).
+
+Daily assets over a range, monthly features, training and the scores of the last day have three
+partitionings, so one range is four runs; each is in the UI's history like any other.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TextIO
+
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    Definitions,
+    EventLogEntry,
+)
+from dagster._core.utils import make_new_run_id
+
+from analytics_assets.automation.jobs import (
+    LOAD_DAYS,
+    MONTHLY_FEATURES,
+    RETRAIN,
+    SCORE_DAY,
+)
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.partitions import Calendar, Window, month_start
+
+Listener = Callable[[DagsterEvent], None]
+
+
+@dataclass
+class AssetOutcome:
+    """What a sequence of runs did to one asset."""
+
+    partitions: int = 0
+    rows: float | None = None
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: a job and its partitions."""
+
+    job: str
+    tags: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The job in words."""
+        return self.job.replace("_", " ")
+
+
+@dataclass
+class Outcome:
+    """What a backfill did: per asset, and the runs that failed with their reasons."""
+
+    assets: dict[str, AssetOutcome] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def asset(self, name: str) -> AssetOutcome:
+        """The outcome of an asset, made when first asked for."""
+        return self.assets.setdefault(name, AssetOutcome())
+
+
+def plan_backfill(
+    windows: Sequence[Window],
+    calendar: Calendar,
+    horizon_days: int,
+    loaded_to: date | None = None,
+    every_snapshot: bool = False,
+) -> list[RunPlan]:
+    """The runs that load windows and make fresh all that depends on them, in order.
+
+    Args:
+        windows: days to load, earliest first.
+        calendar: the days that the sources cover.
+        horizon_days: length of the churn label window; months before the windows whose label looks
+            into them are made again.
+        loaded_to: exclusive end of the days that were loaded before; later months and the newest
+            snapshot depend on the windows too.
+        every_snapshot: make the snapshots and scores of all days from the first on, not only of
+            the newest. The scores of a past day by a model trained later are no predictions.
+    """
+    start = windows[0].start
+    end = max(windows[-1].end, loaded_to or windows[-1].end)
+    plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
+    first = max(month_start(start - timedelta(days=horizon_days + 31)), month_start(calendar.start))
+    if first < month_start(end):
+        months = Window(first, month_start(end))
+        plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
+        plans.append(RunPlan(RETRAIN, {}))
+    scored = Window(start if every_snapshot else end - timedelta(days=1), end)
+    return [*plans, RunPlan(SCORE_DAY, range_tags(scored))]
+
+
+def run_backfill(
+    composed: Definitions,
+    instance: DagsterInstance,
+    plans: list[RunPlan],
+    log_file: Path,
+    listener: Listener = lambda event: None,
+) -> Outcome:
+    """Execute the runs in this process, one after the other.
+
+    A training that fails (too little history, for one) costs the predictions, not the rest.
+
+    Args:
+        composed: the definitions.
+        instance: where the runs are recorded.
+        plans: from `plan_backfill`.
+        log_file: takes what the steps print.
+        listener: is called with every event, for progress.
+    """
+    outcome = Outcome()
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("a", encoding="utf-8") as log:
+        for plan in plans:
+            failure = _run(composed, instance, plan, outcome, listener, log)
+            if failure:
+                outcome.failures.append(f"{plan.title}: {failure}")
+                if plan.job != RETRAIN:
+                    break
+    return outcome
+
+
+def _run(
+    composed: Definitions,
+    instance: DagsterInstance,
+    plan: RunPlan,
+    outcome: Outcome,
+    listener: Listener,
+    log: TextIO,
+) -> str | None:
+    """Execute one run; what failed, or None."""
+    job = composed.resolve_job_def(plan.job)
+    selection = None
+    if plan.job == SCORE_DAY and outcome.failures:
+        unpredicted = AssetKey("churn_predictions")
+        selection = [key for key in job.asset_layer.executable_asset_keys if key != unpredicted]
+    run_id = make_new_run_id()
+    causes: list[str] = []
+
+    def observe(entry: EventLogEntry) -> None:
+        if entry.dagster_event:
+            cause = _record(entry.dagster_event, outcome, entry.timestamp, starts)
+            if cause:
+                causes.append(cause)
+            listener(entry.dagster_event)
+
+    starts: dict[str, float] = {}
+    instance.add_event_listener(run_id, observe)
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=plan.tags,
+            asset_selection=selection,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+        )
+    if result.success:
+        return None
+    return f"{'; '.join(causes) or 'failed'} (run {run_id[:8]}; log {log.name})"
+
+
+def _record(
+    event: DagsterEvent, outcome: Outcome, timestamp: float, starts: dict[str, float]
+) -> str | None:
+    """Add an event to the outcome; the cause, where it reports a failure."""
+    kind = event.event_type
+    if kind == DagsterEventType.STEP_START and event.step_key:
+        starts[event.step_key] = timestamp
+    elif kind == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
+        materialization = event.step_materialization_data.materialization
+        made = outcome.asset(event.asset_key.path[-1])
+        metadata = materialization.metadata
+        if materialization.partition is None:
+            made.rows = _number(metadata.get("dagster/row_count"))
+        else:
+            made.rows = (made.rows or 0) + (
+                _number(metadata.get("dagster/partition_row_count")) or 0
+            )
+        duration = _number(metadata.get("Execution Duration"))
+        if duration is not None:
+            # A range of partitions is one statement: its duration stands on each of them.
+            made.seconds = duration
+        elif event.step_key in starts:
+            made.seconds += timestamp - starts.pop(event.step_key)
+        made.partitions += 1
+    elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        checked = outcome.asset(evaluation.asset_key.path[-1])
+        checked.passed += evaluation.passed
+        checked.failed += not evaluation.passed
+        if not evaluation.passed and evaluation.severity == AssetCheckSeverity.ERROR:
+            return (
+                f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}: "
+                f"{evaluation.description or 'failed'}"
+            )
+    elif kind == DagsterEventType.STEP_FAILURE:
+        error = event.step_failure_data.error
+        cause = error.cause if error and error.cause else error
+        return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
+    return None
+
+
+def _number(value: object) -> float | int | None:
+    number = getattr(value, "value", None)
+    return number if isinstance(number, int | float) else None

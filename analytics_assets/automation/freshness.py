@@ -1,0 +1,38 @@
+"""Freshness policies by layer, applied once over the whole graph.
+
+Dagster looks at the newest materialization of any partition: a backfill of old days turns a policy
+green. The check `newest_day_loaded` looks at the partitions themselves.
+"""
+
+from datetime import timedelta
+
+from dagster import AssetSpec, FreshnessPolicy
+
+# Hours after which a layer that is refreshed daily is late, and is called stale.
+WINDOWS: dict[str, tuple[int, int]] = {
+    "raw": (26, 30),
+    "staging": (26, 30),
+    "core": (26, 30),
+    "marts": (28, 36),
+    "churn": (28, 36),
+    "quality": (28, 48),
+    "serving": (28, 36),
+}
+MONTHLY = ("churn_features", "churn_model")
+
+
+def with_freshness(spec: AssetSpec) -> AssetSpec:
+    """The spec with the freshness policy of its layer."""
+    name = spec.key.path[-1]
+    if name in MONTHLY:
+        policy = FreshnessPolicy.time_window(
+            fail_window=timedelta(days=35), warn_window=timedelta(days=33)
+        )
+    elif spec.group_name in WINDOWS:
+        warn, fail = WINDOWS[spec.group_name]
+        policy = FreshnessPolicy.time_window(
+            fail_window=timedelta(hours=fail), warn_window=timedelta(hours=warn)
+        )
+    else:
+        return spec
+    return spec.replace_attributes(freshness_policy=policy)

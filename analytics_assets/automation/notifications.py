@@ -1,0 +1,32 @@
+"""Notifications: a message to a webhook (Slack and those that take the same form).
+
+A notification never fails a run and never holds one up: it has a time limit, and trouble is
+returned as words.
+"""
+
+import json
+import urllib.error
+import urllib.request
+
+TIMEOUT_SECONDS = 10.0
+
+
+def post(url: str, text: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+    """Post `{"text": ...}` as JSON.
+
+    Returns:
+        None when the webhook took it, else what went wrong.
+    """
+    request = urllib.request.Request(  # noqa: S310  (the settings allow http and https only)
+        url,
+        data=json.dumps({"text": text}).encode(),
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+            return None
+    except urllib.error.HTTPError as error:
+        return f"the webhook answered {error.code}"
+    except (urllib.error.URLError, TimeoutError, OSError) as error:
+        return f"the webhook could not be reached: {getattr(error, 'reason', error)}"

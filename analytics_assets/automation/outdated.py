@@ -1,0 +1,46 @@
+"""What must be loaded again for everything to be up to date.
+
+Belongs here: comparing the sources, the code and the instance's records. Does not belong here:
+running anything (`backfill`).
+"""
+
+from dagster import AssetKey, DagsterInstance, Definitions
+
+from analytics_assets.automation.ranges import contiguous
+from analytics_assets.partitions import Window
+from analytics_assets.sources.changes import changed_days
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.connection import Warehouse
+
+LAST = AssetKey("published_warehouse")  # is made after everything else
+
+
+def outdated(
+    composed: Definitions,
+    instance: DagsterInstance,
+    sources: SourcesConfig,
+    warehouse: Warehouse,
+) -> list[Window]:
+    """The windows to load again; none when everything is up to date.
+
+    All days, where an asset was never made or was made by other code, or where the last sequence
+    of runs broke off; else the days whose sources changed.
+    """
+    graph = composed.resolve_asset_graph()
+    daily = graph.get(AssetKey("raw_orders")).partitions_def
+    keys = list(daily.get_partition_keys()) if daily else []
+    if not keys:
+        return []
+    whole = [Window.of_days(keys[0], keys[-1])]
+    materialized = {
+        key: instance.get_latest_materialization_event(key)
+        for key in graph.executable_asset_keys
+        if graph.get(key).is_materializable
+    }
+    times = {key: entry.timestamp for key, entry in materialized.items() if entry}
+    if len(times) < len(materialized) or times[LAST] < max(times.values()):
+        return whole
+    versions = instance.get_latest_materialization_code_versions(list(materialized))
+    if any(versions[key] != graph.get(key).code_version for key in materialized):
+        return whole
+    return list(contiguous(changed_days(sources, warehouse, keys)))

@@ -1,0 +1,35 @@
+"""Ranges of partitions as run tags: Dagster's way to materialize many partitions in one run."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+
+from analytics_assets.partitions import Window, month_start
+
+
+def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
+    """Run tags of all partitions of a window; of all its months where those are the partitions."""
+    last = window.end - timedelta(days=1)
+    if monthly:
+        last = month_start(last)
+    return {
+        ASSET_PARTITION_RANGE_START_TAG: window.start.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
+    }
+
+
+def contiguous(days: Iterable[date]) -> Iterator[Window]:
+    """The windows that cover the days and no other, in order."""
+    start = previous = None
+    for day in sorted(days):
+        if previous is not None and start is not None and day != previous + timedelta(days=1):
+            yield Window(start, previous + timedelta(days=1))
+            start = day
+        start = start or day
+        previous = day
+    if start is not None and previous is not None:
+        yield Window(start, previous + timedelta(days=1))

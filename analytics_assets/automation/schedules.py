@@ -1,0 +1,84 @@
+"""Schedules: the daily refresh of the closed day and the last few, and the monthly features.
+
+Both ask for ranges: one run each, whatever the number of days.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+from dagster import (
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.partitions import Calendar, Window, month_start
+from analytics_assets.settings import Settings
+
+
+def build_schedules(
+    settings: Settings, calendar: Calendar, jobs: dict[str, Any]
+) -> list[ScheduleDefinition]:
+    """The two schedules; stopped by default, a team starts them in the UI."""
+
+    @schedule(
+        name="daily_refresh",
+        job=jobs[LOAD_DAYS],
+        cron_schedule="0 2 * * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.STOPPED,
+        description=(
+            f"At 02:00 UTC: loads the day that closed and the {settings.refresh_days - 1} before "
+            "it, for rows that came late. Scoring follows when the load has succeeded."
+        ),
+    )
+    def daily_refresh(context: ScheduleEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        tick = context.scheduled_execution_time.date()
+        window = closed_days(calendar, tick, settings.refresh_days)
+        if window is None:
+            yield SkipReason(f"The calendar has no day among the last ones before {tick}.")
+            return
+        yield RunRequest(run_key=f"refresh-{window}", tags=range_tags(window))
+
+    @schedule(
+        name="monthly_churn_features",
+        job=jobs[MONTHLY_FEATURES],
+        cron_schedule="0 5 1 * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.STOPPED,
+        description=(
+            "At 05:00 UTC on the first of the month: features of the month that closed, and of "
+            "those before it whose churn labels close later. Retraining follows."
+        ),
+    )
+    def monthly_churn_features(
+        context: ScheduleEvaluationContext,
+    ) -> Iterator[RunRequest | SkipReason]:
+        tick = month_start(context.scheduled_execution_time.date())
+        window = labelled_months(calendar, tick, settings.churn_horizon_days)
+        if window is None:
+            yield SkipReason(f"The calendar has no month that closed before {tick}.")
+            return
+        yield RunRequest(run_key=f"features-{window}", tags=range_tags(window, monthly=True))
+
+    return [daily_refresh, monthly_churn_features]
+
+
+def closed_days(calendar: Calendar, today: date, days: int) -> Window | None:
+    """The last closed days before a day, cut to the calendar."""
+    start = max(today - timedelta(days=days), calendar.start)
+    end = min(today, calendar.end or today)
+    return Window(start, end) if start < end else None
+
+
+def labelled_months(calendar: Calendar, month: date, horizon_days: int) -> Window | None:
+    """The months before a month's first day whose labels may have closed since they were made."""
+    start = max(month_start(month - timedelta(days=horizon_days + 62)), month_start(calendar.start))
+    end = min(month, month_start(calendar.end) if calendar.end else month)
+    return Window(start, end) if start < end else None

@@ -1,0 +1,114 @@
+"""Sensors: days whose source files changed, what follows a finished run, reports of failures.
+
+Belongs here: reactions. Does not belong here: things due at a time (`schedules`).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from dagster import (
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    PartitionsDefinition,
+    RunFailureSensorContext,
+    RunRequest,
+    RunStatusSensorContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    run_failure_sensor,
+    run_status_sensor,
+    sensor,
+)
+
+from analytics_assets.assets.common import run_window
+from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
+from analytics_assets.automation.notifications import post
+from analytics_assets.automation.ranges import contiguous, range_tags
+from analytics_assets.settings import Settings
+from analytics_assets.sources.changes import changed_days
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.files import SourceError
+from analytics_assets.warehouse.connection import Warehouse, WarehouseError
+
+RANGES_A_TICK = 10  # each is a run; the rest comes with the next tick
+
+
+def build_sensors(
+    settings: Settings,
+    sources: SourcesConfig,
+    warehouse: Warehouse,
+    daily: PartitionsDefinition,
+    jobs: dict[str, Any],
+) -> list[SensorDefinition]:
+    """All sensors. Those that launch runs are stopped by default; a team starts them in the UI."""
+
+    @sensor(
+        name="changed_sources",
+        job=jobs[LOAD_DAYS],
+        minimum_interval_seconds=300,
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Asks for the days whose source files are new or changed since their load.",
+    )
+    def changed_sources(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        keys = daily.get_partition_keys()
+        try:
+            changed = changed_days(sources, warehouse, keys)
+        except (SourceError, WarehouseError) as error:
+            yield SkipReason(str(error))
+            return
+        if not changed:
+            yield SkipReason("Every day was loaded as the sources hold it now.")
+        for window in list(contiguous(changed))[:RANGES_A_TICK]:
+            held = "".join(changed[day] for day in window)
+            digest = hashlib.sha256(held.encode()).hexdigest()[:16]
+            # The key holds what is asked for: a tick that is repeated asks for nothing new.
+            yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
+
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="score_after_load",
+        monitored_jobs=[jobs[LOAD_DAYS]],
+        request_job=jobs[SCORE_DAY],
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Scores the last day of a load that succeeded, and publishes.",
+    )
+    def score_after_load(context: RunStatusSensorContext) -> RunRequest | SkipReason:
+        window = run_window(context.dagster_run.tags)
+        if window is None:
+            return SkipReason("The load had no window.")
+        return RunRequest(
+            run_key=context.dagster_run.run_id, partition_key=list(window)[-1].isoformat()
+        )
+
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="retrain_after_features",
+        monitored_jobs=[jobs[MONTHLY_FEATURES]],
+        request_job=jobs[RETRAIN],
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Trains the churn model anew once the monthly features have been made.",
+    )
+    def retrain_after_features(context: RunStatusSensorContext) -> RunRequest:
+        return RunRequest(run_key=context.dagster_run.run_id)
+
+    @run_failure_sensor(
+        name="report_failures",
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Posts every failed run to ANALYTICS_WEBHOOK_URL; does nothing without one.",
+    )
+    def report_failures(context: RunFailureSensorContext) -> SkipReason | None:
+        if settings.webhook_url is None:
+            return SkipReason("ANALYTICS_WEBHOOK_URL is not set.")
+        run = context.dagster_run
+        problem = post(
+            settings.webhook_url,
+            f"{run.job_name} failed in {settings.deployment} (run {run.run_id[:8]}, "
+            f"window {run_window(run.tags)}). The run's page in the UI says why.",
+        )
+        if problem:
+            context.log.warning(f"The failure of run {run.run_id} was not reported: {problem}")
+        return None
+
+    return [changed_sources, score_after_load, retrain_after_features, report_failures]

@@ -1,0 +1,271 @@
+"""The command line: what Dagster's own does not do.
+
+Belongs here: words and progress for a terminal. Does not belong here: what is done
+(`automation.backfill`, `sources`, `warehouse`).
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.settings import Settings, SettingsError, load_settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Customer analytics as Dagster assets: samples, backfills, and the development server."""
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--customers", type=int, default=20_000, show_default=True)
+@click.option("--months", type=int, default=24, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+def sample(out: Path, customers: int, months: int, seed: int) -> None:
+    """Write a generated source: customers, products, orders and sessions, some rows dirty."""
+    from analytics_assets.sources.sample import write_sample
+
+    with _clear_errors(ValueError):
+        manifest = write_sample(out, customers, months, seed)
+    click.echo(f"{out}: {manifest['start']} to {manifest['end']} (exclusive)")
+    for name, rows in manifest["rows"].items():
+        click.echo(f"  {name:<15}{rows:>10,} rows")
+
+
+@main.command()
+@click.option("--from", "first", type=DAY, required=True, help="First day, such as 2024-01-31.")
+@click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
+@click.option(
+    "--snapshots",
+    type=click.Choice(["newest", "every"]),
+    default="newest",
+    show_default=True,
+    help="Customer snapshots and scores of the newest day, or of every day from the first on.",
+)
+def backfill(first: datetime, last: datetime, snapshots: str) -> None:
+    """Materialize everything for a range of days, in order, as runs of the Dagster instance."""
+    settings = _settings()
+    if first > last:
+        raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    window = Window(first.date(), last.date() + timedelta(days=1))
+    sys.exit(_backfill(settings, [window], snapshots == "every"))
+
+
+@main.command()
+@click.option("--customers", type=int, default=20_000, show_default=True, help="Of the sample.")
+@click.option("--months", type=int, default=24, show_default=True, help="Of the sample.")
+def run(customers: int, months: int) -> None:
+    """Bring everything up to date: load what is new or changed, rebuild what depends on it.
+
+    Without ANALYTICS_SOURCES the generated sample is the source, made when it is missing.
+    """
+    settings = _settings()
+    if settings.sources_file is None:
+        from analytics_assets.sources.sample import write_sample
+
+        with _clear_errors(ValueError):
+            write_sample(settings.sample_dir, customers, months, settings.seed)
+    from analytics_assets.automation.outdated import outdated
+    from analytics_assets.definitions import build_definitions, build_warehouse
+
+    with _project_errors(), _instance(settings) as instance:
+        windows = outdated(
+            build_definitions(settings), instance, _sources(settings), build_warehouse(settings)
+        )
+    if windows:
+        code = _backfill(settings, windows, every_snapshot=False)
+        if code:
+            sys.exit(code)
+    else:
+        click.echo("Everything is up to date: the sources and the code are as they were.")
+    _where_to_look(settings)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Set the instance up and start `dagster dev`; further arguments go to it."""
+    settings = _settings()
+    with _project_errors():
+        prepare(settings)
+    command = str(Path(sys.executable).with_name("dagster"))
+    os.execv(command, [command, "dev", "-m", "analytics_assets.definitions", *arguments])  # noqa: S606
+
+
+@main.command("prepare")
+def prepare_command() -> None:
+    """Set the instance up (DAGSTER_HOME, its dagster.yaml, dbt's manifest) and print its folder."""
+    settings = _settings()
+    with _project_errors():
+        prepare(settings)
+    click.echo(settings.dagster_home)
+
+
+def prepare(settings: Settings) -> None:
+    """Make DAGSTER_HOME and dbt's manifest, and point this process at them."""
+    from analytics_assets.assets.dbt import prepare_manifest
+    from analytics_assets.automation.instance import prepare_instance
+
+    os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
+    os.environ["ANALYTICS_HOME"] = str(settings.home)
+    prepare_manifest(settings)
+
+
+def _backfill(settings: Settings, windows: list[Window], every_snapshot: bool) -> int:
+    """Run the backfill of each window and print what it did; the exit code."""
+    from analytics_assets.automation.backfill import plan_backfill, run_backfill
+    from analytics_assets.definitions import build_definitions, build_warehouse
+    from analytics_assets.sources.load import loaded_to
+
+    began = time.monotonic()
+    code = 0
+    with _project_errors(), _instance(settings) as instance:
+        composed = build_definitions(settings)
+        sources = _sources(settings)
+        for window in windows:
+            _require_within(window, sources.calendar)
+        plans = plan_backfill(
+            windows,
+            sources.calendar,
+            settings.churn_horizon_days,
+            loaded_to(build_warehouse(settings)),
+            every_snapshot,
+        )
+        with _progress() as listener:
+            outcome = run_backfill(
+                composed, instance, plans, settings.home / "logs" / "backfill.log", listener
+            )
+    click.echo(_table(outcome.assets))
+    for failure in outcome.failures:
+        click.secho(f"FAILED  {failure}", fg="red", err=True)
+        code = 1
+    click.echo(f"{len(plans)} runs in {time.monotonic() - began:.0f} s.")
+    return code
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    """A progress bar for each run, over the partitions and checks that it has planned."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def listener(event: Any) -> None:
+        kind = event.event_type_value
+        if event.job_name not in bars:
+            _finish(bars)
+            # Not redirected with what the steps print.
+            bars[event.job_name] = tqdm(
+                total=0, desc=event.job_name, unit=" steps", file=sys.__stderr__, ncols=88
+            )
+        bar = bars[event.job_name]
+        if kind in ("ASSET_MATERIALIZATION_PLANNED", "ASSET_CHECK_EVALUATION_PLANNED"):
+            bar.total += 1
+        elif kind in ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION"):
+            bar.update()
+        elif kind == "STEP_START":
+            bar.set_postfix_str(event.step_key)
+
+    yield listener
+    _finish(bars)
+
+
+def _finish(bars: dict[str, Any]) -> None:
+    for bar in bars.values():
+        bar.set_postfix_str("")
+        bar.close()
+
+
+def _table(assets: dict[str, Any]) -> str:
+    """Asset, rows, seconds, checks: one line an asset."""
+    header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}{'passed':>8}{'failed':>8}"
+    lines = [header, "-" * len(header)]
+    for name, made in assets.items():
+        rows = "" if made.rows is None else f"{made.rows:,.0f}"
+        lines.append(
+            f"{name:<28}{made.partitions:>11,}{rows:>13}{made.seconds:>9.1f}"
+            f"{made.passed:>8}{made.failed:>8}"
+        )
+    return "\n".join(lines)
+
+
+def _where_to_look(settings: Settings) -> None:
+    """What is published, and how to see it."""
+    import duckdb
+
+    from analytics_assets.warehouse.publish import current_build
+
+    with _project_errors():
+        build = current_build(settings.published_dir)
+    with duckdb.connect(str(build), read_only=True) as connection:
+        predictions = connection.execute(
+            "SELECT risk_band, count(*) FROM churn.churn_predictions WHERE snapshot_date = "
+            "(SELECT max(snapshot_date) FROM churn.churn_predictions) GROUP BY 1 ORDER BY 2 DESC"
+        ).fetchall()
+    bands = ", ".join(f"{band} {customers:,}" for band, customers in predictions)
+    click.echo(f"\nChurn risk of the newest day: {bands or 'no predictions'} customers.")
+    click.echo(f"Published copy (read-only DuckDB): {build}")
+    click.echo("Graph, runs, checks and plots:     make dev, then open the address it prints")
+
+
+def _settings() -> Settings:
+    with _clear_errors(SettingsError):
+        return load_settings()
+
+
+def _sources(settings: Settings) -> Any:
+    from analytics_assets.sources.config import configured_sources
+
+    return configured_sources(settings)
+
+
+def _require_within(window: Window, calendar: Calendar) -> None:
+    end = calendar.end or window.end
+    if window.start < calendar.start or window.end > end:
+        raise click.ClickException(
+            f"The sources cover {calendar.start} to {end - timedelta(days=1)}; "
+            f"{window.start} to {window.end - timedelta(days=1)} is not within."
+        )
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[Any]:
+    """The project's Dagster instance, set up."""
+    from dagster import DagsterInstance
+
+    prepare(settings)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _project_errors() -> Iterator[None]:
+    """Turns the errors that tell a user what to do into a line instead of a traceback."""
+    from analytics_assets.sources.config import SourceConfigError
+    from analytics_assets.sources.files import SourceError
+    from analytics_assets.warehouse.connection import WarehouseError
+
+    with _clear_errors(SettingsError, SourceConfigError, SourceError, WarehouseError):
+        yield
+
+
+@contextmanager
+def _clear_errors(*kinds: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kinds as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

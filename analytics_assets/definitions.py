@@ -1,0 +1,98 @@
+"""The one place that composes: settings in, Dagster definitions out.
+
+`build_definitions` takes the settings, so that tests build the graph over a home of their own.
+`defs` is what Dagster loads; it reads the environment when it is asked for, not at import.
+"""
+
+from typing import Any
+
+from dagster import Definitions, PartitionsDefinition, definitions, in_process_executor
+from dagster_dbt import DbtCliResource
+
+from analytics_assets.assets.churn import churn_assets
+from analytics_assets.assets.dbt import absent_models, dbt_executable, dbt_models, dbt_project
+from analytics_assets.assets.quality import quality_assets
+from analytics_assets.assets.raw import raw_assets
+from analytics_assets.assets.serving import serving_assets
+from analytics_assets.assets.sources import source_assets
+from analytics_assets.automation.freshness import with_freshness
+from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.schedules import build_schedules
+from analytics_assets.automation.sensors import build_sensors
+from analytics_assets.checks.freshness import freshness_checks
+from analytics_assets.checks.reconciliation import reconciliation_checks
+from analytics_assets.checks.schema import schema_checks
+from analytics_assets.partitions import daily_partitions, monthly_partitions
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings, load_settings
+from analytics_assets.sources.config import configured_sources
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.io_manager import WarehouseIOManager
+
+UNCHECKED = ("source_loads",)  # a ledger beside the assets, not one of them
+LEDGERS = ("data_quality_metrics", "pipeline_executions")
+
+
+def build_warehouse(settings: Settings) -> Warehouse:
+    """The owner of the connections to the warehouse of the settings."""
+    return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads)
+
+
+def build_definitions(settings: Settings) -> Definitions:
+    """The whole project for the given settings.
+
+    Raises:
+        SourceConfigError: the source configuration is wrong.
+    """
+    sources = configured_sources(settings)
+    daily = daily_partitions(sources.calendar)
+    partitions: dict[str | None, PartitionsDefinition | None] = {
+        "daily": daily,
+        "monthly": monthly_partitions(sources.calendar),
+        None: None,
+    }
+    warehouse = build_warehouse(settings)
+    absent = absent_models(sources)
+    absent_tables = {*absent, *(f"raw_{source}" for source in sources.absent), *UNCHECKED}
+    present = [table for table in TABLES.values() if table.name not in absent_tables]
+    checked = [table for table in present if table.name not in LEDGERS]
+    modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
+
+    assets: list[Any] = [
+        *source_assets(sources, daily),
+        *raw_assets(sources, daily, absent),
+        dbt_models(settings, sources, partitions),
+        *churn_assets(settings, daily),
+        *quality_assets(modelled),
+        *serving_assets(settings, [*modelled, *LEDGERS]),
+    ]
+    executable = [table.name for table in present] + ["published_warehouse"]
+    jobs = build_jobs(job_plans(executable), partitions)
+    composed = Definitions(
+        assets=assets,
+        asset_checks=[
+            *schema_checks(checked),
+            *reconciliation_checks(sources.absent),
+            *freshness_checks(sources, daily),
+        ],
+        jobs=list(jobs.values()),
+        schedules=build_schedules(settings, sources.calendar, jobs),
+        sensors=build_sensors(settings, sources, warehouse, daily, jobs),
+        resources={
+            "warehouse": warehouse,
+            "io_manager": WarehouseIOManager(warehouse),
+            "dbt": DbtCliResource(dbt_project(settings), dbt_executable=dbt_executable()),
+        },
+        # One writing process: the steps of a run follow each other in one.
+        executor=in_process_executor,
+    )
+    if sources.calendar.end is not None:
+        # Data that has ended cannot become stale.
+        return composed
+    return composed.map_resolved_asset_specs(func=with_freshness)
+
+
+@definitions
+def defs() -> Definitions:
+    """What `dagster dev` and the daemon load."""
+    return build_definitions(load_settings())
