@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from analytics_assets.partitions import Calendar, Window
-from analytics_assets.settings import Settings, SettingsError, load_settings
+from analytics_assets.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -98,8 +98,9 @@ def dev(arguments: tuple[str, ...]) -> None:
     settings = _settings()
     with _project_errors():
         prepare(settings)
+    workspace = PROJECT_ROOT / "workspace.yaml"
     command = str(Path(sys.executable).with_name("dagster"))
-    os.execv(command, [command, "dev", "-m", "analytics_assets.definitions", *arguments])  # noqa: S606
+    os.execv(command, [command, "dev", "-w", str(workspace), *arguments])  # noqa: S606
 
 
 @main.command("prepare")

@@ -4,9 +4,17 @@
 `defs` is what Dagster loads; it reads the environment when it is asked for, not at import.
 """
 
+import warnings
 from typing import Any
 
-from dagster import Definitions, PartitionsDefinition, definitions, in_process_executor
+from dagster import (
+    BetaWarning,
+    Definitions,
+    PartitionsDefinition,
+    definitions,
+    in_process_executor,
+    map_asset_specs,
+)
 from dagster_dbt import DbtCliResource
 
 from analytics_assets.assets.churn import churn_assets
@@ -29,13 +37,19 @@ from analytics_assets.sources.config import configured_sources
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
 
+# Beta in the pinned Dagster, and known; other warnings still show.
+warnings.filterwarnings(
+    "ignore", "(Function `observable_source_asset`|Parameter `backfill_policy`)", BetaWarning
+)
+
 UNCHECKED = ("source_loads",)  # a ledger beside the assets, not one of them
 LEDGERS = ("data_quality_metrics", "pipeline_executions")
+SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
 
-def build_warehouse(settings: Settings) -> Warehouse:
+def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
     """The owner of the connections to the warehouse of the settings."""
-    return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads)
+    return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads, patience)
 
 
 def build_definitions(settings: Settings) -> Definitions:
@@ -59,17 +73,19 @@ def build_definitions(settings: Settings) -> Definitions:
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
 
     assets: list[Any] = [
-        *source_assets(sources, daily),
         *raw_assets(sources, daily, absent),
         dbt_models(settings, sources, partitions),
         *churn_assets(settings, daily),
-        *quality_assets(modelled),
-        *serving_assets(settings, [*modelled, *LEDGERS]),
     ]
+    last = _leaves(modelled, assets)
+    assets += [*quality_assets(last), *serving_assets(settings, [*last, *LEDGERS])]
+    if sources.calendar.end is None:
+        # Data that has ended cannot become stale.
+        assets = list(map_asset_specs(with_freshness, assets))
     executable = [table.name for table in present] + ["published_warehouse"]
     jobs = build_jobs(job_plans(executable), partitions)
-    composed = Definitions(
-        assets=assets,
+    return Definitions(
+        assets=[*source_assets(sources, daily), *assets],
         asset_checks=[
             *schema_checks(checked),
             *reconciliation_checks(sources.absent),
@@ -77,7 +93,9 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
-        sensors=build_sensors(settings, sources, warehouse, daily, jobs),
+        sensors=build_sensors(
+            settings, sources, build_warehouse(settings, SENSOR_PATIENCE), daily, jobs
+        ),
         resources={
             "warehouse": warehouse,
             "io_manager": WarehouseIOManager(warehouse),
@@ -86,10 +104,14 @@ def build_definitions(settings: Settings) -> Definitions:
         # One writing process: the steps of a run follow each other in one.
         executor=in_process_executor,
     )
-    if sources.calendar.end is not None:
-        # Data that has ended cannot become stale.
-        return composed
-    return composed.map_resolved_asset_specs(func=with_freshness)
+
+
+def _leaves(names: list[str], assets: list[Any]) -> list[str]:
+    """The tables that no other of them is made from: what comes after these comes after all."""
+    upstream = {
+        dep.asset_key.path[-1] for made in assets for spec in made.specs for dep in spec.deps
+    }
+    return [name for name in names if name not in upstream]
 
 
 @definitions

@@ -50,7 +50,7 @@ def _common(name: str, *code: str) -> dict[str, Any]:
     return {
         "name": name,
         "group_name": table.group,
-        "description": table.model.__doc__,
+        "description": table.description,
         "owners": OWNERS,
         "tags": {"layer": table.group},
         "metadata": table_metadata(table),

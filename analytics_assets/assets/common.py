@@ -49,7 +49,7 @@ def table_spec(
     return AssetSpec(
         table.name,
         group_name=table.group,
-        description=table.model.__doc__,
+        description=table.description,
         owners=OWNERS,
         kinds=kinds,
         tags={"layer": table.group},

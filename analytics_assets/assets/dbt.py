@@ -132,7 +132,7 @@ class Translator(DagsterDbtTranslator):
             description=ours.description,
             owners=ours.owners,
             kinds=ours.kinds,
-            tags={**spec.tags, **ours.tags},
+            tags=ours.tags,
             partitions_def=ours.partitions_def,
             code_version=ours.code_version,
             metadata={**spec.metadata, **ours.metadata},

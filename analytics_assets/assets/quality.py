@@ -31,6 +31,7 @@ from analytics_assets.assets.common import (
     run_window,
     table_spec,
 )
+from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import replace_window
@@ -62,14 +63,16 @@ def quality_assets(upstream: list[str]) -> list[AssetsDefinition]:
     ) -> Iterator[MaterializeResult]:
         with warehouse.transaction() as connection:
             runs = _new_runs(context.instance, _final_runs(connection))
-            evaluations = {
-                run.dagster_run.run_id: _evaluations(context.instance, run) for run in runs
-            }
-            checks = [row for rows in evaluations.values() for row in rows]
-            executions = [
-                _run_row(context.instance, run, evaluations[run.dagster_run.run_id]) for run in runs
-            ]
-            connection.register("new_runs", pd.DataFrame({"run_id": list(evaluations)}))
+            checks, executions = [], []
+            for run in runs:
+                assets = _materialized(context.instance, run)
+                monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
+                window = run_window(run.dagster_run.tags, monthly=monthly)
+                evaluations = _evaluations(context.instance, run, window)
+                checks += evaluations
+                executions.append(_run_row(run, window, assets, evaluations))
+            run_ids = [run.dagster_run.run_id for run in runs]
+            connection.register("new_runs", pd.DataFrame({"run_id": run_ids}))
             for table, rows in ((CHECKS, checks), (RUNS, executions)):
                 connection.register("new_rows", pd.DataFrame(rows, columns=table.columns))
                 replace_window(
@@ -125,8 +128,17 @@ def _new_runs(instance: DagsterInstance, final: set[str]) -> list[RunRecord]:
     return found
 
 
-def _evaluations(instance: DagsterInstance, run: RunRecord) -> list[dict[str, Any]]:
-    window = run_window(run.dagster_run.tags)
+def _materialized(instance: DagsterInstance, run: RunRecord) -> set[str]:
+    entries = instance.all_logs(
+        run.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
+    )
+    keys = (entry.dagster_event.asset_key for entry in entries if entry.dagster_event)
+    return {key.path[-1] for key in keys if key}
+
+
+def _evaluations(
+    instance: DagsterInstance, run: RunRecord, window: Window | None
+) -> list[dict[str, Any]]:
     rows = {}
     for entry in instance.all_logs(
         run.dagster_run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION
@@ -153,16 +165,8 @@ def _evaluations(instance: DagsterInstance, run: RunRecord) -> list[dict[str, An
 
 
 def _run_row(
-    instance: DagsterInstance, run: RunRecord, evaluations: list[dict[str, Any]]
+    run: RunRecord, window: Window | None, assets: set[str], evaluations: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    window = run_window(run.dagster_run.tags)
-    materialized = {
-        entry.dagster_event.asset_key
-        for entry in instance.all_logs(
-            run.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
-        )
-        if entry.dagster_event
-    }
     passed = sum(row["passed"] for row in evaluations)
     return {
         "run_id": run.dagster_run.run_id,
@@ -173,7 +177,7 @@ def _run_row(
         "seconds": run.end_time - run.start_time if run.end_time and run.start_time else None,
         "window_start": window.start if window else None,
         "window_end": window.end if window else None,
-        "assets": len(materialized),
+        "assets": len(assets),
         "checks_passed": passed,
         "checks_failed": len(evaluations) - passed,
     }

@@ -113,7 +113,8 @@ def run_backfill(
 ) -> Outcome:
     """Execute the runs in this process, one after the other.
 
-    A training that fails (too little history, for one) costs the predictions, not the rest.
+    A training that fails (too little history, for one) costs no more than its model: the last one
+    predicts, and without any the predictions are left out.
 
     Args:
         composed: the definitions.
@@ -145,7 +146,10 @@ def _run(
     """Execute one run; what failed, or None."""
     job = composed.resolve_job_def(plan.job)
     selection = None
-    if plan.job == SCORE_DAY and outcome.failures:
+    if plan.job == SCORE_DAY and not instance.get_latest_materialization_event(
+        AssetKey("churn_model")
+    ):
+        # The rest of the day does not wait for a model; where a training failed, the last serves.
         unpredicted = AssetKey("churn_predictions")
         selection = [key for key in job.asset_layer.executable_asset_keys if key != unpredicted]
     run_id = make_new_run_id()

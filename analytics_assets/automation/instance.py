@@ -30,6 +30,7 @@ def instance_config(home: Path) -> dict[str, object]:
     """The content of dagster.yaml."""
     return {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         # Pools have no effect without a limit: one writer for the warehouse, run by run.
         "concurrency": {"pools": {"granularity": "op", "default_limit": 1}},
         "run_monitoring": {

@@ -4,6 +4,7 @@ A notification never fails a run and never holds one up: it has a time limit, an
 returned as words.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -28,5 +29,5 @@ def post(url: str, text: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
             return None
     except urllib.error.HTTPError as error:
         return f"the webhook answered {error.code}"
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"the webhook could not be reached: {getattr(error, 'reason', error)}"

@@ -4,6 +4,7 @@ Belongs here: the column types, the `table` declaration and the registry. Does n
 columns of any one table (a module a layer beside this one), Dagster, SQL that moves rows.
 """
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,8 +74,13 @@ class Table:
 
     @property
     def description(self) -> str:
-        """First paragraph of the model's docstring."""
-        return " ".join((self.model.__doc__ or "").strip().split("\n\n")[0].split())
+        """The model's docstring, without the indentation that Markdown would take for code."""
+        return inspect.cleandoc(self.model.__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """First paragraph of the description, on one line."""
+        return " ".join(self.description.split("\n\n")[0].split())
 
     @property
     def columns(self) -> list[str]:

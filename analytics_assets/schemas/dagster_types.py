@@ -50,7 +50,7 @@ def dagster_type(table: Table) -> DagsterType:
     return DagsterType(
         type_check_fn=check,
         name=table.model.__name__,
-        description=table.description,
+        description=table.summary,
         typing_type=pd.DataFrame,
     )
 

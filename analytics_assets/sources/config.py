@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.settings import Settings
 from analytics_assets.sources.contract import CONTRACTS, Contract
 
@@ -149,7 +150,12 @@ def _source(name: str, value: Any, file: Path) -> SourceConfig:
             f"{where}: there is no `path`; name a file, a glob or a {DAY} path."
         )
     contract = CONTRACTS[name]
-    _mapping(options.get("columns", {}), f"{where}.columns", contract.columns)
+    for ours, theirs in _mapping(
+        options.get("columns", {}), f"{where}.columns", contract.columns
+    ).items():
+        _text(theirs, f"{where}.columns.{ours}")
+    if options["path"].count(DAY) > 1:
+        raise SourceConfigError(f"{where}.path: {DAY} stands in it more than once.")
     if DAY in options["path"] and contract.time_column is None:
         raise SourceConfigError(f"{where}.path: {name} has no days; leave {DAY} out of the path.")
     late_days = options.get("late_days", 0)
@@ -159,9 +165,26 @@ def _source(name: str, value: Any, file: Path) -> SourceConfig:
         if word in options:
             if not isinstance(options[word], list):
                 raise SourceConfigError(f"{where}.{word}: write a list, such as ['...'].")
-            options[word] = tuple(str(item) for item in options[word])
+            options[word] = tuple(_text(item, f"{where}.{word}") for item in options[word])
+    if "delimiter" in options and len(_text(options["delimiter"], f"{where}.delimiter")) != 1:
+        raise SourceConfigError(f"{where}.delimiter: write one character.")
+    if "cancelled_order_pattern" in options:
+        _text(options["cancelled_order_pattern"], f"{where}.cancelled_order_pattern")
+    statuses = options.get("status_map", {})
+    if not isinstance(statuses, dict):
+        raise SourceConfigError(f"{where}.status_map: expected a mapping of the source's words.")
+    for theirs, ours in statuses.items():
+        _text(theirs, f"{where}.status_map")
+        _mapping({ours: None}, f"{where}.status_map.{theirs}", STATUSES)
     options["path"] = str((file.parent / options["path"]).absolute())
     return SourceConfig(name, **options)
+
+
+def _text(value: Any, where: str) -> str:
+    """The value, where it is text: YAML reads NULL, no and 1 as something else."""
+    if not isinstance(value, str):
+        raise SourceConfigError(f"{where}: {value!r} is no text; put quotes around it.")
+    return value
 
 
 def _calendar(value: Any, where: str) -> Calendar:

@@ -81,35 +81,40 @@ def source_columns(config: SourceConfig, files: list[SourceFile]) -> list[str]:
     Raises:
         SourceError: a header lacks a required column, or names one twice.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for file in files:
-        found.update(dict.fromkeys(_header(config, file.path)))
-    return list(found)
+        for name in _header(config, file.path):
+            found.setdefault(name.lower(), name)  # DuckDB's names know no case
+    return list(found.values())
 
 
 def text_relation(config: SourceConfig, files: list[SourceFile]) -> str:
-    """SQL relation over the files: every column as text, and `_file`, `_row` and `_file_day`."""
+    """SQL relation over the files: every column as text, and where each row comes from.
+
+    `_load_file`, `_load_row` and `_load_day` bear that prefix because exports have columns such as
+    `_file` and `_row` of their own.
+    """
     paths = ", ".join(_literal(str(file.path)) for file in files)
     # Names are kept relative to the folder of the source, so that its place does not matter.
     root = len(str(Path(re.split(r"[*?\[{]", config.path)[0] + "x").parent)) + 2
     day = "NULL::DATE"
     if config.by_day:
         before, after = (len(part) for part in config.path.split(DAY))
-        day = f"CAST(_path[{before + 1}:length(_path) - {after}] AS DATE)"
+        day = f"CAST(_load_path[{before + 1}:length(_load_path) - {after}] AS DATE)"
     # Rows come in file order: numbering them all and subtracting each file's first number numbers
     # them within their file without a sort.
     return f"""(
         SELECT
-            * EXCLUDE (_path, _number),
-            _path[{root}:] AS _file,
-            _number - min(_number) OVER (PARTITION BY _path) + 1 AS _row,
-            {day} AS _file_day
+            * EXCLUDE (_load_path, _load_number),
+            _load_path[{root}:] AS _load_file,
+            _load_number - min(_load_number) OVER (PARTITION BY _load_path) + 1 AS _load_row,
+            {day} AS _load_day
         FROM (
-            SELECT *, row_number() OVER () AS _number
+            SELECT *, row_number() OVER () AS _load_number
             FROM read_csv(
                 [{paths}], all_varchar = true, header = true, union_by_name = true,
-                filename = '_path', auto_detect = false, delim = {_literal(config.delimiter)},
-                quote = '"', escape = '"'
+                filename = '_load_path', auto_detect = false, delim = {_literal(config.delimiter)},
+                quote = '"', escape = '"', comment = '', skip = 0
             )
         )
     )"""
@@ -120,12 +125,19 @@ def _header(config: SourceConfig, path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = next(csv.reader(stream, delimiter=config.delimiter), [])
     except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise SourceError(
-            f"{path}, line 1: not UTF-8 ({error.reason}). Deliver the file in UTF-8."
+            f"{path}, line {line}: not UTF-8 ({error.reason}). Deliver the file in UTF-8."
         ) from error
+    header = [name.strip() for name in header]
     if not header:
         raise SourceError(f"{path}: the file is empty; expected at least a header line.")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    if "" in header:
+        raise SourceError(
+            f"{path}, line 1: column {header.index('') + 1} has no name. Name it in the file."
+        )
+    lower = [name.lower() for name in header]
+    twice = [name for name in header if lower.count(name.lower()) > 1]
     if twice:
         raise SourceError(f"{path}, line 1: column {twice[0]!r} stands twice in the header.")
     for name in config.contract.required:

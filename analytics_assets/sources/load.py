@@ -4,6 +4,7 @@ Belongs here: the transaction of a load and its ledger. Does not belong here: ty
 (`typed`), files (`files`).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -17,6 +18,11 @@ from analytics_assets.sources.files import SourceError
 from analytics_assets.sources.typed import typed_relation
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import replace_window, window_predicate
+
+_CSV_FAULTS = (
+    r"^(Expected Number of Columns: \d+ Found: \d+|Invalid unicode|"
+    r"Value with unterminated quote found|Maximum line size of \d+ bytes exceeded)"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ def load_source(
                 f"CREATE OR REPLACE TEMP TABLE load AS SELECT * FROM {rows} WHERE {in_window}"
             )
         except duckdb.Error as error:
-            raise SourceError(f"{config.source}: {_first_paragraph(error)}") from error
+            # Not chained: DuckDB quotes the row.
+            raise SourceError(f"{config.source}: {_sentence(str(error))}") from None
     else:
         types = ", ".join(
             f'"{name}" {type_}'
@@ -178,5 +185,16 @@ def _write_ledger(
     )
 
 
-def _first_paragraph(error: duckdb.Error) -> str:
-    return str(error).strip().split("\n\n")[0]
+def _sentence(message: str) -> str:
+    """What DuckDB says of a file, without the row that it quotes."""
+    file = re.findall(r'^  file = (.+)$|sniffing file "(.+)"\.$', message, re.MULTILINE)
+    line = re.search(r"CSV Error on Line: (\d+)", message)
+    why = re.findall(_CSV_FAULTS, message, re.MULTILINE)
+    if not file and not line:
+        return message.split("\n")[0][:300]
+    return (
+        (", ".join(filter(None, file[-1])) if file else "a file")
+        + (f", line {line[1]}" if line else "")
+        + f": {why[-1] if why else 'the rows do not fit the header'}. Look for a field too many or "
+        "too few, a quote that is not closed, or line ends that differ. Nothing was loaded."
+    )

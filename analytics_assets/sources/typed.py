@@ -33,7 +33,7 @@ def typed_relation(
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, empty for an accepted
         row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_row` (the whole row as JSON where it is rejected), `source_file` and `source_row`.
+        `_json` (the whole row where it is rejected), `source_file` and `source_row`.
     """
     contract = config.contract
     schema = contract.table.schema.columns
@@ -56,7 +56,9 @@ def typed_relation(
         values.append(f'{_cast(name, type_, config)} AS "{name}"')
         if not schema[name].nullable:
             reasons.append((f't."{name}" IS NULL', f"{name}: missing"))
-        if not isinstance(type_, dt.String):
+        if isinstance(type_, dt.String):
+            reasons.append((f'contains(t."{name}", chr(0))', f"{name}: a NUL byte"))
+        else:
             reasons.append(
                 (f't."{name}" IS NOT NULL AND v."{name}" IS NULL', f"{name}: {_form(type_)}")
             )
@@ -86,11 +88,11 @@ def typed_relation(
         # is counted once, and lost never.
         fallback = start
         if config.by_day:
-            fallback = f"greatest(v._file_day, {start})"
-            inside += f" AND {day} BETWEEN v._file_day - {config.late_days} AND v._file_day"
+            fallback = f"greatest(v._load_day, {start})"
+            inside += f" AND {day} BETWEEN v._load_day - {config.late_days} AND v._load_day"
             reasons.append(
                 (
-                    f"NOT ({day} BETWEEN v._file_day - {config.late_days} AND v._file_day)",
+                    f"NOT ({day} BETWEEN v._load_day - {config.late_days} AND v._load_day)",
                     f"{contract.time_column}: not a day of this file",
                 )
             )
@@ -101,16 +103,16 @@ def typed_relation(
     packed = ", ".join(f"{_name(column)} := {_name(column)}" for column in columns)
     return f"""(
         SELECT
-            v.* EXCLUDE (_file, _row, _file_day, t),
-            _file AS source_file,
-            _row AS source_row,
+            v.* EXCLUDE (_load_file, _load_row, _load_day, t),
+            _load_file AS source_file,
+            _load_row AS source_row,
             {window_date} AS _window_date,
             list_filter([{listed}], lambda reason: reason IS NOT NULL) AS _reasons,
             CASE WHEN len(_reasons) > 0 THEN to_json(struct_pack({pairs}))::VARCHAR END AS _json
         FROM (
-            SELECT {", ".join(values)}, t._file, t._row, t._file_day, t
+            SELECT {", ".join(values)}, t._load_file, t._load_row, t._load_day, t
             FROM (
-                SELECT {", ".join(texts)}, _file, _row, _file_day,
+                SELECT {", ".join(texts)}, _load_file, _load_row, _load_day,
                     struct_pack({packed}) AS _source
                 FROM {relation}
             ) AS t
