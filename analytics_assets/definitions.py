@@ -15,10 +15,9 @@ from dagster import (
     in_process_executor,
     map_asset_specs,
 )
-from dagster_dbt import DbtCliResource
 
 from analytics_assets.assets.churn import churn_assets
-from analytics_assets.assets.dbt import absent_models, dbt_executable, dbt_models, dbt_project
+from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.serving import serving_assets
@@ -99,7 +98,7 @@ def build_definitions(settings: Settings) -> Definitions:
         resources={
             "warehouse": warehouse,
             "io_manager": WarehouseIOManager(warehouse),
-            "dbt": DbtCliResource(dbt_project(settings), dbt_executable=dbt_executable()),
+            "dbt": dbt_command(settings),
         },
         # One writing process: the steps of a run follow each other in one.
         executor=in_process_executor,

@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from dagster_dbt import (
     dbt_assets,
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from packaging.version import Version
 
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
 from analytics_assets.assets.lineage import column_lineage
@@ -72,6 +75,27 @@ def dbt_executable() -> str:
     return str(Path(sys.executable).with_name("dbt"))
 
 
+class DbtCommand(DbtCliResource):
+    """`DbtCliResource` without the 3 seconds that it adds to each call.
+
+    It asks dbt for its version in a process of its own, and makes an adapter in this one to fetch
+    row counts and columns with; the version is known, and we count rows ourselves.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        return None
+
+
+def dbt_command(settings: Settings) -> DbtCommand:
+    """The resource that calls dbt."""
+    project: Any = dbt_project(settings)  # taken in place of a path, whatever the annotation says
+    return DbtCommand(project_dir=project, dbt_executable=dbt_executable())
+
+
 def prepare_manifest(settings: Settings) -> Path:
     """Parse the dbt project unless the manifest is newer than all of it.
 
@@ -89,7 +113,11 @@ def prepare_manifest(settings: Settings) -> Path:
     result = subprocess.run(
         [dbt_executable(), "--quiet", "parse", "--target", settings.deployment],
         cwd=settings.dbt_project_dir,
-        env={**os.environ, **_dbt_environment(settings, settings.dbt_target_dir)},
+        env={
+            **os.environ,
+            **_dbt_environment(settings, settings.dbt_target_dir),
+            "DBT_LOG_PATH": str(settings.dbt_target_dir),
+        },
         capture_output=True,
         text=True,
     )

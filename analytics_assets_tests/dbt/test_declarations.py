@@ -34,7 +34,7 @@ def test_every_model_is_declared(manifest: Any) -> None:
 @BY_NAME
 def test_descriptions_and_order_of_columns(manifest: Any, table: Table) -> None:
     node = model(manifest, table)
-    assert node.description == table.description
+    assert node.description == table.summary
     described = [(name, column.description) for name, column in node.columns.items()]
     declared = [(name, column.description) for name, column in table.schema.columns.items()]
     assert described == declared
@@ -53,7 +53,7 @@ def test_sources_are_raw_tables(manifest: Any) -> None:
     assert manifest.sources
     for source in manifest.sources.values():
         table = TABLES[source.name]
-        assert (source.schema, source.description) == (table.group, table.description)
+        assert (source.schema, source.description) == (table.group, table.summary)
         assert source.config.meta["dagster"]["asset_key"] == [table.name]
 
 
