@@ -9,10 +9,11 @@ from dagster import (
     DataVersion,
     DataVersionsByPartition,
     PartitionsDefinition,
-    SourceAsset,
     observable_source_asset,
 )
+from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
+from analytics_assets.assets.common import OWNERS
 from analytics_assets.partitions import Window
 from analytics_assets.sources import files
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
@@ -23,16 +24,12 @@ def source_key(source: str) -> AssetKey:
     return AssetKey(f"{source}_source")
 
 
-def source_assets(
-    sources: SourcesConfig, daily: PartitionsDefinition
-) -> list[AssetsDefinition | SourceAsset]:
+def source_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
     """One observable external asset for each configured source."""
     return [_source_asset(config, daily) for config in sources.sources.values()]
 
 
-def _source_asset(
-    config: SourceConfig, daily: PartitionsDefinition
-) -> AssetsDefinition | SourceAsset:
+def _source_asset(config: SourceConfig, daily: PartitionsDefinition) -> AssetsDefinition:
     partitioned = config.contract.time_column is not None
 
     @observable_source_asset(
@@ -49,7 +46,7 @@ def _source_asset(
                 f"{name} ({config.columns.get(name, name)})" for name in config.contract.required
             ),
         },
-        tags={"layer": "sources", "dagster/kind/csv": ""},
+        tags={"layer": "sources"},
     )
     def source() -> DataVersion | DataVersionsByPartition:
         if not partitioned:
@@ -59,4 +56,7 @@ def _source_asset(
         versions = files.fingerprints(config, window)
         return DataVersionsByPartition({day.isoformat(): v for day, v in versions.items()})
 
-    return source
+    # `observable_source_asset` takes no owners; its spec does.
+    return create_external_asset_from_source_asset(source).map_asset_specs(
+        lambda spec: spec.replace_attributes(owners=OWNERS, kinds={"csv"})
+    )
