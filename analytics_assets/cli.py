@@ -91,7 +91,8 @@ def run(customers: int, months: int) -> None:
     _where_to_look(settings)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+# -h is the host for Dagster.
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dev(arguments: tuple[str, ...]) -> None:
     """Set the instance up and start `dagster dev`; further arguments go to it."""

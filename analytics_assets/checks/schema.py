@@ -118,19 +118,31 @@ def _problems(
         with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):
             table.schema.validate(relation, lazy=True)
     except SchemaErrors as errors:
-        problems = [_problem(relation, error) for error in errors.schema_errors]
-        # Pandera's Ibis backend reports nulls in every column of an empty relation.
-        return [p for p in problems if rows or p["rule"] != "not_nullable"], rows
+        # Over no rows Pandera's Ibis backend reports every rule of nulls and values as broken.
+        found = [error for error in errors.schema_errors if rows or _of_shape(error)]
+        return [_problem(relation, error) for error in found], rows
     return [], rows
+
+
+def _of_shape(error: Any) -> bool:
+    """Whether an error is of columns and types, not of what they hold."""
+    return isinstance(error.check, str) and error.check != "not_nullable"
 
 
 def _problem(relation: Any, error: Any) -> dict[str, Any]:
     """A broken rule and the rows that break it; never a value of theirs."""
     rule = error.check if isinstance(error.check, str) else error.check.name
     output = error.check_output
+    column = str(error.schema.name or "")
     failing = 0
-    if rule == "not_nullable":
-        failing = int(relation[error.schema.name].isnull().sum().execute() or 0)
+    if rule in ("column_in_dataframe", "column_in_schema"):
+        column = str(error.failure_cases)  # the name of the column
+    elif rule == "not_nullable":
+        values = relation[column]
+        missing = values.isnull()
+        if values.type().is_floating():
+            missing = missing | values.isnan()
+        failing = int(missing.sum().execute() or 0)
     elif output is not None and hasattr(output, "check_output"):
         failing = int((~output.check_output).sum().execute() or 0)
-    return {"column": str(error.schema.name or ""), "rule": str(rule), "failing rows": failing}
+    return {"column": column, "rule": str(rule), "failing rows": failing}

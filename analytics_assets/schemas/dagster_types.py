@@ -64,6 +64,8 @@ def structure_problems(table: Table, value: object) -> list[str]:
         problems.append(f"{table.name}: columns missing: {', '.join(missing)}")
     if unknown := [str(name) for name in value.columns if name not in table.columns]:
         problems.append(f"{table.name}: columns not in the table: {', '.join(unknown)}")
+    if twice := value.columns[value.columns.duplicated()].astype(str).unique().tolist():
+        return [*problems, f"{table.name}: columns standing twice: {', '.join(twice)}"]
     for name, column in table.schema.columns.items():
         if name not in value.columns or value[name].isna().all():
             continue

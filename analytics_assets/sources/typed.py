@@ -134,7 +134,8 @@ def _cast(name: str, type_: dt.DataType, config: SourceConfig) -> str:
         )
     if isinstance(type_, dt.Timestamp):
         formats = ", ".join(_literal(form) for form in config.timestamp_formats)
-        return f"try_strptime({text}, [{formats}])"
+        # DuckDB reads words such as infinity in any format.
+        return f"CASE WHEN {text} SIMILAR TO '.*[0-9].*' THEN try_strptime({text}, [{formats}]) END"
     if name == "status" and config.status_map:
         cases = " ".join(
             f"WHEN {_literal(source.lower())} THEN {_literal(ours)}"

@@ -57,14 +57,16 @@ def replace_window(
             f"analytics_assets/schemas."
         )
     if window is not None:
-        inside = window_predicate(table.window_column or "window_date", window)
+        column = str(table.window_column)
+        # Cast: the column of an empty frame has any type.
+        inside = window_predicate(f'"{column}"::DATE', window)
         outside = _count(connection, relation, f"({inside}) IS NOT TRUE")
         if outside:
             raise WindowError(
                 f"{table.relation}: {outside} rows lie outside the window {window} by "
-                f"{table.window_column}. Nothing was written."
+                f"{column}. Nothing was written."
             )
-        where = f"{where} AND {inside}"
+        where = f"{where} AND {window_predicate(column, window)}"
     connection.execute(table.ddl)
     connection.execute(f"DELETE FROM {table.relation} WHERE {where}")
     # Casting by name: an all-null column of a frame would otherwise come as INTEGER.

@@ -1,0 +1,134 @@
+"""What has to be loaded again: nothing, some days, or everything."""
+
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    AssetSpec,
+    DagsterInstance,
+    Definitions,
+    map_asset_specs,
+)
+
+from analytics_assets.assets.dbt import _model_version
+from analytics_assets.automation.outdated import outdated
+from analytics_assets.partitions import Window
+from analytics_assets.sources.config import SourcesConfig, sample_sources
+from analytics_assets_tests.conftest import Project
+
+
+@pytest.fixture
+def sample(built_project: Project, tmp_path: Path) -> Path:
+    """A copy of the sample's files, to be changed: what counts is content, not place."""
+    return Path(shutil.copytree(built_project.settings.sample_dir, tmp_path / "sample"))
+
+
+def windows(
+    project: Project,
+    sample: Path | None = None,
+    composed: Definitions | None = None,
+    instance: DagsterInstance | None = None,
+) -> list[Window]:
+    sources: SourcesConfig = project.sources
+    if sample:
+        sources = sample_sources(sample, project.calendar)
+    return outdated(
+        composed or project.definitions(),
+        instance or project.instance,
+        sources,
+        project.warehouse,
+    )
+
+
+def everything(project: Project) -> list[Window]:
+    assert project.calendar.end is not None
+    return [Window(project.calendar.start, project.calendar.end)]
+
+
+@pytest.mark.slow
+class TestAfterAFullRun:
+    def test_nothing_is_outdated(self, built_project: Project) -> None:
+        assert windows(built_project) == []
+
+    def test_files_elsewhere_with_the_same_content_are_no_change(
+        self, built_project: Project, sample: Path
+    ) -> None:
+        for file in sample.rglob("*.csv"):
+            os.utime(file, (0, 0))
+        assert windows(built_project, sample) == []
+
+    def test_a_changed_file_is_its_day_and_those_whose_late_rows_it_holds(
+        self, built_project: Project, sample: Path
+    ) -> None:
+        with (sample / "orders" / "orders_2024-03-04.csv").open("a") as stream:
+            stream.write("\n")
+        (window,) = windows(built_project, sample)
+        late = built_project.sources.sources["orders"].late_days
+        assert window == Window(date(2024, 3, 4) - timedelta(days=late), date(2024, 3, 5))
+
+    def test_changed_sessions_and_a_gap_are_two_windows(
+        self, built_project: Project, sample: Path
+    ) -> None:
+        for day in ("2024-03-04", "2024-05-01", "2024-05-02"):
+            (sample / "user_sessions" / f"user_sessions_{day}.csv").unlink()
+        assert windows(built_project, sample) == [
+            Window.of_days("2024-03-04", "2024-03-04"),
+            Window.of_days("2024-05-01", "2024-05-02"),
+        ]
+
+    def test_changed_customers_are_the_last_day_which_loads_them_whole(
+        self, built_project: Project, sample: Path
+    ) -> None:
+        with (sample / "customers.csv").open("a") as stream:
+            stream.write(
+                "C9,new@example.com,New,One,2024-01-01 00:00:00,DE,Ulm,2024-01-01 00:00:00\n"
+            )
+        assert windows(built_project, sample) == [Window.of_days("2024-06-30", "2024-06-30")]
+
+    @pytest.mark.parametrize("name", ["raw_orders", "fact_orders", "churn_model"])
+    def test_one_asset_of_other_code_is_everything(self, built_project: Project, name: str) -> None:
+        def changed(spec: AssetSpec) -> AssetSpec:
+            if spec.key == AssetKey(name):
+                return spec.replace_attributes(code_version="other")
+            return spec
+
+        composed = built_project.definitions()
+        made: list[Any] = [a for a in composed.assets or [] if hasattr(a, "specs")]
+        others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
+        composed = Definitions(
+            assets=[*others, *map_asset_specs(changed, made)], resources=composed.resources
+        )
+        assert windows(built_project, composed=composed) == everything(built_project)
+
+    def test_an_instance_without_records_is_everything(self, built_project: Project) -> None:
+        with DagsterInstance.ephemeral() as empty:
+            assert windows(built_project, instance=empty) == everything(built_project)
+
+
+@pytest.mark.slow
+def test_runs_that_broke_off_before_the_end_are_everything(copied_project: Project) -> None:
+    assert windows(copied_project) == []
+    copied_project.instance.report_runless_asset_event(
+        AssetMaterialization("raw_orders", partition="2024-03-04")
+    )
+    assert windows(copied_project) == everything(copied_project)
+
+
+def test_the_version_of_a_model_changes_with_its_sql_and_with_every_macro() -> None:
+    def version(sql: str = "select 1", macro: str = "one", package: str = "ours") -> str:
+        manifest = {
+            "nodes": {"model.ours.m": {"raw_code": sql, "package_name": "ours"}},
+            "macros": {"macro.ours.x": {"package_name": package, "macro_sql": macro}},
+        }
+        return _model_version(manifest, "model.ours.m")
+
+    assert version() == version()
+    assert version(sql="select 2") != version()
+    assert version(macro="two") != version()
+    assert version(macro="two", package="dbt") == version(macro="one", package="dbt")

@@ -1,0 +1,52 @@
+"""Ranges of partitions as run tags, and back."""
+
+from datetime import date
+
+import pytest
+
+from analytics_assets.assets.common import run_window
+from analytics_assets.automation.ranges import contiguous, range_tags
+from analytics_assets.partitions import Window
+
+
+def days(*numbers: int) -> list[date]:
+    return [date(2024, 2, number) for number in numbers]
+
+
+def test_days_without_gap_are_one_window() -> None:
+    assert list(contiguous(days(27, 28, 29))) == [Window(date(2024, 2, 27), date(2024, 3, 1))]
+
+
+def test_a_gap_parts_windows_and_order_does_not_matter() -> None:
+    assert list(contiguous(days(9, 2, 1, 5, 8))) == [
+        Window(date(2024, 2, 1), date(2024, 2, 3)),
+        Window(date(2024, 2, 5), date(2024, 2, 6)),
+        Window(date(2024, 2, 8), date(2024, 2, 10)),
+    ]
+
+
+def test_no_days_are_no_windows() -> None:
+    assert list(contiguous([])) == []
+
+
+@pytest.mark.parametrize("last", [date(2024, 2, 29), date(2024, 3, 1), date(2023, 12, 31)])
+def test_tags_of_days_give_the_window_back(last: date) -> None:
+    window = Window.of_days("2023-11-05", last.isoformat())
+    assert run_window(range_tags(window)) == window
+
+
+@pytest.mark.parametrize("end", [date(2024, 1, 1), date(2024, 3, 1), date(2024, 4, 1)])
+def test_tags_of_months_name_the_last_month_and_give_the_window_back(end: date) -> None:
+    window = Window(date(2023, 12, 1), end)
+    tags = range_tags(window, monthly=True)
+    assert all(day.endswith("-01") for day in tags.values())
+    assert run_window(tags, monthly=True) == window
+
+
+def test_a_run_of_one_partition_has_its_window() -> None:
+    tags = {"dagster/partition": "2024-02-29"}
+    assert run_window(tags) == Window(date(2024, 2, 29), date(2024, 3, 1))
+
+
+def test_a_run_without_partitions_has_none() -> None:
+    assert run_window({"team": "analytics"}) is None

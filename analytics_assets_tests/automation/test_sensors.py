@@ -1,0 +1,416 @@
+"""The sensors: what they ask for, when they stay silent, and what a failure report may cost."""
+
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster
+import pytest
+from dagster import (
+    DagsterInstance,
+    SensorDefinition,
+    build_run_status_sensor_context,
+    build_sensor_context,
+)
+from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
+
+from analytics_assets.assets.common import run_window
+from analytics_assets.automation.instance import prepare_instance
+from analytics_assets.automation.jobs import LOAD_DAYS, build_jobs, job_plans
+from analytics_assets.automation.notifications import post
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.automation.sensors import RANGES_A_TICK, build_sensors
+from analytics_assets.definitions import build_definitions, build_warehouse
+from analytics_assets.partitions import Calendar, Window, daily_partitions, monthly_partitions
+from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.load import load_source
+from analytics_assets.sources.sample import write_sample
+from analytics_assets.warehouse.connection import Warehouse
+
+HEADER = "order_id,line_number,ordered_at,customer_id,product_id,quantity,unit_price\n"
+CALENDAR = Calendar(date(2024, 2, 1), date(2024, 4, 1))
+WINDOW = Window(date(2024, 2, 1), date(2024, 4, 1))
+LOADED_AT = datetime(2024, 4, 1, tzinfo=UTC)
+
+HOLD_THE_WAREHOUSE = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+class Shop:
+    """Orders of two months, a file a day, with its sensors."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        config = SourceConfig("orders", str(folder / "{date}.csv"))
+        self.sources = SourcesConfig(CALENDAR, {"orders": config})
+        self.warehouse = Warehouse(settings.warehouse_path, patience=0.2)
+        folder.mkdir()
+        for day in WINDOW:
+            self.write(day)
+        self.sensors = all_sensors(settings, self.sources, self.warehouse)
+
+    def write(self, day: date, quantity: int = 1) -> None:
+        row = f"O{day},1,{day} 10:00:00,C1,P1,{quantity},9.99\n"
+        (self.folder / f"{day}.csv").write_text(HEADER + row)
+
+    def load(self, window: Window) -> None:
+        self.warehouse.prepare()
+        with self.warehouse.transaction() as connection:
+            load_source(connection, self.sources.sources["orders"], CALENDAR, window, LOADED_AT)
+
+    def tick(self) -> Any:
+        return self.sensors["changed_sources"].evaluate_tick(build_sensor_context())
+
+    def asked(self) -> list[Window | None]:
+        return [run_window(request.tags) for request in self.tick().run_requests]
+
+
+def all_sensors(
+    settings: Settings, sources: SourcesConfig, warehouse: Warehouse
+) -> dict[str, SensorDefinition]:
+    daily = daily_partitions(sources.calendar)
+    partitions = {"daily": daily, "monthly": monthly_partitions(sources.calendar), None: None}
+    jobs = build_jobs(job_plans(["raw_orders"]), partitions)
+    return {made.name: made for made in build_sensors(settings, sources, warehouse, daily, jobs)}
+
+
+@pytest.fixture
+def shop(settings: Settings, tmp_path: Path) -> Shop:
+    return Shop(settings, tmp_path / "orders")
+
+
+def test_before_the_first_load_every_day_is_asked_for_in_one_run(shop: Shop) -> None:
+    assert shop.asked() == [WINDOW]
+
+
+def test_after_a_load_nothing_is_asked_for(shop: Shop) -> None:
+    shop.load(WINDOW)
+    result = shop.tick()
+    assert not result.run_requests
+    assert "as the sources hold it now" in result.skip_message
+
+
+def test_exactly_the_changed_days_are_asked_for_neighbours_together(shop: Shop) -> None:
+    shop.load(WINDOW)
+    for day in (date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 9)):
+        shop.write(day, quantity=2)
+    (shop.folder / "2024-03-20.csv").unlink()
+    assert shop.asked() == [
+        Window.of_days("2024-02-28", "2024-03-01"),
+        Window.of_days("2024-03-09", "2024-03-09"),
+        Window.of_days("2024-03-20", "2024-03-20"),
+    ]
+
+
+def test_a_file_written_again_with_the_same_content_is_no_change(shop: Shop) -> None:
+    shop.load(WINDOW)
+    shop.write(date(2024, 3, 9))
+    assert shop.asked() == []
+
+
+def test_late_rows_in_a_file_ask_for_the_days_that_they_can_belong_to(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shop = Shop(settings, tmp_path / "orders")
+    late = replace(shop.sources.sources["orders"], late_days=3)
+    shop.sources = SourcesConfig(CALENDAR, {"orders": late})
+    shop.sensors = all_sensors(settings, shop.sources, shop.warehouse)
+    shop.load(WINDOW)
+    assert shop.asked() == []
+    shop.write(date(2024, 3, 9), quantity=2)
+    assert shop.asked() == [Window.of_days("2024-03-06", "2024-03-09")]
+
+
+def test_a_tick_that_is_repeated_asks_for_the_same_runs(shop: Shop) -> None:
+    shop.load(WINDOW)
+    keys = []
+    for quantity in (2, 2, 3):
+        shop.write(date(2024, 3, 9), quantity)
+        keys.append([request.run_key for request in shop.tick().run_requests])
+    assert keys[0] == keys[1]
+    assert keys[1] != keys[2]
+
+
+def test_a_tick_asks_for_so_many_runs_and_leaves_the_rest_to_the_next(shop: Shop) -> None:
+    shop.load(WINDOW)
+    changed = list(WINDOW)[::2]
+    for day in changed:
+        shop.write(day, quantity=2)
+    first = shop.asked()
+    assert len(first) == RANGES_A_TICK < len(changed)
+    for window in first:
+        shop.load(window)
+    asked = [window.start for window in (*first, *shop.asked())]
+    assert asked == changed[: 2 * RANGES_A_TICK]
+
+
+def test_a_source_without_files_is_a_reason_and_no_error(shop: Shop) -> None:
+    customers = SourceConfig("customers", str(shop.folder / "none.csv"))
+    sources = SourcesConfig(CALENDAR, {**shop.sources.sources, "customers": customers})
+    sensor = all_sensors(shop.settings, sources, shop.warehouse)["changed_sources"]
+    result = sensor.evaluate_tick(build_sensor_context())
+    assert not result.run_requests
+    assert "no file at" in result.skip_message
+
+
+def test_while_another_process_writes_the_tick_is_skipped(shop: Shop) -> None:
+    shop.load(WINDOW)
+    with held(shop.warehouse.path):
+        result = shop.tick()
+    assert not result.run_requests
+    assert "held by another process" in result.skip_message
+
+
+@pytest.mark.slow
+def test_the_projects_own_sensor_gives_up_before_dagster_cuts_the_tick_off(
+    parsed_settings: Settings,
+) -> None:
+    build_warehouse(parsed_settings).prepare()
+    sensor = build_definitions(parsed_settings).resolve_sensor_def("changed_sources")
+    write_sample(parsed_settings.sample_dir, customers=3, months=1)
+    with held(parsed_settings.warehouse_path):
+        began = time.monotonic()
+        result = sensor.evaluate_tick(build_sensor_context())
+        assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT / 2
+    assert "held by another process" in result.skip_message
+
+
+@contextmanager
+def held(warehouse: Path) -> Iterator[None]:
+    """Meanwhile another process has the warehouse open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_THE_WAREHOUSE, str(warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            yield
+        finally:
+            holder.communicate("\n", timeout=30)
+
+
+# What follows a run.
+
+
+@dagster.op
+def fail() -> None:
+    raise ValueError("customer a@example.com has no order")
+
+
+@dagster.op
+def succeed() -> None:
+    pass
+
+
+@dagster.job(name=LOAD_DAYS)
+def failing_load() -> None:
+    fail()
+
+
+@dagster.job(name=LOAD_DAYS)
+def load() -> None:
+    succeed()
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[DagsterInstance]:
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        yield instance
+
+
+def after(sensor: SensorDefinition, instance: DagsterInstance, tags: dict[str, str]) -> Any:
+    result = load.execute_in_process(instance=instance, tags=tags)
+    (succeeded,) = [event for event in result.all_events if event.is_job_success]
+    context = build_run_status_sensor_context(sensor.name, succeeded, instance, result.dagster_run)
+    return sensor(context), result.run_id
+
+
+def test_after_a_load_its_last_day_is_scored(shop: Shop, instance: DagsterInstance) -> None:
+    window = Window.of_days("2024-02-25", "2024-02-29")
+    request, run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
+    assert request.partition_key == "2024-02-29"
+    assert request.run_key == run_id  # one score a load, however often the tick is repeated
+
+
+def test_a_load_of_one_partition_is_scored(shop: Shop, instance: DagsterInstance) -> None:
+    tags = {"dagster/partition": "2024-02-27"}
+    request, _ = after(shop.sensors["score_after_load"], instance, tags)
+    assert request.partition_key == "2024-02-27"
+
+
+def test_a_load_without_days_is_not_scored(shop: Shop, instance: DagsterInstance) -> None:
+    reason, _ = after(shop.sensors["score_after_load"], instance, {})
+    assert "no window" in reason.skip_message
+
+
+def test_after_the_monthly_features_the_model_is_trained(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    sensor = shop.sensors["retrain_after_features"]
+    request, run_id = after(sensor, instance, {})
+    assert request.run_key == run_id
+    assert sensor.job_name == "retrain"
+
+
+# Reports of failures.
+
+
+@contextmanager
+def webhook(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[Any]:
+    """A server on the loopback; gives its address and the bodies that it was sent."""
+    received: list[dict[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            received.append(json.loads(self.rfile.read(length)))
+            answer(self)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.05))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", received
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def accept(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+
+
+def break_down(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_error(500)
+
+
+def talk_nonsense(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+
+def hang_up(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_message_arrives_as_text() -> None:
+    with webhook(accept) as (url, received):
+        assert post(url, "load_days failed") is None
+    assert received == [{"text": "load_days failed"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(break_down, "500"), (hang_up, "could not be reached"), (talk_nonsense, "could not be")],
+)
+def test_a_broken_webhook_is_words_and_no_error(answer: Any, words: str) -> None:
+    with webhook(answer) as (url, _):
+        assert words in str(post(url, "text"))
+
+
+def test_a_webhook_that_hangs_costs_the_time_limit_and_no_more() -> None:
+    release = threading.Event()
+    with webhook(lambda handler: release.wait(20) and None) as (url, _):
+        began = time.monotonic()
+        assert "could not be reached" in str(post(url, "text", timeout=0.5))
+        assert time.monotonic() - began < 3
+        release.set()
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/", "http://no.such.host.invalid/"])
+def test_a_webhook_that_is_away_is_words_and_no_error(place: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = place.format(port=free.getsockname()[1])
+    began = time.monotonic()
+    assert "could not be reached" in str(post(url, "text", timeout=2))
+    assert time.monotonic() - began < 10
+
+
+def ticks_of_failures(
+    settings: Settings, shop: Shop, instance: DagsterInstance, url: str | None, failures: int = 1
+) -> list[Any]:
+    """A tick before the failures, one after, and one more."""
+    sensor = all_sensors(replace(settings, webhook_url=url), shop.sources, shop.warehouse)[
+        "report_failures"
+    ]
+    ticks: list[Any] = []
+
+    def tick() -> None:
+        cursor = ticks[-1].cursor if ticks else None
+        ticks.append(sensor.evaluate_tick(build_sensor_context(instance=instance, cursor=cursor)))
+
+    tick()
+    window = Window.of_days("2024-02-28", "2024-02-29")
+    for _ in range(failures):
+        failing_load.execute_in_process(
+            instance=instance, tags=range_tags(window), raise_on_error=False
+        )
+    for _ in range(failures + 2):
+        tick()
+    return ticks
+
+
+def test_a_failed_run_is_reported_once(
+    settings: Settings, shop: Shop, instance: DagsterInstance
+) -> None:
+    with webhook(accept) as (url, received):
+        ticks_of_failures(settings, shop, instance, url)
+    (message,) = received
+    assert LOAD_DAYS in message["text"]
+    assert "2024-02-28" in message["text"]
+    assert settings.deployment in message["text"]
+
+
+def test_a_report_holds_nothing_of_the_data(
+    settings: Settings, shop: Shop, instance: DagsterInstance
+) -> None:
+    with webhook(accept) as (url, received):
+        ticks_of_failures(settings, shop, instance, url)
+    assert "example.com" not in str(received)
+
+
+def test_every_failed_run_is_reported(
+    settings: Settings, shop: Shop, instance: DagsterInstance
+) -> None:
+    with webhook(accept) as (url, received):
+        ticks_of_failures(settings, shop, instance, url, failures=3)
+    assert len({message["text"] for message in received}) == len(received) == 3
+
+
+def test_a_broken_webhook_does_not_break_the_sensor(
+    settings: Settings, shop: Shop, instance: DagsterInstance
+) -> None:
+    with webhook(break_down) as (url, received):
+        ticks_of_failures(settings, shop, instance, url)
+    assert len(received) == 1  # nor is it asked again and again
+
+
+def test_without_a_webhook_a_failure_says_so(
+    settings: Settings, shop: Shop, instance: DagsterInstance
+) -> None:
+    ticks = ticks_of_failures(settings, shop, instance, None)
+    assert "ANALYTICS_WEBHOOK_URL is not set" in str([tick.skip_message for tick in ticks])

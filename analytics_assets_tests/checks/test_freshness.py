@@ -1,0 +1,80 @@
+"""The newest day of the calendar that has closed was loaded."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from dagster import AssetCheckResult, AssetCheckSeverity
+
+from analytics_assets.checks.freshness import freshness_checks
+from analytics_assets.partitions import Calendar, daily_partitions
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets_tests.rows import insert
+
+CLOSED = Calendar(date(2024, 1, 1), date(2024, 1, 11))
+
+
+def check(
+    warehouse: Warehouse, calendar: Calendar, source: str = "orders", *days: date
+) -> AssetCheckResult:
+    with warehouse.write() as connection:
+        for day in days:
+            insert(connection, "source_loads", {"source": source, "window_date": day})
+    sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", "orders.csv")})
+    (definition,) = freshness_checks(sources, daily_partitions(calendar))
+    result = definition(warehouse)
+    assert isinstance(result, AssetCheckResult)
+    return result
+
+
+def test_the_newest_day_loaded_passes(warehouse: Warehouse) -> None:
+    result = check(warehouse, CLOSED, "orders", date(2024, 1, 10))
+    assert result.passed
+    assert result.description == "Newest day loaded is 2024-01-10, newest expected 2024-01-10."
+
+
+def test_a_backfill_of_old_days_does_not_turn_it_green(warehouse: Warehouse) -> None:
+    result = check(warehouse, CLOSED, "orders", date(2024, 1, 9), date(2024, 1, 1))
+    assert not result.passed
+    assert result.severity == AssetCheckSeverity.WARN
+    assert result.metadata["newest loaded"].value == "2024-01-09"
+    assert result.metadata["newest expected"].value == "2024-01-10"
+
+
+def test_nothing_loaded_fails(warehouse: Warehouse) -> None:
+    assert not check(warehouse, CLOSED).passed
+
+
+def test_another_sources_load_does_not_count(warehouse: Warehouse) -> None:
+    assert not check(warehouse, CLOSED, "user_sessions", date(2024, 1, 10)).passed
+
+
+def test_an_open_calendar_expects_yesterday(warehouse: Warehouse) -> None:
+    today = datetime.now(UTC).date()
+    calendar = Calendar(today - timedelta(5))
+    assert not check(warehouse, calendar, "orders", today - timedelta(2)).passed
+    assert check(warehouse, calendar, "orders", today - timedelta(1)).passed
+
+
+def test_only_sources_with_days_have_the_check() -> None:
+    sources = SourcesConfig(
+        CLOSED,
+        {
+            name: SourceConfig(name, f"{name}.csv")
+            for name in ("orders", "user_sessions", "products")
+        },
+    )
+    keys = {
+        key.asset_key.path[-1]
+        for definition in freshness_checks(sources, daily_partitions(CLOSED))
+        for key in definition.check_keys
+    }
+    assert keys == {"raw_orders", "raw_user_sessions"}
+
+
+@pytest.mark.parametrize("newest", [date(2024, 1, 10)])
+def test_its_name_and_words(warehouse: Warehouse, newest: date) -> None:
+    sources = SourcesConfig(CLOSED, {"orders": SourceConfig("orders", "orders.csv")})
+    (definition,) = freshness_checks(sources, daily_partitions(CLOSED))
+    (spec,) = definition.check_specs
+    assert (spec.name, spec.blocking) == ("newest_day_loaded", False)

@@ -1,0 +1,180 @@
+"""What tests of the whole project share: settings over a home of their own, and a built project.
+
+The built project costs half a minute, so it is made once and only read; `copied_project` is for
+tests that change something.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from dagster import DagsterInstance, Definitions
+
+from analytics_assets.assets.dbt import prepare_manifest
+from analytics_assets.automation.backfill import Outcome, RunPlan, plan_backfill, run_backfill
+from analytics_assets.automation.instance import prepare_instance
+from analytics_assets.definitions import build_definitions, build_warehouse
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings, load_settings
+from analytics_assets.sources.config import SourcesConfig, configured_sources
+from analytics_assets.sources.sample import write_sample
+from analytics_assets.warehouse.connection import Warehouse
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
+# Two months of closed labels of 30 days at the least; every dirt of the sample stands in it.
+HORIZON_DAYS = 30
+CUSTOMERS, MONTHS = 1200, 6
+
+
+@dataclass(frozen=True)
+class Project:
+    """A home with everything in it, and what made it."""
+
+    settings: Settings
+    instance: DagsterInstance
+    outcome: Outcome
+
+    @property
+    def sources(self) -> SourcesConfig:
+        return configured_sources(self.settings)
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.sources.calendar
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return build_warehouse(self.settings)
+
+    def definitions(self) -> Definitions:
+        return build_definitions(self.settings)
+
+    def environment(self) -> dict[str, str]:
+        """Environment of a process that works on this project."""
+        return {
+            **os.environ,
+            "ANALYTICS_HOME": str(self.settings.home),
+            "ANALYTICS_CHURN_HORIZON_DAYS": str(self.settings.churn_horizon_days),
+            "DAGSTER_HOME": str(self.settings.dagster_home),
+            "PYTHONPATH": str(REPOSITORY),
+        }
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.read() as connection:
+            return connection.execute(sql).fetchall()
+
+    def run(self, plans: list[RunPlan]) -> Outcome:
+        log = self.settings.home / "logs" / "backfill.log"
+        return run_backfill(self.definitions(), self.instance, plans, log)
+
+
+def table_contents(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+    """The rows of a declared table, sorted, without the columns that may differ by load."""
+    declared = TABLES[table]
+    stable = [f'"{name}"' for name in declared.columns if name not in declared.volatile]
+    return connection.execute(
+        f"SELECT {', '.join(stable)} FROM {declared.relation} ORDER BY ALL"
+    ).fetchall()
+
+
+def make_settings(home: Path, **environment: str) -> Settings:
+    return load_settings({"ANALYTICS_HOME": str(home), **environment})
+
+
+@contextmanager
+def open_project(settings: Settings, outcome: Outcome | None = None) -> Iterator[Project]:
+    """The project of a home on the Dagster instance in it."""
+    prepare_instance(settings)
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield Project(settings, instance, outcome or Outcome())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_shell() -> Iterator[None]:
+    with _restored_environment():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_other_tests() -> Iterator[None]:
+    # The command line sets variables of its own process.
+    with _restored_environment():
+        yield
+
+
+@contextmanager
+def _restored_environment() -> Iterator[None]:
+    before: Mapping[str, str] = dict(os.environ)
+    for name in [name for name in before if name.startswith(OURS)]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of the dev deployment over an empty home."""
+    return make_settings(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dbt's manifest: parsing costs seconds, and homes can share what was parsed."""
+    return prepare_manifest(make_settings(tmp_path_factory.mktemp("manifest")))
+
+
+def share_manifest(manifest: Path, settings: Settings) -> Settings:
+    """Spare a home the parsing."""
+    settings.dbt_target_dir.mkdir(parents=True)
+    shutil.copy(manifest, settings.dbt_target_dir / "manifest.json")
+    return settings
+
+
+@pytest.fixture
+def parsed_settings(settings: Settings, manifest: Path) -> Settings:
+    """Settings over a home that has dbt's manifest, and nothing else."""
+    return share_manifest(manifest, settings)
+
+
+@pytest.fixture(scope="session")
+def built_project(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[Project]:
+    """A small sample through every asset: only for reading."""
+    settings = share_manifest(
+        manifest,
+        make_settings(
+            tmp_path_factory.mktemp("built") / "home",
+            ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS),
+        ),
+    )
+    write_sample(settings.sample_dir, CUSTOMERS, MONTHS, settings.seed)
+    outcome = Outcome()
+    with open_project(settings, outcome) as project:
+        calendar = project.calendar
+        assert calendar.end is not None
+        made = project.run(
+            plan_backfill([Window(calendar.start, calendar.end)], calendar, HORIZON_DAYS)
+        )
+        outcome.assets.update(made.assets)
+        outcome.failures.extend(made.failures)
+        yield project
+
+
+@pytest.fixture
+def copied_project(built_project: Project, tmp_path: Path) -> Iterator[Project]:
+    """A copy of the built project with an instance of its own, to be changed."""
+    home = tmp_path / "copy"
+    shutil.copytree(built_project.settings.home, home)
+    settings = make_settings(home, ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS))
+    # It names the folder that it was written for.
+    (settings.dagster_home / "dagster.yaml").unlink()
+    with open_project(settings, built_project.outcome) as project:
+        yield project

@@ -1,0 +1,289 @@
+"""The graph as Dagster loads it: DESIGN's table, and what every asset has to say of itself."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetKey,
+    DailyPartitionsDefinition,
+    Definitions,
+    MonthlyPartitionsDefinition,
+)
+
+from analytics_assets.definitions import build_definitions
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings, SettingsError, load_settings
+from analytics_assets.sources.config import SourceConfigError
+
+from .conftest import REPOSITORY, make_settings, share_manifest
+
+LOAD_SECONDS = 5.0
+DAILY, MONTHLY, NONE = "daily", "monthly", None
+DESIGN = {
+    "sources": {
+        "orders_source": DAILY,
+        "user_sessions_source": DAILY,
+        "customers_source": NONE,
+        "products_source": NONE,
+    },
+    "raw": {
+        "raw_orders": DAILY,
+        "raw_user_sessions": DAILY,
+        "raw_customers": NONE,
+        "raw_products": NONE,
+        "rejected_rows": NONE,
+    },
+    "staging": dict.fromkeys(
+        ("stg_orders", "stg_customers", "stg_products", "stg_user_sessions"), NONE
+    ),
+    "core": {
+        **dict.fromkeys(("dim_customers", "dim_products", "dim_date"), NONE),
+        **dict.fromkeys(("fact_orders", "fact_user_sessions", "customer_days"), DAILY),
+    },
+    "marts": {
+        **dict.fromkeys(
+            ("customer_cohort_analysis", "customer_sales", "sales_daily", "user_analytics"), NONE
+        ),
+        "customer_analytics_daily": DAILY,
+    },
+    "churn": {"churn_features": MONTHLY, "churn_model": NONE, "churn_predictions": DAILY},
+    "quality": dict.fromkeys(("data_quality_metrics", "pipeline_executions"), NONE),
+    "serving": {"published_warehouse": NONE},
+}
+OPTIONAL = {
+    *("customers_source", "products_source", "user_sessions_source"),
+    *("raw_customers", "raw_products", "raw_user_sessions"),
+    *("stg_customers", "stg_products", "stg_user_sessions", "fact_user_sessions"),
+}
+ORDERS = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+LOAD = """
+import json, sys, time
+began = time.perf_counter()
+from analytics_assets.definitions import defs
+repository = defs().get_repository_def()
+print(json.dumps({"seconds": time.perf_counter() - began,
+    "assets": len(repository.asset_graph.executable_asset_keys)}))
+"""
+IMPORT_WITHOUT_A_NETWORK = """
+import os, socket, sys
+def refuse(*arguments, **options):
+    raise AssertionError(f"network at import: {arguments}")
+socket.socket.connect = socket.socket.connect_ex = refuse
+socket.getaddrinfo = socket.create_connection = refuse
+import analytics_assets.definitions
+from pathlib import Path
+assert not Path(os.environ["ANALYTICS_HOME"]).exists()
+"""
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Definitions:
+    settings = make_settings(tmp_path_factory.mktemp("definitions") / "home")
+    return build_definitions(share_manifest(manifest, settings))
+
+
+@pytest.fixture(scope="module")
+def orders_only(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Definitions:
+    folder = tmp_path_factory.mktemp("orders_only")
+    (folder / "online_retail").mkdir()
+    (folder / "online_retail" / "2010-12-01.csv").write_text(ORDERS)
+    example = (REPOSITORY / "examples" / "online_retail.yaml").read_text()
+    (folder / "sources.yaml").write_text(example)
+    settings = make_settings(folder / "home", ANALYTICS_SOURCES=str(folder / "sources.yaml"))
+    return build_definitions(share_manifest(manifest, settings))
+
+
+def nodes(composed: Definitions) -> dict[str, Any]:
+    graph = composed.resolve_asset_graph()
+    return {key.path[-1]: graph.get(key) for key in graph.get_all_asset_keys()}
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_definitions_load_within_the_limit_in_a_fresh_process(parsed_settings: Settings) -> None:
+    seconds = []
+    for _ in range(3):  # the best of three: other work on the machine is no fault of ours
+        result = python(LOAD, ANALYTICS_HOME=str(parsed_settings.home))
+        assert result.returncode == 0, result.stderr
+        loaded = json.loads(result.stdout)
+        assert loaded["assets"] > 20
+        seconds.append(loaded["seconds"])
+        if seconds[-1] < LOAD_SECONDS:
+            return
+    pytest.fail(f"the definitions take {min(seconds):.1f} s to load, over {LOAD_SECONDS} s")
+
+
+@pytest.mark.slow
+def test_importing_asks_neither_the_network_nor_the_environment(tmp_path: Path) -> None:
+    result = python(
+        IMPORT_WITHOUT_A_NETWORK,
+        ANALYTICS_HOME=str(tmp_path / "never"),
+        ANALYTICS_DEPLOYMENT="no such deployment",
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_loading_again_does_not_parse_the_dbt_project_again(parsed_settings: Settings) -> None:
+    manifest = parsed_settings.dbt_target_dir / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    began = time.monotonic()
+    build_definitions(parsed_settings)
+    assert manifest.stat().st_mtime_ns == before
+    assert time.monotonic() - began < LOAD_SECONDS
+
+
+def test_assets_groups_and_partitions_are_those_of_the_design(composed: Definitions) -> None:
+    kinds = {DailyPartitionsDefinition: DAILY, MonthlyPartitionsDefinition: MONTHLY}
+    found: dict[str, dict[str, str | None]] = {}
+    for name, node in nodes(composed).items():
+        partitioning = kinds[type(node.partitions_def)] if node.partitions_def else NONE
+        found.setdefault(node.group_name, {})[name] = partitioning
+    assert found == DESIGN
+
+
+def test_every_asset_says_what_it_is_whose_it_is_and_what_is_in_it(composed: Definitions) -> None:
+    for name, node in nodes(composed).items():
+        assert node.description, name
+        assert node.kinds, name
+        assert node.tags["layer"] == node.group_name, name
+        if node.group_name == "sources":
+            continue
+        assert node.owners == ["team:analytics"], name
+        assert node.code_version, name
+        if name == "published_warehouse":
+            continue
+        columns = node.metadata["dagster/column_schema"].columns
+        assert [column.name for column in columns] == TABLES[name].columns, name
+        assert all(column.description for column in columns), name
+        assert node.metadata["dagster/table_name"] == f"warehouse.{TABLES[name].relation}"
+
+
+def test_everything_that_runs_takes_turns_at_the_warehouse(composed: Definitions) -> None:
+    repository = composed.get_repository_def()
+    for definition in repository.assets_defs_by_key.values():
+        if definition.is_executable and definition.keys and definition.is_materializable:
+            assert definition.op.pool == "warehouse", definition.node_def.name
+    for checks in composed.asset_checks or []:
+        assert checks.op.pool == "warehouse", checks.node_def.name  # type: ignore[union-attr]
+
+
+def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions) -> None:
+    graph = composed.resolve_asset_graph()
+    assets, checks = Counter[Any](), Counter[Any]()
+    for job in composed.jobs or []:
+        layer = composed.resolve_job_def(job.name).asset_layer
+        assets.update(layer.executable_asset_keys)
+        checks.update(layer.asset_graph.asset_check_keys)
+    materializable = {
+        key for key in graph.executable_asset_keys if graph.get(key).is_materializable
+    }
+    assert assets == Counter(materializable)
+    assert checks == Counter(graph.asset_check_keys)
+
+
+def test_every_table_has_a_blocking_schema_check(composed: Definitions) -> None:
+    graph = composed.resolve_asset_graph()
+    for name, node in nodes(composed).items():
+        if node.group_name in ("raw", "staging", "core", "marts", "churn"):
+            specs = {key.name: graph.get_check_spec(key) for key in node.check_keys}
+            assert specs["schema"].blocking, name
+
+
+def test_with_orders_only_the_optional_assets_are_not_in_the_graph(
+    composed: Definitions, orders_only: Definitions
+) -> None:
+    assert set(nodes(orders_only)) == set(nodes(composed)) - OPTIONAL
+
+
+def test_with_orders_only_nothing_depends_on_or_checks_what_is_absent(
+    orders_only: Definitions,
+) -> None:
+    found = nodes(orders_only)
+    for name, node in found.items():
+        parents = {key.path[-1] for key in node.parent_keys}
+        assert parents <= set(found), name
+    checked = {key.asset_key.path[-1] for key in orders_only.resolve_asset_graph().asset_check_keys}
+    assert checked <= set(found)
+    for job in orders_only.jobs or []:
+        orders_only.resolve_job_def(job.name)
+
+
+def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) -> None:
+    def parents(name: str) -> set[str]:
+        return {key.path[-1] for key in nodes(composed)[name].parent_keys}
+
+    assert parents("raw_orders") == {"orders_source"}
+    assert "stg_orders" in parents("fact_orders")
+    assert parents("customer_days") == {"fact_orders"}
+    for mart in ("customer_cohort_analysis", "customer_sales", "customer_analytics_daily"):
+        assert "customer_days" in parents(mart)
+    assert parents("churn_model") == {"churn_features"}
+    assert parents("churn_predictions") == {"customer_analytics_daily", "churn_model"}
+
+
+def test_the_ledgers_and_the_published_copy_come_after_all_tables(composed: Definitions) -> None:
+    graph = composed.resolve_asset_graph()
+    tables = {
+        AssetKey(name)
+        for name, node in nodes(composed).items()
+        if node.group_name in ("core", "marts", "churn")
+    }
+    ledgers = {AssetKey(name) for name in DESIGN["quality"]}
+    for ledger in ledgers:
+        assert tables <= graph.get_ancestor_asset_keys(ledger)
+    assert tables | ledgers <= graph.get_ancestor_asset_keys(AssetKey("published_warehouse"))
+
+
+def test_trap_the_catalog_in_dbts_manifest_is_the_stem_of_the_file(manifest: Path) -> None:
+    found = {
+        node["database"]
+        for node in json.loads(manifest.read_text())["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+    assert found == {"warehouse"}
+    assert make_settings(Path("anywhere")).warehouse_path.stem == "warehouse"
+
+
+def test_schedules_and_sensors_that_launch_runs_wait_to_be_started(composed: Definitions) -> None:
+    repository = composed.get_repository_def()
+    running = [s.name for s in repository.sensor_defs if s.default_status.value == "RUNNING"]
+    running += [s.name for s in repository.schedule_defs if s.default_status.value == "RUNNING"]
+    assert running == ["report_failures"]
+
+
+def test_a_wrong_setting_is_named_in_a_sentence(tmp_path: Path) -> None:
+    home = {"ANALYTICS_HOME": str(tmp_path)}
+    for name, value in {
+        "ANALYTICS_DEPLOYMENT": "live",
+        "ANALYTICS_SOURCES": str(tmp_path / "missing.yaml"),
+        "ANALYTICS_THREADS": "many",
+        "ANALYTICS_DBT_PROJECT_DIR": str(tmp_path),
+        "ANALYTICS_WEBHOOK_URL": "hooks.example.com",
+    }.items():
+        with pytest.raises(SettingsError, match=name) as caught:
+            load_settings({**home, name: value})
+        assert str(caught.value).endswith("."), name
+
+
+def test_a_wrong_source_is_named_when_the_definitions_are_built(tmp_path: Path) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text("calendar: {start: 2024-01-01}\norders: {path: x.csv, colums: {}}\n")
+    with pytest.raises(SourceConfigError, match="Did you mean 'columns'"):
+        build_definitions(make_settings(tmp_path, ANALYTICS_SOURCES=str(file)))

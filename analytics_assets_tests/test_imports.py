@@ -1,0 +1,75 @@
+"""Imports point one way, and every module says what it is for."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "analytics_assets"
+LAYERS = (
+    {"settings", "partitions"},
+    {"schemas"},
+    {"sources", "warehouse", "churn"},
+    {"checks", "assets"},
+    {"automation"},
+    {"definitions"},
+    {"cli"},
+)
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+MODULES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+IN_A_LAYER = [name for name in MODULES if name != "__init__.py"]
+
+
+def imported(tree: ast.AST, module: str) -> Iterator[str]:
+    """Dotted names of all that a module imports, anywhere in it."""
+    package = ["analytics_assets", *Path(module).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module.split(".") if node.module else []
+            if node.level:
+                origin = package[: len(package) - node.level + 1] + origin
+            yield from (".".join([*origin, alias.name]) for alias in node.names)
+
+
+def part_of(module: str) -> str:
+    return Path(module).parts[0].removesuffix(".py")
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("module", IN_A_LAYER)
+def test_a_module_imports_only_its_own_layer_and_those_below(module: str) -> None:
+    ours = [name.split(".") for name in imported(tree_of(module), module)]
+    parts = {name[1] for name in ours if name[0] == "analytics_assets"}
+    assert parts <= RANK.keys()
+    assert {part for part in parts if RANK[part] > RANK[part_of(module)]} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in IN_A_LAYER if part_of(name) == "churn"])
+def test_churn_knows_no_dagster(module: str) -> None:
+    roots = {name.split(".")[0] for name in imported(tree_of(module), module)}
+    assert not {root for root in roots if root.startswith("dagster")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_opens_with_a_docstring(module: str) -> None:
+    assert ast.get_docstring(tree_of(module))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("def f():\n    from analytics_assets.cli import main", "analytics_assets.cli.main"),
+        ("if 1:\n    import analytics_assets.checks.schema as s", "analytics_assets.checks.schema"),
+        ("from analytics_assets import automation", "analytics_assets.automation"),
+        ("from ..automation import jobs", "analytics_assets.automation.jobs"),
+        ("from . import config", "analytics_assets.sources.config"),
+    ],
+)
+def test_every_form_of_import_is_seen(code: str, found: str) -> None:
+    assert list(imported(ast.parse(code), "sources/load.py")) == [found]

@@ -1,0 +1,135 @@
+"""Settings: defaults in dev only, and a sentence for every wrong value."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from analytics_assets.settings import PROJECT_ROOT, SettingsError, load_settings
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> dict[str, str]:
+    """An environment with all that staging and production need."""
+    (tmp_path / "sources.yaml").write_text("orders: {}")
+    return {
+        "ANALYTICS_HOME": str(tmp_path / "home"),
+        "ANALYTICS_SOURCES": str(tmp_path / "sources.yaml"),
+    }
+
+
+def test_dev_needs_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({})
+    assert settings.deployment == "dev"
+    assert settings.home == tmp_path / ".analytics"
+    assert settings.sources_file is None
+    assert settings.dbt_project_dir == PROJECT_ROOT / "dbt_project"
+    assert settings.threads == os.cpu_count()
+    assert settings.memory_limit == "2GB"
+    assert settings.webhook_url is None
+    assert (
+        settings.churn_horizon_days,
+        settings.refresh_days,
+        settings.published_builds,
+        settings.seed,
+    ) == (90, 8, 3, 7)
+
+
+def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: Path) -> None:
+    settings = load_settings(complete)
+    home = tmp_path / "home"
+    assert settings.warehouse_path == home / "warehouse.duckdb"
+    assert {
+        settings.published_dir,
+        settings.sample_dir,
+        settings.dagster_home,
+        settings.dbt_target_dir,
+    } == {home / "published", home / "sample", home / "dagster", home / "dbt"}
+
+
+def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> None:
+    settings = load_settings(
+        {
+            **complete,
+            "ANALYTICS_DEPLOYMENT": "production",
+            "ANALYTICS_THREADS": "3",
+            "ANALYTICS_MEMORY_LIMIT": "512MB",
+            "ANALYTICS_CHURN_HORIZON_DAYS": "60",
+            "ANALYTICS_REFRESH_DAYS": "4",
+            "ANALYTICS_PUBLISHED_BUILDS": "5",
+            "ANALYTICS_SEED": "0",
+            "ANALYTICS_WEBHOOK_URL": " https://hooks.example.com/a ",
+        }
+    )
+    assert settings.deployment == "production"
+    assert settings.sources_file == tmp_path / "sources.yaml"
+    assert settings.webhook_url == "https://hooks.example.com/a"
+    assert (settings.refresh_days, settings.published_builds, settings.seed) == (4, 5, 0)
+    assert settings.dbt_environment == {
+        "ANALYTICS_WAREHOUSE": str(tmp_path / "home" / "warehouse.duckdb"),
+        "ANALYTICS_THREADS": "3",
+        "ANALYTICS_MEMORY_LIMIT": "512MB",
+        "ANALYTICS_CHURN_HORIZON_DAYS": "60",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+@pytest.mark.parametrize("missing", ["ANALYTICS_HOME", "ANALYTICS_SOURCES"])
+@pytest.mark.parametrize("deployment", ["staging", "production"])
+def test_staging_and_production_fall_back_to_nothing(
+    complete: dict[str, str], deployment: str, missing: str, empty: str
+) -> None:
+    environment = {**complete, "ANALYTICS_DEPLOYMENT": deployment}
+    assert load_settings(environment).deployment == deployment
+    del environment[missing]
+    for wrong in (environment, {**environment, missing: empty}):
+        with pytest.raises(SettingsError, match=f"{missing} is not set. The {deployment} depl"):
+            load_settings(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "ANALYTICS_DEPLOYMENT",
+            "prod",
+            "ANALYTICS_DEPLOYMENT is 'prod'; set it to one of dev, staging, production.",
+        ),
+        ("ANALYTICS_DEPLOYMENT", "", "ANALYTICS_DEPLOYMENT is ''; set it to one of"),
+        ("ANALYTICS_DEPLOYMENT", "Production", "ANALYTICS_DEPLOYMENT is 'Production'; set it to"),
+        ("ANALYTICS_SOURCES", "nowhere.yaml", "nowhere.yaml, which is no file. Set it to the YAML"),
+        ("ANALYTICS_DBT_PROJECT_DIR", "nowhere", "No dbt_project.yml in "),
+        ("ANALYTICS_WEBHOOK_URL", "hooks.example.com/x", "ANALYTICS_WEBHOOK_URL does not start"),
+        ("ANALYTICS_THREADS", "0", "ANALYTICS_THREADS is '0'; set it to a whole number from 1 up."),
+        ("ANALYTICS_THREADS", "2.5", "ANALYTICS_THREADS is '2.5'; set it to a whole number from 1"),
+        ("ANALYTICS_THREADS", "two", "ANALYTICS_THREADS is 'two'"),
+        ("ANALYTICS_THREADS", "-1", "ANALYTICS_THREADS is '-1'"),
+        ("ANALYTICS_THREADS", "²", "ANALYTICS_THREADS is '²'"),
+        ("ANALYTICS_CHURN_HORIZON_DAYS", "0", "ANALYTICS_CHURN_HORIZON_DAYS is '0'"),
+        ("ANALYTICS_REFRESH_DAYS", "0", "ANALYTICS_REFRESH_DAYS is '0'"),
+        ("ANALYTICS_PUBLISHED_BUILDS", "0", "ANALYTICS_PUBLISHED_BUILDS is '0'"),
+        ("ANALYTICS_SEED", "-7", "ANALYTICS_SEED is '-7'; set it to a whole number from 0 up."),
+    ],
+)
+def test_a_wrong_value_gets_its_sentence(
+    complete: dict[str, str], name: str, value: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**complete, name: value})
+    assert sentence in str(caught.value)
+
+
+def test_the_webhook_is_a_secret_that_no_message_repeats(complete: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**complete, "ANALYTICS_WEBHOOK_URL": "ftp://canary"})
+    assert "canary" not in str(caught.value)
+
+
+def test_without_an_argument_the_process_environment_is_read(
+    complete: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**complete, "ANALYTICS_SEED": "42"}.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().seed == 42

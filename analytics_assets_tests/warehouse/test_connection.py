@@ -1,0 +1,190 @@
+"""The owner of connections: always closed, read-only to read, patient, and clear when it fails."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.connection import (
+    SCHEMAS,
+    Warehouse,
+    WarehouseError,
+    relation_kind,
+)
+
+Opener = Callable[[Path, str], object]
+
+
+class BoomError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["write", "read", "transaction"])
+def test_an_exception_leaks_no_lock(
+    warehouse: Warehouse, in_another_process: Opener, method: str
+) -> None:
+    warehouse.prepare()
+    with pytest.raises(BoomError) as caught, getattr(warehouse, method)():
+        raise BoomError
+    # The traceback is alive, and with it every frame: only closing can have freed the file.
+    assert caught.tb is not None
+    in_another_process(warehouse.path, "write")
+
+
+def test_a_failed_start_of_a_transaction_leaks_no_lock(
+    warehouse: Warehouse, in_another_process: Opener
+) -> None:
+    warehouse.prepare()
+    with pytest.raises(duckdb.Error), warehouse.transaction() as connection:
+        connection.execute("COMMIT")
+    in_another_process(warehouse.path, "write")
+
+
+def test_reading_cannot_write(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    with warehouse.read() as connection, pytest.raises(duckdb.Error, match="read-only"):
+        connection.execute("CREATE TABLE t AS SELECT 1")
+
+
+def test_reading_goes_on_beside_another_reader(
+    warehouse: Warehouse, in_another_process: Opener
+) -> None:
+    warehouse.prepare()
+    in_another_process(warehouse.path, "read")
+    with warehouse.read() as connection:
+        assert connection.execute("SELECT count(*) FROM raw.raw_orders").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("method", ["write", "read", "transaction"])
+def test_a_file_that_another_process_holds_is_an_error_that_says_what_to_do(
+    warehouse: Warehouse, in_another_process: Opener, method: str
+) -> None:
+    warehouse.prepare()
+    in_another_process(warehouse.path, "write")
+    with pytest.raises(WarehouseError) as caught, getattr(warehouse, method)():
+        pass
+    assert str(caught.value).startswith(f"{warehouse.path} is held by another process for over 0 s")
+    assert "open the published copy instead" in str(caught.value)
+
+
+def test_patience_waits_until_the_other_process_is_done(
+    warehouse: Warehouse, in_another_process: Opener
+) -> None:
+    warehouse.prepare()
+    holder = in_another_process(warehouse.path, "write")
+    threading.Timer(0.3, holder.stdin.close).start()  # type: ignore[attr-defined]
+    with Warehouse(warehouse.path, patience=20).read() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    holder.stdin = None  # type: ignore[attr-defined]
+
+
+def test_an_error_other_than_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").write_bytes(b"no database" * 1000)
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb", patience=60)
+    with pytest.raises(duckdb.Error, match="not a valid DuckDB"), warehouse.read():
+        pass
+
+
+def test_a_missing_warehouse_says_what_to_materialize_and_is_not_made(
+    warehouse: Warehouse,
+) -> None:
+    sentence = "Materialize the raw assets first, or check ANALYTICS_HOME"
+    with pytest.raises(WarehouseError, match=sentence), warehouse.read():
+        pass
+    assert not warehouse.path.exists()
+
+
+def test_writing_makes_the_folder(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "a" / "b" / "warehouse.duckdb")
+    with warehouse.write():
+        pass
+    assert warehouse.path.is_file()
+
+
+def test_a_transaction_keeps_all_of_its_block(warehouse: Warehouse) -> None:
+    with warehouse.transaction() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+        connection.execute("INSERT INTO t VALUES (2)")
+    with warehouse.read() as connection:
+        assert connection.execute("SELECT sum(n) FROM t").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("error", [BoomError, KeyboardInterrupt])
+def test_a_transaction_keeps_nothing_of_a_block_that_fails(
+    warehouse: Warehouse, error: type[BaseException]
+) -> None:
+    with warehouse.write() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+    with pytest.raises(error), warehouse.transaction() as connection:
+        connection.execute("DELETE FROM t")
+        connection.execute("CREATE TABLE u AS SELECT 1")
+        raise error
+    with warehouse.read() as connection:
+        assert connection.execute("FROM t").fetchall() == [(1,)]
+        assert connection.execute("SELECT table_name FROM duckdb_tables").fetchall() == [("t",)]
+
+
+@pytest.mark.parametrize("method", ["write", "read"])
+def test_times_are_utc_whatever_the_machine_says(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    warehouse.prepare()
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    with getattr(warehouse, method)() as connection:
+        found = connection.execute(
+            "SELECT current_setting('TimeZone'), "
+            "CAST(TIMESTAMPTZ '2024-01-01 23:00:00+00' AS TIMESTAMP)::VARCHAR"
+        ).fetchone()
+    assert found == ("UTC", "2024-01-01 23:00:00")
+
+
+def test_limits_reach_duckdb(tmp_path: Path) -> None:
+    with Warehouse(tmp_path / "w.duckdb", memory_limit="300MB", threads=1).write() as connection:
+        found = connection.execute(
+            "SELECT current_setting('threads'), current_setting('memory_limit'), "
+            "current_setting('temp_directory')"
+        ).fetchone()
+    assert found == (1, "286.1 MiB", str(tmp_path / "w.tmp"))
+
+
+def test_prepare_makes_what_python_writes_and_nothing_of_dbts(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    with warehouse.read() as connection:
+        made = {t.name for t in TABLES.values() if relation_kind(connection, t)}
+        schemas = {
+            row[0]
+            for row in connection.execute("SELECT schema_name FROM duckdb_schemas()").fetchall()
+        }
+    assert made == {t.name for t in TABLES.values() if t.group in ("raw", "quality")}
+    assert schemas >= set(SCHEMAS) >= {t.group for t in TABLES.values()}
+
+
+def test_prepare_again_keeps_every_row(warehouse: Warehouse) -> None:
+    warehouse.prepare(["stg_customers"])
+    with warehouse.write() as connection:
+        connection.execute("INSERT INTO raw.raw_products (product_id) VALUES ('P')")
+        connection.execute("INSERT INTO staging.stg_customers (customer_id) VALUES ('C')")
+    warehouse.prepare(["stg_customers"])
+    with warehouse.read() as connection:
+        assert connection.execute("SELECT product_id FROM raw.raw_products").fetchall() == [("P",)]
+        found = connection.execute("SELECT customer_id FROM staging.stg_customers").fetchall()
+    assert found == [("C",)]
+
+
+def test_the_empty_table_of_an_absent_source_replaces_its_view(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    table = TABLES["stg_customers"]
+    with warehouse.write() as connection:
+        connection.execute(f"CREATE VIEW {table.relation} AS SELECT 'old' AS customer_id")
+    warehouse.prepare()
+    with warehouse.read() as connection:
+        assert relation_kind(connection, table) == "VIEW"
+    warehouse.prepare([table.name])
+    with warehouse.read() as connection:
+        assert relation_kind(connection, table) == "BASE TABLE"
+        assert connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone() == (0,)
+        columns = [row[0] for row in connection.execute(f"DESCRIBE {table.relation}").fetchall()]
+    assert columns == table.columns

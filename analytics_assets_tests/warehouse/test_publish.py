@@ -1,0 +1,225 @@
+"""Publishing: a whole build or none, older readers undisturbed, nothing personal in it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse import publish as publishing
+from analytics_assets.warehouse.connection import Warehouse, WarehouseError
+from analytics_assets.warehouse.publish import POINTER, current_build, publish
+from analytics_assets_tests.rows import insert
+
+PERSONAL = {name for table in TABLES.values() for name in table.personal_columns}
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    return tmp_path / "published"
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse) -> Warehouse:
+    """Two published tables, and personal data in raw and staging."""
+    warehouse.prepare()
+    with warehouse.write() as connection:
+        insert(connection, "raw_customers", {"email": "canary@example.com"})
+        insert(connection, "stg_customers", {"email": "canary@example.com"})
+        insert(connection, "dim_customers", {"customer_id": "C1"})
+        insert(connection, "churn_predictions", {"customer_id": "C1"})
+    return warehouse
+
+
+def add_customer(warehouse: Warehouse) -> None:
+    with warehouse.write() as connection:
+        insert(connection, "dim_customers", {"customer_id": "more"})
+        insert(connection, "churn_predictions", {"customer_id": "more"})
+
+
+def rows(build: Path) -> list[int]:
+    with duckdb.connect(str(build), read_only=True) as connection:
+        return [
+            connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+            for name in ("core.dim_customers", "churn.churn_predictions")
+        ]
+
+
+def test_before_the_first_build_the_error_says_what_to_do(published: Path) -> None:
+    with pytest.raises(WarehouseError, match="materialize published_warehouse first"):
+        current_build(published)
+
+
+def test_a_pointer_to_a_build_that_is_gone_is_an_error(filled: Warehouse, published: Path) -> None:
+    build = publish(filled, published, 3)
+    shutil.rmtree(build.path.parent)
+    with pytest.raises(WarehouseError, match="which is gone: materialize published_warehouse agai"):
+        current_build(published)
+
+
+def test_the_pointer_names_the_newest_build_relative_to_its_folder(
+    filled: Warehouse, published: Path
+) -> None:
+    for number in (1, 2):
+        build = publish(filled, published, 3)
+        assert build.path == published / f"00000{number}" / "warehouse.duckdb"
+        assert current_build(published) == build.path
+        assert (published / POINTER).read_text() == f"00000{number}/warehouse.duckdb\n"
+    moved = published.rename(published.with_name("elsewhere"))
+    assert rows(current_build(moved)) == [1, 1]
+
+
+def test_a_build_reports_and_holds_every_published_table(
+    filled: Warehouse, published: Path
+) -> None:
+    build = publish(filled, published, 3)
+    assert build.rows == {
+        "core.dim_customers": 1,
+        "churn.churn_predictions": 1,
+        "quality.data_quality_metrics": 0,
+        "quality.pipeline_executions": 0,
+    }
+    with duckdb.connect(str(build.path), read_only=True) as connection:
+        found = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()")
+        assert {name for (name,) in found.fetchall()} == set(build.rows)
+
+
+def test_raw_staging_and_personal_columns_stay_behind(filled: Warehouse, published: Path) -> None:
+    build = publish(filled, published, 3)
+    with duckdb.connect(str(build.path), read_only=True) as connection:
+        columns = connection.execute(
+            "SELECT schema_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+    assert not {schema for schema, _ in columns} & {"raw", "staging"}
+    assert not {column for _, column in columns} & PERSONAL
+    assert b"canary" not in build.path.read_bytes()
+
+
+def test_no_published_table_declares_a_personal_column() -> None:
+    assert {"email", "first_name", "last_name", "row"} == PERSONAL
+    groups = {table.group for table in TABLES.values() if PERSONAL & set(table.columns)}
+    assert groups == {"raw", "staging"}
+
+
+def test_a_view_is_published_as_a_table(filled: Warehouse, published: Path) -> None:
+    with filled.write() as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+        connection.execute("CREATE VIEW marts.sales_daily AS SELECT 1 AS lines FROM range(3)")
+    assert publish(filled, published, 3).rows["marts.sales_daily"] == 3
+
+
+def test_the_newest_builds_are_kept(filled: Warehouse, published: Path) -> None:
+    for _ in range(5):
+        publish(filled, published, 2)
+    assert sorted(path.name for path in published.iterdir()) == ["000004", "000005", POINTER]
+
+
+def test_numbers_go_on_past_the_width_of_a_name(filled: Warehouse, published: Path) -> None:
+    publish(filled, published, 3).path.parent.rename(published / "000099")
+    assert publish(filled, published, 3).path.parent.name == "000100"
+
+
+def test_an_open_reader_keeps_its_build_through_later_ones(
+    filled: Warehouse, published: Path
+) -> None:
+    first = publish(filled, published, 1)
+    with duckdb.connect(str(first.path), read_only=True) as reader:
+        for _ in range(3):
+            add_customer(filled)
+            publish(filled, published, 1)
+        assert not first.path.exists()
+        assert reader.execute("SELECT count(*) FROM core.dim_customers").fetchone() == (1,)
+        assert rows(current_build(published)) == [4, 4]
+
+
+def test_a_copy_that_differs_is_not_published(
+    filled: Warehouse, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = publish(filled, published, 3)
+    copy = publishing._copy
+
+    def short(warehouse: Warehouse, path: Path) -> dict[str, int]:
+        copied = copy(warehouse, path)
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("DELETE FROM core.dim_customers")
+        return copied
+
+    monkeypatch.setattr(publishing, "_copy", short)
+    with pytest.raises(WarehouseError, match=r"The copy of core.dim_customers has .*not published"):
+        publish(filled, published, 3)
+    assert current_build(published) == before.path
+    assert sorted(path.name for path in published.iterdir()) == ["000001", POINTER]
+
+
+def test_a_quote_in_the_path_is_no_sql(filled: Warehouse, tmp_path: Path) -> None:
+    assert rows(publish(filled, tmp_path / "it's here", 3).path) == [1, 1]
+
+
+class Killed(BaseException):
+    """Raised where the process dies; from then on it does nothing more."""
+
+
+STEPS: list[tuple[Any, str]] = [
+    (publishing, "published_tables"),
+    (publishing, "_copy"),
+    (publishing, "_verify"),
+    (publishing, "_sync"),
+    (shutil, "rmtree"),
+    (Path, "mkdir"),
+    (Path, "rename"),
+    (Path, "write_text"),
+    (Path, "replace"),
+]
+
+
+def dying_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
+    """Make the step-th step of a publish, and all that follow, raise; the steps that were tried."""
+    tried: list[str] = []
+
+    def wrapped(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            tried.append(name)
+            if len(tried) > step:
+                raise Killed(name)
+            return real(*args, **options)
+
+        return call
+
+    for owner, name in STEPS:
+        monkeypatch.setattr(owner, name, wrapped(name, getattr(owner, name)))
+    return tried
+
+
+def test_the_kill_points_are_all_steps_of_a_publish(
+    filled: Warehouse, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(filled, published, 1)
+    with monkeypatch.context() as patched:
+        tried = dying_at(patched, 99)
+        publish(filled, published, 1)
+    # 14 is the range of the next test.
+    assert tried == [
+        *("mkdir", "rmtree", "mkdir", "_copy", "published_tables", "_verify", "_sync", "rename"),
+        *("_sync", "write_text", "_sync", "replace", "_sync", "rmtree"),
+    ]
+
+
+@pytest.mark.parametrize("step", range(14))
+def test_killed_at_any_step_the_pointer_names_a_whole_build(
+    filled: Warehouse, published: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    publish(filled, published, 1)
+    add_customer(filled)
+    with monkeypatch.context() as patched:
+        dying_at(patched, step)
+        with pytest.raises(Killed):
+            publish(filled, published, 1)
+    assert rows(current_build(published)) == ([2, 2] if step > 11 else [1, 1])
+
+    add_customer(filled)
+    after = publish(filled, published, 1)
+    assert rows(current_build(published)) == [3, 3]
+    assert sorted(path.name for path in published.iterdir()) == [after.path.parent.name, POINTER]
