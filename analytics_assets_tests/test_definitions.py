@@ -17,6 +17,7 @@ from dagster import (
     MonthlyPartitionsDefinition,
 )
 
+from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
 from analytics_assets.definitions import build_definitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, SettingsError, load_settings
@@ -196,6 +197,20 @@ def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions
     }
     assert assets == Counter(materializable)
     assert checks == Counter(graph.asset_check_keys)
+
+
+def test_no_job_needs_what_a_later_one_makes(composed: Definitions) -> None:
+    graph = composed.resolve_asset_graph()
+    made: set[AssetKey] = set()
+    for name in (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY):
+        made |= composed.resolve_job_def(name).asset_layer.executable_asset_keys
+        for key in made:
+            needed = {
+                parent
+                for parent in graph.get(key).parent_keys
+                if graph.get(parent).is_materializable
+            }
+            assert needed <= made, (name, key)
 
 
 def test_every_table_has_a_blocking_schema_check(composed: Definitions) -> None:

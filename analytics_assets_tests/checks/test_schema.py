@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +14,7 @@ from analytics_assets.checks.schema import evaluate, schema_checks
 from analytics_assets.definitions import build_definitions
 from analytics_assets.partitions import Calendar, Window, daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.settings import load_settings
+from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.rows import DAY, insert
 
@@ -267,7 +266,7 @@ def test_a_run_checks_its_partition_of_daily_tables_and_the_whole_of_others(
     assert verdict(names, tags=tags)["raw_orders"] is False
 
 
-def test_a_run_of_a_month_checks_the_whole_month_of_monthly_tables(
+def test_a_run_of_a_month_checks_that_month_of_monthly_tables(
     warehouse: Warehouse, verdict: Callable[..., dict[str, bool]]
 ) -> None:
     january, february = date(2024, 1, 1), date(2024, 2, 1)
@@ -279,9 +278,9 @@ def test_a_run_of_a_month_checks_the_whole_month_of_monthly_tables(
 
 
 def test_every_table_but_the_ledgers_has_its_check_in_the_built_definitions(
-    tmp_path: Path,
+    parsed_settings: Settings,
 ) -> None:
-    definitions = build_definitions(load_settings({"ANALYTICS_HOME": str(tmp_path)}))
+    definitions = build_definitions(parsed_settings)
     keys = definitions.resolve_asset_graph().asset_check_keys
     checked = {key.asset_key.path[-1] for key in keys if key.name == "schema"}
     assert TABLES.keys() - checked == {
