@@ -550,9 +550,11 @@ def test_a_backfill_prints_a_line_an_asset_with_rows_and_checks(some_days: SomeD
 
 
 def test_without_a_model_the_rest_of_the_day_is_made_and_published(some_days: SomeDays) -> None:
-    printed = {line.split()[0] for line in some_days.printed.splitlines() if line}
-    assert {"customer_analytics_daily", "user_analytics", "published_warehouse"} <= printed
-    assert "churn_predictions" not in printed
+    rows = {
+        words[0]: words[2] for line in some_days.printed.splitlines() if (words := line.split())
+    }
+    assert {"customer_analytics_daily", "user_analytics", "published_warehouse"} <= rows.keys()
+    assert rows["churn_predictions"] == "0"
 
 
 def test_nothing_is_written_outside_of_the_home(settings: Settings) -> None:

@@ -35,7 +35,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS
 from analytics_assets.schemas.dagster_types import dagster_type
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.connection import Warehouse, WarehouseError
+from analytics_assets.warehouse.connection import Warehouse, relation_kind
 
 _SHOWN = ["candidate", "is_chosen", "roc_auc", "average_precision", "brier", "log_loss"]
 
@@ -69,7 +69,11 @@ def _churn_model(settings: Settings) -> AssetsDefinition:
         kinds={"python", "scikitlearn", "duckdb"},
         **_common("churn_model", "churn", "schemas"),
     )
-    def churn_model(context: AssetExecutionContext, churn_features: pd.DataFrame) -> Any:
+    def churn_model(
+        context: AssetExecutionContext,
+        churn_features: pd.DataFrame,
+        warehouse: ResourceParam[Warehouse],
+    ) -> Any:
         # Imported here: scikit-learn would double the time that the definitions take to load.
         from analytics_assets.churn import training
 
@@ -77,8 +81,15 @@ def _churn_model(settings: Settings) -> AssetsDefinition:
             result = training.train(
                 churn_features, FEATURE_COLUMNS, settings.churn_horizon_days, settings.seed
             )
+        except training.HistoryError as error:
+            if _chosen_model(warehouse):
+                raise Failure(f"The model in use stays: {error}", allow_retries=False) from error
+            # A young shop is no fault: its days go on without predictions until there is history.
+            context.log.warning(f"No model yet: {error}")
+            context.add_output_metadata({"no model yet": str(error)})
+            return pd.DataFrame(columns=TABLES["churn_model"].columns)
         except training.TrainingError as error:
-            raise Failure(f"churn_model: {error}", allow_retries=False) from error
+            raise Failure(str(error), allow_retries=False) from error
         candidates = result.candidates.assign(
             model_version=result.model_version,
             horizon_days=result.horizon_days,
@@ -124,7 +135,12 @@ def _churn_predictions(daily: PartitionsDefinition) -> AssetsDefinition:
     ) -> Any:
         from analytics_assets.churn import training
 
-        version, artifact, trained_to = _chosen_model(warehouse)
+        chosen = _chosen_model(warehouse)
+        if chosen is None:
+            context.log.warning("No model yet: nothing is predicted.")
+            context.add_output_metadata({"no model yet": "see churn_model"})
+            return pd.DataFrame(columns=TABLES["churn_predictions"].columns)
+        version, artifact, trained_to = chosen
         window = window_of(context)
         if window.start < trained_to:
             context.log.warning(
@@ -161,19 +177,13 @@ def _churn_predictions(daily: PartitionsDefinition) -> AssetsDefinition:
     return churn_predictions
 
 
-def _chosen_model(warehouse: Warehouse) -> tuple[str, bytes, date]:
+def _chosen_model(warehouse: Warehouse) -> tuple[str, bytes, date] | None:
     """Version and bytes of the model in use, and the end of the last label it was fitted on."""
     with warehouse.read() as connection:
-        try:
-            row = connection.execute(
-                "SELECT model_version, artifact, test_as_of + horizon_days "
-                "FROM churn.churn_model WHERE is_chosen"
-            ).fetchone()
-        except Exception as error:
-            raise WarehouseError(
-                "There is no churn model: materialize churn_features for the closed months, then "
-                "churn_model."
-            ) from error
-    if row is None:
-        raise WarehouseError("churn.churn_model names no chosen candidate: materialize it again.")
-    return row[0], bytes(row[1]), row[2]
+        if relation_kind(connection, TABLES["churn_model"]) is None:
+            return None
+        row = connection.execute(
+            "SELECT model_version, artifact, test_as_of + horizon_days "
+            "FROM churn.churn_model WHERE is_chosen"
+        ).fetchone()
+    return (row[0], bytes(row[1]), row[2]) if row else None

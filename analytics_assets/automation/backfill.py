@@ -16,7 +16,6 @@ from typing import TextIO
 
 from dagster import (
     AssetCheckSeverity,
-    AssetKey,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
@@ -145,13 +144,6 @@ def _run(
 ) -> str | None:
     """Execute one run; what failed, or None."""
     job = composed.resolve_job_def(plan.job)
-    selection = None
-    if plan.job == SCORE_DAY and not instance.get_latest_materialization_event(
-        AssetKey("churn_model")
-    ):
-        # The rest of the day does not wait for a model; where a training failed, the last serves.
-        unpredicted = AssetKey("churn_predictions")
-        selection = [key for key in job.asset_layer.executable_asset_keys if key != unpredicted]
     run_id = make_new_run_id()
     causes: list[str] = []
 
@@ -169,7 +161,6 @@ def _run(
             instance=instance,
             run_id=run_id,
             tags=plan.tags,
-            asset_selection=selection,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         )

@@ -6,6 +6,7 @@ running anything (`backfill`).
 
 from dagster import AssetKey, DagsterInstance, Definitions
 
+from analytics_assets.automation.jobs import MONTHLY_ASSETS, TRAINED_ASSETS
 from analytics_assets.automation.ranges import contiguous
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import changed_days
@@ -32,10 +33,13 @@ def outdated(
     if not keys:
         return []
     whole = [Window.of_days(keys[0], keys[-1])]
+    of_months = {AssetKey(name) for name in (*MONTHLY_ASSETS, *TRAINED_ASSETS)}
+    monthly = graph.get(AssetKey(MONTHLY_ASSETS[0])).partitions_def
+    months = monthly.get_partition_keys() if monthly else []
     materialized = {
         key: instance.get_latest_materialization_event(key)
         for key in graph.executable_asset_keys
-        if graph.get(key).is_materializable
+        if graph.get(key).is_materializable and not (key in of_months and not months)
     }
     times = {key: entry.timestamp for key, entry in materialized.items() if entry}
     if len(times) < len(materialized) or times[LAST] < max(times.values()):

@@ -26,6 +26,7 @@ from analytics_assets.assets.common import POOL, run_window
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import Table
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
 
@@ -66,7 +67,7 @@ def _layer_checks(tables: list[Table]) -> AssetChecksDefinition:
         with warehouse.read() as connection:
             for key in context.selected_asset_check_keys:
                 table = by_key[key]
-                yield evaluate(connection, table, window if table.partitioning else None)
+                yield evaluate(connection, table, window if table.day_column else None)
 
     return check
 
@@ -106,13 +107,22 @@ def _problems(
     from pandera.config import ValidationDepth, config_context
     from pandera.errors import SchemaErrors
 
-    if relation_kind(connection, table) is None:
+    kind = relation_kind(connection, table)
+    if kind is None:
         return [{"column": "", "rule": "the table does not exist", "failing rows": 0}], 0
+    where = window_predicate(str(table.day_column), window)
     backend = ibis.duckdb.from_connection(connection)
-    relation = backend.table(table.name, database=table.group)
-    if window is not None:
-        day = relation[str(table.window_column)]
-        relation = relation.filter((day >= window.start) & (day < window.end))
+    if kind == "VIEW":
+        # Every rule is a scan, and every scan of a view would run it again.
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE seen AS FROM {table.relation} WHERE {where}"
+        )
+        relation = backend.table("seen", database="temp.main")
+    else:
+        relation = backend.table(table.name, database=table.group)
+        if window is not None:
+            day = relation[str(table.day_column)]
+            relation = relation.filter((day >= window.start) & (day < window.end))
     rows = int(relation.count().execute())
     try:
         with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):

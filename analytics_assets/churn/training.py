@@ -53,6 +53,10 @@ class TrainingError(ValueError):
     """The data do not allow an honest model to be trained."""
 
 
+class HistoryError(TrainingError):
+    """The data hold too little history, yet, for a hold-out in time."""
+
+
 class ModelError(ValueError):
     """A stored model cannot be used: damaged, not trusted, or made for other features."""
 
@@ -322,7 +326,7 @@ def _labelled_rows(features: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataF
         raise TrainingError(f"{LABEL_COLUMN} must be true, false or null: {error}.") from error
     closed = features[label.notna()]
     if closed.empty:
-        raise TrainingError(
+        raise HistoryError(
             f"None of the {len(features):,} rows, on {features['as_of'].nunique()} as-of dates, "
             "has a closed label window. Load a longer history or shorten the horizon."
         )
@@ -356,7 +360,7 @@ def _split_in_time(
     test_as_of = as_of.max()
     is_train = (as_of + pd.Timedelta(days=horizon_days) <= test_as_of).to_numpy()
     if not is_train.any():
-        raise TrainingError(
+        raise HistoryError(
             f"No training rows can be held apart from the test: closed labels exist on "
             f"{as_of.nunique()} as-of dates, {as_of.min():%Y-%m-%d} to {test_as_of:%Y-%m-%d}, and "
             f"none lies {horizon_days} days (the horizon) or more before the last. "
@@ -368,7 +372,7 @@ def _split_in_time(
 def _require_both_classes(y: np.ndarray, what: str) -> None:
     churned, stayed = int(y.sum()), int((~y).sum())
     if min(churned, stayed) < MIN_CLASS_ROWS:
-        raise TrainingError(
+        raise HistoryError(
             f"{what} have {churned:,} churned and {stayed:,} retained customers; at least "
             f"{MIN_CLASS_ROWS} of each are needed. Load more customers or change the horizon."
         )

@@ -68,6 +68,12 @@ class Table:
         return self.model.to_schema()
 
     @property
+    def day_column(self) -> str | None:
+        """Column by which a window can be read: the window column; of a view, the raw table's."""
+        raw = TABLES.get(self.name.replace("stg_", "raw_", 1))
+        return self.window_column or (raw.window_column if raw else None)
+
+    @property
     def relation(self) -> str:
         """`group.name`, as SQL names it."""
         return f"{self.group}.{self.name}"

@@ -16,7 +16,7 @@ from analytics_assets.sources import files
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.files import SourceError
 from analytics_assets.sources.typed import typed_relation
-from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.connection import Warehouse, relation_kind
 from analytics_assets.warehouse.windows import replace_window, window_predicate
 
 _CSV_FAULTS = (
@@ -141,7 +141,9 @@ def load_source(
 
 
 def loaded_versions(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date | None, str]:
-    """Fingerprint of what was last loaded of a source, for each day."""
+    """Fingerprint of what was last loaded of a source, for each day; none before any load."""
+    if relation_kind(connection, TABLES["source_loads"]) is None:
+        return {}
     return dict(
         connection.execute(
             "SELECT window_date, source_version FROM raw.source_loads WHERE source = ?", [source]
@@ -154,6 +156,8 @@ def loaded_to(warehouse: Warehouse) -> date | None:
     if not warehouse.path.exists():
         return None
     with warehouse.read() as connection:
+        if relation_kind(connection, TABLES["source_loads"]) is None:
+            return None
         row = connection.execute(
             "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = 'orders'"
         ).fetchone()

@@ -8,6 +8,7 @@ decimals 3.51), so every text is matched against its form before it is cast.
 """
 
 from collections.abc import Collection
+from datetime import date
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -16,6 +17,8 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.sources.config import SourceConfig
 
 UNKNOWN_MEMBER = "(unknown)"
+# No day from here on will come: a row of the year 9999 would wait for its window for ever.
+PLAUSIBLE_END = date(2100, 1, 1)
 WHITE_SPACE = r"E' \t\r\n'"
 
 
@@ -80,14 +83,14 @@ def typed_relation(
     if contract.time_column:
         day = f'CAST(v."{contract.time_column}" AS DATE)'
         start = f"DATE '{calendar.start}'"
-        inside = f"{day} >= {start}"
-        if calendar.end:
-            inside += f" AND {day} < DATE '{calendar.end}'"
+        end = f"DATE '{calendar.end or PLAUSIBLE_END}'"
+        inside = f"{day} >= {start} AND {day} < {end}"
         reasons.append((f"NOT ({inside})", f"{contract.time_column}: outside the calendar"))
         # A row without a usable day is accounted to the day of its file, or to the first day: it
         # is counted once, and lost never.
         fallback = start
         if config.by_day:
+            # Of a file after the calendar only the late rows are ours.
             fallback = f"greatest(v._load_day, {start})"
             inside += f" AND {day} BETWEEN v._load_day - {config.late_days} AND v._load_day"
             reasons.append(

@@ -14,7 +14,7 @@ import pytest
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.files import SourceError
-from analytics_assets.sources.load import DayLoad, loaded_to
+from analytics_assets.sources.load import DayLoad, load_source, loaded_to, loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, GOOD, JANUARY, ORDERS, Source, csv_of
 
@@ -425,6 +425,30 @@ def test_a_row_without_a_usable_day_is_counted_once_over_all_windows(
     assert sum(load.total.read for load in loads) == 2
     expected = day(5) if "_" in name else day(1)
     assert source.rows("SELECT window_date, source_row FROM raw.rejected_rows") == [(expected, 2)]
+
+
+def test_a_row_of_the_year_9999_does_not_wait_for_its_window(source: Source) -> None:
+    """While the calendar is open, a row of tomorrow is loaded tomorrow; this one never would be."""
+    source.write("orders.csv", csv_of(at(5), {"ordered_at": "9999-12-31 00:00:00"}))
+    with source.transaction() as connection:
+        result = load_source(
+            connection,
+            source.config("orders.csv"),
+            Calendar(day(1)),
+            Window(day(1), day(13)),
+            datetime(2026, 1, 1),
+        )
+    assert result.total == DayLoad(2, 1, 1)
+
+
+def test_before_the_first_load_nothing_was_loaded(tmp_path: Path) -> None:
+    """A run that was killed before it made its tables leaves an empty file."""
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    with warehouse.write():
+        pass
+    assert loaded_to(warehouse) is None
+    with warehouse.read() as connection:
+        assert loaded_versions(connection, "orders") == {}
 
 
 SPAN = Window(day(1), day(13))
