@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from analytics_assets.partitions import Calendar, Window
+from analytics_assets.partitions import Calendar, Window, daily_partitions
 from analytics_assets.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -126,6 +126,7 @@ def prepare(settings: Settings) -> None:
 def _backfill(settings: Settings, windows: list[Window], every_snapshot: bool) -> int:
     """Run the backfill of each window and print what it did; the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
+    from analytics_assets.automation.notifications import post
     from analytics_assets.definitions import build_definitions, build_warehouse
     from analytics_assets.sources.load import loaded_to
 
@@ -151,6 +152,11 @@ def _backfill(settings: Settings, windows: list[Window], every_snapshot: bool) -
     for failure in outcome.failures:
         click.secho(f"FAILED  {failure}", fg="red", err=True)
         code = 1
+    if outcome.failures and settings.webhook_url:
+        # Dagster's failure sensor sees the runs that its daemon launched, not these.
+        problem = post(settings.webhook_url, f"Backfill failed: {'; '.join(outcome.failures)}")
+        if problem:
+            click.echo(f"The failure was not reported: {problem}.", err=True)
     click.echo(f"{len(plans)} runs in {time.monotonic() - began:.0f} s.")
     return code
 
@@ -232,7 +238,9 @@ def _sources(settings: Settings) -> Any:
 
 
 def _require_within(window: Window, calendar: Calendar) -> None:
-    end = calendar.end or window.end
+    # Where the data go on, the last partition is the last day that has closed.
+    last = daily_partitions(calendar).get_last_partition_key()
+    end = Window.of_days(last, last).end if last else calendar.start
     if window.start < calendar.start or window.end > end:
         raise click.ClickException(
             f"The sources cover {calendar.start} to {end - timedelta(days=1)}; "
@@ -253,11 +261,14 @@ def _instance(settings: Settings) -> Iterator[Any]:
 @contextmanager
 def _project_errors() -> Iterator[None]:
     """Turns the errors that tell a user what to do into a line instead of a traceback."""
+    from analytics_assets.assets.dbt import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
     from analytics_assets.sources.files import SourceError
     from analytics_assets.warehouse.connection import WarehouseError
 
-    with _clear_errors(SettingsError, SourceConfigError, SourceError, WarehouseError):
+    with _clear_errors(
+        SettingsError, SourceConfigError, SourceError, WarehouseError, DbtProjectError
+    ):
         yield
 
 

@@ -5,6 +5,7 @@ source looks like (`sources.config`) or thresholds of the business rules (vars o
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             "ANALYTICS_WEBHOOK_URL does not start with http:// or https://; set it to the address "
             "of the webhook, or unset it."
         )
+    memory_limit = env.get("ANALYTICS_MEMORY_LIMIT", "").strip() or "2GB"
+    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory_limit):
+        raise SettingsError(
+            f"ANALYTICS_MEMORY_LIMIT is {memory_limit!r}; write a number and a unit, such as 2GB."
+        )
     assert home is not None
     return Settings(
         deployment=deployment,
@@ -147,7 +153,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         sources_file=sources_file,
         dbt_project_dir=dbt_project_dir,
         threads=integer("ANALYTICS_THREADS", os.cpu_count() or 2, 1),
-        memory_limit=env.get("ANALYTICS_MEMORY_LIMIT", "").strip() or "2GB",
+        memory_limit=memory_limit,
         churn_horizon_days=integer("ANALYTICS_CHURN_HORIZON_DAYS", 90, 1),
         refresh_days=integer("ANALYTICS_REFRESH_DAYS", 8, 1),
         published_builds=integer("ANALYTICS_PUBLISHED_BUILDS", 3, 1),

@@ -45,7 +45,7 @@ def churn_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
     return [_churn_model(settings), _churn_predictions(daily)]
 
 
-def _common(name: str, *code: str) -> dict[str, Any]:
+def _common(name: str, *code: str, knobs: str = "") -> dict[str, Any]:
     table = TABLES[name]
     return {
         "name": name,
@@ -55,7 +55,7 @@ def _common(name: str, *code: str) -> dict[str, Any]:
         "tags": {"layer": table.group},
         "metadata": table_metadata(table),
         "dagster_type": dagster_type(table),
-        "code_version": code_version(*code),
+        "code_version": f"{code_version(*code)}{knobs}",
         "pool": POOL,
         "retry_policy": RETRY,
     }
@@ -67,7 +67,12 @@ def _churn_model(settings: Settings) -> AssetsDefinition:
     @asset(
         ins={"churn_features": AssetIn(metadata={"columns": columns})},
         kinds={"python", "scikitlearn", "duckdb"},
-        **_common("churn_model", "churn", "schemas"),
+        **_common(
+            "churn_model",
+            "churn",
+            "schemas",
+            knobs=f"-{settings.churn_horizon_days}-{settings.seed}",
+        ),
     )
     def churn_model(
         context: AssetExecutionContext,

@@ -18,12 +18,14 @@ from typing import Any
 
 import duckdb
 from dagster import (
+    AssetCheckResult,
     AssetDep,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
+    Failure,
     Output,
     PartitionsDefinition,
     ResourceParam,
@@ -50,6 +52,10 @@ from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import partition_row_counts
 
 _DBT_FILES = (".sql", ".yml", ".md")
+
+
+class DbtProjectError(RuntimeError):
+    """dbt cannot parse the project; the message is dbt's."""
 
 
 def absent_models(sources: SourcesConfig) -> list[str]:
@@ -97,17 +103,18 @@ def dbt_command(settings: Settings) -> DbtCommand:
 
 
 def prepare_manifest(settings: Settings) -> Path:
-    """Parse the dbt project unless the manifest is newer than all of it.
+    """Parse the dbt project unless it has been parsed as it is.
 
     Dagster's own `prepare_if_dev` acts only under its dev command line.
 
     Raises:
-        RuntimeError: dbt cannot parse the project; the message is dbt's.
+        DbtProjectError: dbt cannot parse the project; the message is dbt's.
     """
     manifest = settings.dbt_target_dir / "manifest.json"
-    files = [path for path in settings.dbt_project_dir.rglob("*") if path.suffix in _DBT_FILES]
-    newest = max(path.stat().st_mtime_ns for path in files)
-    if manifest.is_file() and manifest.stat().st_mtime_ns > newest:
+    parsed = settings.dbt_target_dir / "parsed.txt"
+    content = _project_hash(settings.dbt_project_dir)
+    # By content: an image or a rollback brings new code with old times.
+    if manifest.is_file() and parsed.is_file() and parsed.read_text() == content:
         return manifest
     settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     result = subprocess.run(
@@ -122,8 +129,17 @@ def prepare_manifest(settings: Settings) -> Path:
         text=True,
     )
     if result.returncode:
-        raise RuntimeError(f"dbt cannot parse the project:\n{result.stdout}{result.stderr}")
+        raise DbtProjectError(f"dbt cannot parse the project:\n{result.stdout}{result.stderr}")
+    parsed.write_text(content)
     return manifest
+
+
+def _project_hash(project_dir: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(project_dir.rglob("*")):
+        if path.suffix in _DBT_FILES:
+            digest.update(f"{path.relative_to(project_dir)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 class Translator(DagsterDbtTranslator):
@@ -133,10 +149,12 @@ class Translator(DagsterDbtTranslator):
         self,
         partitions: Mapping[str | None, PartitionsDefinition | None],
         known: frozenset[str],
+        knobs: str,
     ) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self._partitions = partitions
         self._known = known
+        self._knobs = knobs
 
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
@@ -152,7 +170,7 @@ class Translator(DagsterDbtTranslator):
             kinds={"dbt", "duckdb"},
             deps=[],
             partitions_def=self._partitions[table.partitioning],
-            code_version=_model_version(manifest, unique_id),
+            code_version=_model_version(manifest, unique_id, self._knobs),
         )
         return spec.replace_attributes(
             key=ours.key,
@@ -188,7 +206,8 @@ def dbt_models(
     absent = absent_models(sources)
     known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
     project = dbt_project(settings)
-    translator = Translator(partitions, known)
+    thresholds = (settings.dbt_project_dir / "dbt_project.yml").read_text(encoding="utf-8")
+    translator = Translator(partitions, known, f"{thresholds}{settings.churn_horizon_days}")
 
     @dbt_assets(
         manifest=manifest,
@@ -235,6 +254,8 @@ def dbt_models(
                 if table.name in built:
                     _add_metadata(context, connection, table, window, lineage.get(table.name))
         yield from events
+        if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
+            raise Failure(f"dbt tests failed: {failure}", allow_retries=False) from failure
         if failure:
             raise failure
         shutil.rmtree(target, ignore_errors=True)
@@ -292,9 +313,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _model_version(manifest: Mapping[str, Any], unique_id: str) -> str:
-    """Changes with the model's SQL, and with any macro of the project."""
+def _model_version(manifest: Mapping[str, Any], unique_id: str, knobs: str) -> str:
+    """Changes with the model's SQL, with any macro of the project, and with its thresholds."""
     digest = hashlib.sha256(manifest["nodes"][unique_id]["raw_code"].encode())
+    digest.update(knobs.encode())
     package = manifest["nodes"][unique_id]["package_name"]
     for macro_id in sorted(manifest["macros"]):
         macro = manifest["macros"][macro_id]

@@ -97,9 +97,9 @@ def _raw_asset(
         except SourceError as error:
             # The input stays wrong however often it is read.
             raise Failure(str(error), allow_retries=False) from error
-        for day, counts in result.days.items():
-            if day is not None:
-                context.add_asset_metadata(_counts(counts), partition_key=day.isoformat())
+        for day in window or ():
+            counts = result.days.get(day, DayLoad(0, 0, 0))
+            context.add_asset_metadata(_counts(counts), partition_key=day.isoformat())
         metadata = _counts(result.total, "row_count") if window is None else {}
         if result.reasons:
             metadata["rejected by reason"] = MetadataValue.json(result.reasons)

@@ -3,9 +3,11 @@
 Belongs here: the asset around `warehouse.publish`.
 """
 
+import duckdb
 from dagster import (
     AssetsDefinition,
     AssetSpec,
+    Failure,
     MaterializeResult,
     MetadataValue,
     ResourceParam,
@@ -43,6 +45,14 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         retry_policy=RETRY,
     )
     def published_warehouse(warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
+        with warehouse.read() as connection:
+            failed = failed_checks(connection)
+        if failed:
+            raise Failure(
+                f"Not published, the last build stays: {', '.join(failed)} failed when last "
+                "evaluated. Correct the data and load the days again, or evaluate the check again.",
+                allow_retries=False,
+            )
         build = publish(warehouse, settings.published_dir, settings.published_builds)
         return MaterializeResult(
             asset_key="published_warehouse",
@@ -55,3 +65,30 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         )
 
     return [published_warehouse]
+
+
+# The newest verdict of each check, unless the job that gave it has since run without the check.
+_FAILED_CHECKS = """
+    SELECT asset || '.' || check_name
+    FROM (
+        SELECT
+            verdicts.*,
+            run_id = first_value(run_id) OVER (
+                PARTITION BY asset, job ORDER BY evaluated_at DESC
+            ) AS of_newest_run
+        FROM quality.data_quality_metrics AS verdicts
+        JOIN quality.pipeline_executions USING (run_id)
+    )
+    QUALIFY row_number() OVER (PARTITION BY asset, check_name ORDER BY evaluated_at DESC) = 1
+        AND NOT passed AND severity = 'ERROR' AND of_newest_run
+    ORDER BY 1
+"""
+
+
+def failed_checks(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Checks whose newest verdict in the ledger is an error, in whatever run that was.
+
+    A failed blocking check stops its own run only; this keeps the next one from publishing what it
+    found wrong.
+    """
+    return [name for (name,) in connection.execute(_FAILED_CHECKS).fetchall()]

@@ -61,6 +61,11 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 self._engines.pop(old).dispose()
         return engine
 
+    def wipe(self) -> None:
+        """Delete all events; the files go, so their connections go first."""
+        self.dispose()
+        super().wipe()
+
     def dispose(self) -> None:
         """Close all connections."""
         for engine in self._engines.values():

@@ -5,6 +5,7 @@ Belongs here: reactions. Does not belong here: things due at a time (`schedules`
 
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from dagster import (
@@ -30,6 +31,7 @@ from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.files import SourceError
+from analytics_assets.sources.load import loaded_to
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
 RANGES_A_TICK = 10  # each is a run; the rest comes with the next tick
@@ -72,15 +74,19 @@ def build_sensors(
         monitored_jobs=[jobs[LOAD_DAYS]],
         request_job=jobs[SCORE_DAY],
         default_status=DefaultSensorStatus.STOPPED,
-        description="Scores the last day of a load that succeeded, and publishes.",
+        description="Scores the newest day after a load that succeeded, and publishes.",
     )
     def score_after_load(context: RunStatusSensorContext) -> RunRequest | SkipReason:
         window = run_window(context.dagster_run.tags)
         if window is None:
             return SkipReason("The load had no window.")
-        return RunRequest(
-            run_key=context.dagster_run.run_id, partition_key=list(window)[-1].isoformat()
-        )
+        try:
+            # A load of old days changes the newest snapshot; the scores of its own days stay what
+            # they were: a model trained since has seen what it would predict.
+            newest = max(window.end, loaded_to(warehouse) or window.end) - timedelta(days=1)
+        except WarehouseError as error:
+            return SkipReason(str(error))
+        return RunRequest(run_key=context.dagster_run.run_id, partition_key=newest.isoformat())
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,

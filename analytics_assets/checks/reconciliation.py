@@ -87,6 +87,21 @@ EQUATIONS = (
         "SELECT coalesce(sum(extended_amount), 0) FROM core.fact_orders WHERE {order_date}",
     ),
     Equation(
+        "no_key_stands_on_two_days",
+        "fact_orders",
+        "An order line stands once in the whole fact: de-duplication looks within a day only.",
+        "SELECT count(*) FROM core.fact_orders",
+        "SELECT count(*) FROM (SELECT DISTINCT order_id, line_number FROM core.fact_orders)",
+    ),
+    Equation(
+        "no_key_stands_on_two_days",
+        "fact_user_sessions",
+        "A session stands once in the whole fact: de-duplication looks within a day only.",
+        "SELECT count(*) FROM core.fact_user_sessions",
+        "SELECT count(*) FROM (SELECT DISTINCT session_id FROM core.fact_user_sessions)",
+        ("user_sessions",),
+    ),
+    Equation(
         "lines_of_fact_are_lines_of_days",
         "customer_days",
         "customer_days counts every line of the fact.",

@@ -1,8 +1,8 @@
 """The schema check of every table: types and values as its Pandera model declares them.
 
 Belongs here: pushing a model's rules down to the warehouse, limited to the window. Does not belong
-here: what the rules are (`schemas`). Blocking: nothing below a table that breaks its schema is
-built in the run.
+here: what the rules are (`schemas`). Blocking: no later step of the run starts, and nothing is
+published, while a table breaks its schema. The dbt models are one step, whose tests block within.
 """
 
 from collections.abc import Iterator, Sequence

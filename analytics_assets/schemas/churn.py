@@ -52,7 +52,7 @@ class ChurnFeatures(CustomerFeatures, MonthKey):
 
 @table(group="churn", key=("model_version", "candidate"), volatile=("artifact",))
 class ChurnModel(TableModel):
-    """Every candidate of every training, how it did on the later months, and which was chosen."""
+    """The candidates of the newest training, how they did on the later month, which was chosen."""
 
     model_version: Text = column("Version of the training")
     candidate: Text = column("Name of the candidate")

@@ -30,6 +30,7 @@ def changed_days(
     if not keys:
         return {}
     window = Window.of_days(keys[0], keys[-1])
+    covered = set(window)
     changed: dict[date, str] = {}
     for config in sources.sources.values():
         loaded: dict[date | None, str] = {}
@@ -40,7 +41,9 @@ def changed_days(
             held: dict[date | None, str] = dict(files.fingerprints(config, window).items())
         else:
             held = {None: files.fingerprint(config)}
-        for day, version in held.items():
+        # A day whose files are gone is loaded again too, and then holds nothing.
+        gone = [day for day in loaded if day and day not in held and day in covered]
+        for day, version in [*held.items(), *((day, "gone") for day in gone)]:
             if loaded.get(day) != version:
                 at = day or list(window)[-1]
                 changed[at] = changed.get(at, "") + version

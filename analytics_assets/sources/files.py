@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from glob import glob  # the pattern is a team's, and may be absolute
+from glob import glob, iglob  # the pattern is a team's, and may be absolute
 from pathlib import Path
 
 from analytics_assets.partitions import Window
@@ -57,17 +57,27 @@ def files_of(config: SourceConfig, window: Window | None = None) -> list[SourceF
                 "Check `path` in the source configuration, or where the files are delivered."
             )
         return files
+    if next(iglob(config.path.replace(DAY, "*")), None) is None:
+        # A share that is not mounted is not a shop without orders.
+        raise SourceError(
+            f"{config.source}: no file at all matches {config.path}. Check `path` in the source "
+            "configuration, or where the files are delivered."
+        )
     reach = Window(window.start, window.end + timedelta(days=config.late_days))
     days = (SourceFile(Path(config.path.replace(DAY, day.isoformat())), day) for day in reach)
     return [file for file in days if file.path.is_file()]
 
 
 def fingerprints(config: SourceConfig, days: Iterable[date]) -> dict[date, str]:
-    """What the source holds for each day, as a hash: the mapping and the content of its files."""
+    """What the source holds for each day, as a hash: the mapping and the content of its files.
+
+    A day without a file is left out: it has not been delivered.
+    """
     if not config.by_day:
         whole = fingerprint(config)
         return dict.fromkeys(days, whole)
-    return {day: _hash(config, files_of(config, Window(day, day + timedelta(1)))) for day in days}
+    found = {day: files_of(config, Window(day, day + timedelta(1))) for day in days}
+    return {day: _hash(config, held) for day, held in found.items() if held}
 
 
 def fingerprint(config: SourceConfig) -> str:
@@ -140,7 +150,8 @@ def _header(config: SourceConfig, path: Path) -> list[str]:
     twice = [name for name in header if lower.count(name.lower()) > 1]
     if twice:
         raise SourceError(f"{path}, line 1: column {twice[0]!r} stands twice in the header.")
-    for name in config.contract.required:
+    # What is mapped is meant: were it missing, cancelled orders would count as sales.
+    for name in dict.fromkeys((*config.contract.required, *config.columns)):
         column = config.columns.get(name, name)
         if column not in header:
             raise SourceError(

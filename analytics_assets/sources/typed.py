@@ -19,7 +19,8 @@ from analytics_assets.sources.config import SourceConfig
 UNKNOWN_MEMBER = "(unknown)"
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)
-WHITE_SPACE = r"E' \t\r\n'"
+# What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
+WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
 
 
 def typed_relation(
@@ -136,9 +137,12 @@ def _cast(name: str, type_: dt.DataType, config: SourceConfig) -> str:
             f"THEN TRY_CAST({text} AS DECIMAL({type_.precision}, {type_.scale})) END"
         )
     if isinstance(type_, dt.Timestamp):
-        formats = ", ".join(_literal(form) for form in config.timestamp_formats)
+        # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
+        tries = ", ".join(
+            f"try_strptime({text}, {_literal(form)})" for form in config.timestamp_formats
+        )
         # DuckDB reads words such as infinity in any format.
-        return f"CASE WHEN {text} SIMILAR TO '.*[0-9].*' THEN try_strptime({text}, [{formats}]) END"
+        return f"CASE WHEN {text} SIMILAR TO '.*[0-9].*' THEN coalesce({tries}) END"
     if name == "status" and config.status_map:
         cases = " ".join(
             f"WHEN {_literal(source.lower())} THEN {_literal(ours)}"

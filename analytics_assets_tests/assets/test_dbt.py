@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -47,7 +48,12 @@ def test_the_environment_is_restored_after_a_failure(monkeypatch):
     assert "ANALYTICS_WINDOW_END" not in os.environ
 
 
-def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(settings, monkeypatch):
+def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(
+    settings, monkeypatch, tmp_path
+):
+    project = tmp_path / "project"
+    shutil.copytree(settings.dbt_project_dir, project, ignore=shutil.ignore_patterns("target"))
+    settings = replace(settings, dbt_project_dir=project)
     calls = []
 
     def parse(command, **_):
@@ -59,14 +65,17 @@ def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(settings
     dbt.prepare_manifest(settings)
     dbt.prepare_manifest(settings)
     assert len(calls) == 1
-    os.utime(settings.dbt_target_dir / "manifest.json", (0, 0))
+    for path in project.rglob("*"):
+        os.utime(path, (0, 0))  # times say nothing: an image brings new code with old ones
+    dbt.prepare_manifest(settings)
+    assert len(calls) == 1
+    (project / "macros" / "window.sql").write_text("{# other #}")
+    os.utime(project / "macros" / "window.sql", (0, 0))
     dbt.prepare_manifest(settings)
     assert len(calls) == 2
 
 
 def test_a_project_that_dbt_cannot_parse_is_reported_in_its_words(settings, tmp_path):
-    from dataclasses import replace
-
     project = tmp_path / "project"
     shutil.copytree(settings.dbt_project_dir, project, ignore=shutil.ignore_patterns("target"))
     (project / "models" / "core" / "broken.sql").write_text("select * from {{ ref('nowhere') }}")

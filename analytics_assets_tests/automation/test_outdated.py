@@ -121,14 +121,17 @@ def test_runs_that_broke_off_before_the_end_are_everything(copied_project: Proje
 
 
 def test_the_version_of_a_model_changes_with_its_sql_and_with_every_macro() -> None:
-    def version(sql: str = "select 1", macro: str = "one", package: str = "ours") -> str:
+    def version(
+        sql: str = "select 1", macro: str = "one", package: str = "ours", knobs: str = "90"
+    ) -> str:
         manifest = {
             "nodes": {"model.ours.m": {"raw_code": sql, "package_name": "ours"}},
             "macros": {"macro.ours.x": {"package_name": package, "macro_sql": macro}},
         }
-        return _model_version(manifest, "model.ours.m")
+        return _model_version(manifest, "model.ours.m", knobs)
 
     assert version() == version()
     assert version(sql="select 2") != version()
     assert version(macro="two") != version()
+    assert version(knobs="30") != version()
     assert version(macro="two", package="dbt") == version(macro="one", package="dbt")

@@ -35,9 +35,11 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     )
     staged = {"order_date": day, "extended_amount": MONEY}
     insert(connection, "stg_orders", {**staged, "copies": 3}, *[staged | {"copies": 2}] * 2)
-    for line_type, amount in (("sale", 5), ("return", -1), ("adjustment", Decimal("6.5"))):
+    lines = (("sale", 5), ("return", -1), ("adjustment", Decimal("6.5")))
+    for number, (line_type, amount) in enumerate(lines):
         line = {"order_date": day, "line_type": line_type, "extended_amount": amount}
-        insert(connection, "fact_orders", line)
+        insert(connection, "fact_orders", {**line, "order_id": str(day), "line_number": number})
+    insert(connection, "fact_user_sessions", {"session_date": day, "session_id": str(day)})
     insert(connection, "customer_days", {"order_date": day, "lines": 3, "net_amount": 4})
     insert(connection, "sales_daily", {"order_date": day, "net_amount": 4})
     insert(connection, "customer_sales", {"month": day.replace(day=1), "net_amount": 4})
@@ -130,6 +132,15 @@ CORRUPTIONS = [
         {"sales_daily.money_of_days_is_money_of_sales": 0.0001},
     ),
     (
+        "UPDATE core.fact_orders SET line_number = 2 WHERE line_number = 1",
+        {"fact_orders.no_key_stands_on_two_days": 1},
+    ),
+    (
+        "INSERT INTO core.fact_user_sessions BY NAME "
+        "SELECT session_id, session_date + 1 AS session_date FROM core.fact_user_sessions",
+        {"fact_user_sessions.no_key_stands_on_two_days": 1},
+    ),
+    (
         "DELETE FROM marts.customer_sales",
         {"customer_sales.money_of_days_is_money_of_customers": 4},
     ),
@@ -199,5 +210,6 @@ def test_all_equations_are_blocking_checks_and_those_of_absent_sources_are_left_
 
     assert checks(()) == BY_NAME.keys()
     assert BY_NAME.keys() - checks(("user_sessions", "products")) == {
-        "raw_user_sessions.read_is_accepted_plus_rejected"
+        "raw_user_sessions.read_is_accepted_plus_rejected",
+        "fact_user_sessions.no_key_stands_on_two_days",
     }

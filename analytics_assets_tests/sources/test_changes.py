@@ -77,6 +77,7 @@ def test_with_late_days_a_file_is_a_change_of_all_days_that_it_reaches(source: S
     source.write("customers.csv", "customer_id\n")
     source.load(source.config("customers.csv", "customers"), None)
     config = source.config("orders_{date}.csv", late_days=1)
+    source.write("orders_2023-12-01.csv", csv_of())
     source.load(config, SPAN)
     source.write("orders_2024-01-04.csv", csv_of({"ordered_at": "2024-01-04"}))
     assert changed(source, config) == DAYS[1:]

@@ -365,10 +365,10 @@ def test_no_file_at_all_is_an_error(source: Source, path: str) -> None:
         source.load(source.config(path))
 
 
-def test_a_day_without_a_file_is_empty(source: Source) -> None:
+def test_a_day_without_a_file_loads_nothing(source: Source) -> None:
     source.write("orders_2024-01-02.csv", csv_of({}))
     result = source.load(source.config("orders_{date}.csv"), Window(day(2), day(4)))
-    assert result.days == {day(2): DayLoad(1, 1, 0), day(3): DayLoad(0, 0, 0)}
+    assert result.days == {day(2): DayLoad(1, 1, 0)}
 
 
 def test_a_delimiter_and_times_are_as_declared(source: Source) -> None:
@@ -425,6 +425,46 @@ def test_a_row_without_a_usable_day_is_counted_once_over_all_windows(
     assert sum(load.total.read for load in loads) == 2
     expected = day(5) if "_" in name else day(1)
     assert source.rows("SELECT window_date, source_row FROM raw.rejected_rows") == [(expected, 2)]
+
+
+def test_a_source_whose_files_are_all_gone_is_no_shop_without_orders(source: Source) -> None:
+    """A share that is not mounted would else empty the warehouse without a word."""
+    file = source.write("orders_2024-01-05.csv", csv_of(at(5)))
+    config = source.config(BY_DAY)
+    source.load(config)
+    file.unlink()
+    with pytest.raises(SourceError, match="no file at all"):
+        source.load(config)
+    assert len(source.rows("FROM raw.raw_orders")) == 1
+
+
+def test_a_day_without_a_file_was_not_loaded(source: Source) -> None:
+    source.write("orders_2024-01-05.csv", csv_of(at(5)))
+    source.load(source.config(BY_DAY))
+    assert source.rows("SELECT window_date FROM raw.source_loads") == [(day(5),)]
+
+
+def test_a_column_that_is_mapped_has_to_be_there(source: Source) -> None:
+    """Without it, cancelled orders would count as sales."""
+    source.write("orders.csv", csv_of(at(5)))
+    with pytest.raises(SourceError, match=r"no column 'order_state'.*as status"):
+        source.load(source.config("orders.csv", columns={"status": "order_state"}))
+
+
+def test_a_time_does_not_inherit_the_offset_of_the_row_before(source: Source) -> None:
+    """DuckDB's try_strptime does, when it is given several formats."""
+    offset = {"ordered_at": "2024-01-05T10:00:00+0200"}
+    source.write("orders.csv", csv_of(offset, at(5), offset, at(5)))
+    formats = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S")
+    source.load(source.config("orders.csv", timestamp_formats=formats))
+    hours = source.rows("SELECT hour(ordered_at) FROM raw.raw_orders ORDER BY source_row")
+    assert hours == [(8,), (10,), (8,), (10,)]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u200b", "\ufeff "])
+def test_an_identifier_of_blanks_is_missing(source: Source, blank: str) -> None:
+    source.write("orders.csv", csv_of(at(5, order_id=blank)))
+    assert source.load(source.config("orders.csv")).reasons == {"order_id: missing": 1}
 
 
 def test_a_row_of_the_year_9999_does_not_wait_for_its_window(source: Source) -> None:

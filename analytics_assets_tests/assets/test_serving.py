@@ -1,0 +1,71 @@
+"""What keeps the published copy from taking over tables that a check has found wrong."""
+# ruff: noqa: DTZ001  (the warehouse holds naive UTC)
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import duckdb
+import pytest
+from dagster import materialize
+
+from analytics_assets.assets.serving import failed_checks, serving_assets
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets_tests.rows import insert
+
+FAILED = {"asset": "fact_orders", "check_name": "key", "passed": False, "severity": "ERROR"}
+
+
+@pytest.fixture
+def ledger() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def verdicts(connection: duckdb.DuckDBPyConnection, *rows: dict[str, object]) -> None:
+    """One run a row, an hour after the one before."""
+    insert(connection, "data_quality_metrics")
+    insert(connection, "pipeline_executions")
+    for number, row in enumerate(rows):
+        values = {"run_id": str(number), "evaluated_at": datetime(2024, 1, 1, number)}
+        insert(connection, "pipeline_executions", {"run_id": str(number), "job": row["job"]})
+        insert(
+            connection,
+            "data_quality_metrics",
+            {**FAILED, **values, **{k: v for k, v in row.items() if k != "job"}},
+        )
+
+
+def test_an_error_counts_until_the_check_has_passed_in_any_run(ledger) -> None:
+    verdicts(ledger, {"job": "load"})
+    assert failed_checks(ledger) == ["fact_orders.key"]
+    verdicts(ledger, {"job": "load"}, {"job": "by hand", "passed": True})
+    assert failed_checks(ledger) == []
+
+
+@pytest.mark.parametrize("harmless", [{"severity": "WARN"}, {"passed": True}])
+def test_warnings_and_passes_do_not_count(ledger, harmless) -> None:
+    verdicts(ledger, {"job": "load", **harmless})
+    assert failed_checks(ledger) == []
+
+
+def test_a_check_that_its_job_no_longer_has_does_not_count(ledger) -> None:
+    verdicts(ledger, {"job": "load"}, {"job": "load", "check_name": "other", "passed": True})
+    assert failed_checks(ledger) == []
+
+
+def test_another_job_that_checks_other_things_hides_nothing(ledger) -> None:
+    verdicts(ledger, {"job": "load"}, {"job": "score", "check_name": "other", "passed": True})
+    assert failed_checks(ledger) == ["fact_orders.key"]
+
+
+def test_nothing_is_published_while_a_check_has_failed(settings: Settings) -> None:
+    warehouse = Warehouse(settings.warehouse_path)
+    warehouse.prepare()
+    with warehouse.write() as connection:
+        verdicts(connection, {"job": "load"})
+    result = materialize(
+        serving_assets(settings, []), resources={"warehouse": warehouse}, raise_on_error=False
+    )
+    assert not result.success
+    assert not settings.published_dir.exists()
