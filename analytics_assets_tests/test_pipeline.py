@@ -550,9 +550,8 @@ def test_a_backfill_prints_a_line_an_asset_with_rows_and_checks(some_days: SomeD
 
 
 def test_without_a_model_the_rest_of_the_day_is_made_and_published(some_days: SomeDays) -> None:
-    rows = {
-        words[0]: words[2] for line in some_days.printed.splitlines() if (words := line.split())
-    }
+    lines = [line.split() for line in some_days.printed.splitlines()]
+    rows = {words[0]: words[2] for words in lines if len(words) > 2}
     assert {"customer_analytics_daily", "user_analytics", "published_warehouse"} <= rows.keys()
     assert rows["churn_predictions"] == "0"
 
