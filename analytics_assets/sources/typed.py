@@ -14,9 +14,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourceConfig
 
-UNKNOWN_MEMBER = "(unknown)"
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
