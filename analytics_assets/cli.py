@@ -263,7 +263,7 @@ def _project_errors() -> Iterator[None]:
     """Turns the errors that tell a user what to do into a line instead of a traceback."""
     from analytics_assets.assets.dbt import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
-    from analytics_assets.sources.files import SourceError
+    from analytics_assets.sources.readers import SourceError
     from analytics_assets.warehouse.connection import WarehouseError
 
     with _clear_errors(

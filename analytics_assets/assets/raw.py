@@ -32,9 +32,11 @@ from analytics_assets.assets.sources import source_key
 from analytics_assets.partitions import window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.files import SourceError
 from analytics_assets.sources.load import DayLoad, load_source
+from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse
+
+ANY_VOLUME_TAG = "analytics/any_volume"
 
 
 def raw_assets(
@@ -92,7 +94,13 @@ def _raw_asset(
         try:
             with warehouse.transaction() as connection:
                 result = load_source(
-                    connection, config, sources.calendar, window, run_started(context)
+                    connection,
+                    config,
+                    sources.calendar,
+                    window,
+                    run_started(context),
+                    cache=warehouse.source_cache,
+                    any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
                 )
         except SourceError as error:
             # The input stays wrong however often it is read.
@@ -101,6 +109,10 @@ def _raw_asset(
             counts = result.days.get(day, DayLoad(0, 0, 0))
             context.add_asset_metadata(_counts(counts), partition_key=day.isoformat())
         metadata = _counts(result.total, "row_count") if window is None else {}
+        for warning in result.warnings:
+            context.log.warning(f"{config.source}: {warning}")
+        if result.warnings:
+            metadata["warnings"] = MetadataValue.md("".join(f"- {w}\n" for w in result.warnings))
         if result.reasons:
             metadata["rejected by reason"] = MetadataValue.json(result.reasons)
         return MaterializeResult(

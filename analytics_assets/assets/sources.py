@@ -9,14 +9,17 @@ from dagster import (
     DataVersion,
     DataVersionsByPartition,
     PartitionsDefinition,
+    ResourceParam,
     observable_source_asset,
 )
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
 from analytics_assets.assets.common import OWNERS
 from analytics_assets.partitions import Window
-from analytics_assets.sources import files
+from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.readers import reader_of
+from analytics_assets.warehouse.connection import Warehouse
 
 
 def source_key(source: str) -> AssetKey:
@@ -26,11 +29,14 @@ def source_key(source: str) -> AssetKey:
 
 def source_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
     """One observable external asset for each configured source."""
-    return [_source_asset(config, daily) for config in sources.sources.values()]
+    return [_source_asset(config, sources, daily) for config in sources.sources.values()]
 
 
-def _source_asset(config: SourceConfig, daily: PartitionsDefinition) -> AssetsDefinition:
+def _source_asset(
+    config: SourceConfig, sources: SourcesConfig, daily: PartitionsDefinition
+) -> AssetsDefinition:
     partitioned = config.contract.time_column is not None
+    reader = reader_of(config)
 
     @observable_source_asset(
         name=source_key(config.source).path[0],
@@ -41,22 +47,26 @@ def _source_asset(config: SourceConfig, daily: PartitionsDefinition) -> AssetsDe
         ),
         partitions_def=daily if partitioned else None,
         metadata={
-            "path": config.path,
+            "format": config.format,
+            "place": reader.place,
             "required columns": ", ".join(
                 f"{name} ({config.columns.get(name, name)})" for name in config.contract.required
             ),
         },
         tags={"layer": "sources"},
     )
-    def source() -> DataVersion | DataVersionsByPartition:
+    def source(warehouse: ResourceParam[Warehouse]) -> DataVersion | DataVersionsByPartition:
         if not partitioned:
-            return DataVersion(files.fingerprint(config))
+            whole = source_versions(config, sources.calendar, None, warehouse)
+            return DataVersion(whole[None])
         keys = daily.get_partition_keys()
         window = Window.of_days(keys[0], keys[-1])
-        versions = files.fingerprints(config, window)
-        return DataVersionsByPartition({day.isoformat(): v for day, v in versions.items()})
+        versions = source_versions(config, sources.calendar, window, warehouse)
+        return DataVersionsByPartition(
+            {day.isoformat(): version for day, version in versions.items() if day}
+        )
 
     # `observable_source_asset` takes no owners; its spec does.
     return create_external_asset_from_source_asset(source).map_asset_specs(
-        lambda spec: spec.replace_attributes(owners=OWNERS, kinds={"csv"})
+        lambda spec: spec.replace_attributes(owners=OWNERS, kinds={reader.kind})
     )

@@ -30,8 +30,8 @@ from analytics_assets.automation.ranges import contiguous, range_tags
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.sources.files import SourceError
 from analytics_assets.sources.load import loaded_to
+from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
 RANGES_A_TICK = 10  # each is a run; the rest comes with the next tick

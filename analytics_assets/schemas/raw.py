@@ -52,6 +52,10 @@ class RawOrders(TableModel):
     country: Text = column("Country of the order, where the source supplies one", nullable=True)
     product_name: Text = column("Product name on the line, where supplied", nullable=True)
     product_category: Text = column("Product category on the line, where supplied", nullable=True)
+    line_key: Text = column(
+        "What tells a line without a number apart, where the source configuration says so",
+        nullable=True,
+    )
     source_file: Text = column("File (or relation) the row was read from")
     source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
     loaded_at: Timestamp = column("When the row was loaded, UTC")
@@ -128,9 +132,16 @@ class RejectedRows(TableModel):
     )
     source_file: Text = column("File (or relation) the row was read from")
     source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    source_line: BigInt = column(
+        "Line of the file where the row begins, from 1; null where the source has no lines",
+        nullable=True,
+        ge=1,
+    )
     reasons: Text = column("Every rule that the row breaks, `column: reason`, joined by '; '")
     row: Text = column(
-        "The whole row as text, a JSON object by the source's own column names", personal=True
+        "The whole row as a JSON object by the source's own column names; of a row that cannot be "
+        "cut into columns, its text as `_text`",
+        personal=True,
     )
     loaded_at: Timestamp = column("When the row was rejected, UTC")
 

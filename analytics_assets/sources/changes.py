@@ -1,23 +1,50 @@
 """Change detection: days whose source holds something else than what was loaded.
 
-Belongs here: comparing the sources' fingerprints with the ledger of loads. Does not belong here:
-launching runs (`automation`).
+Belongs here: data versions of a source, and comparing them with the ledger of loads. Does not
+belong here: launching runs (`automation`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from analytics_assets.partitions import Window
-from analytics_assets.sources import files
-from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources import contents
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import loaded_versions
-from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.sources.readers import FileReader, reader_of
+from analytics_assets.sources.readers.databases import DatabaseReader
+from analytics_assets.warehouse.connection import Warehouse, relation_kind
+
+
+def source_versions(
+    config: SourceConfig, calendar: Calendar, window: Window | None, warehouse: Warehouse
+) -> dict[date | None, str]:
+    """Data version of each day that the source holds; of a source without days, of all of it.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    reader = reader_of(config)
+    if isinstance(reader, FileReader):
+        return contents.file_versions(reader, calendar, window, warehouse.source_cache)
+    assert isinstance(reader, DatabaseReader)
+    if config.change_detection == "full":
+        return reader.versions(window, calendar)
+    loaded, newest = _loaded(config, warehouse)
+    if newest is None:
+        return reader.versions(window, calendar)
+    held = {
+        day: version
+        for day, version in loaded.items()
+        if day is None or (window and window.start <= day < window.end)
+    }
+    return {**held, **reader.versions(window, calendar, since=newest)}
 
 
 def changed_days(
     sources: SourcesConfig, warehouse: Warehouse, keys: Sequence[str]
 ) -> dict[date, str]:
-    """Days of the daily sources that are new or changed, with a fingerprint of what they hold.
+    """Days of the daily sources that are new or changed, with the version that they have now.
 
     A change of a source without days (customers, products) asks for the last day: loading any day
     loads them whole.
@@ -33,14 +60,10 @@ def changed_days(
     covered = set(window)
     changed: dict[date, str] = {}
     for config in sources.sources.values():
-        loaded: dict[date | None, str] = {}
-        if warehouse.path.exists():
-            with warehouse.read() as connection:
-                loaded = loaded_versions(connection, config.source)
-        if config.contract.time_column:
-            held: dict[date | None, str] = dict(files.fingerprints(config, window).items())
-        else:
-            held = {None: files.fingerprint(config)}
+        loaded, _ = _loaded(config, warehouse)
+        held = source_versions(
+            config, sources.calendar, window if config.contract.time_column else None, warehouse
+        )
         # A day whose files are gone is loaded again too, and then holds nothing.
         gone = [day for day in loaded if day and day not in held and day in covered]
         for day, version in [*held.items(), *((day, "gone") for day in gone)]:
@@ -48,3 +71,16 @@ def changed_days(
                 at = day or list(window)[-1]
                 changed[at] = changed.get(at, "") + version
     return changed
+
+
+def _loaded(config: SourceConfig, warehouse: Warehouse) -> tuple[Mapping[date | None, str], object]:
+    """Versions that were loaded, and the newest change among the rows that were."""
+    if not warehouse.path.exists():
+        return {}, None
+    table = config.contract.table
+    with warehouse.read() as connection:
+        newest = None
+        if config.change_detection == "updated_at" and relation_kind(connection, table):
+            row = connection.execute(f"SELECT max(updated_at) FROM {table.relation}").fetchone()
+            newest = row and row[0]
+        return loaded_versions(connection, config.source), newest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analytics_assets.schemas import TABLES, Table
 
-LOAD_COLUMNS = ("source_file", "source_row", "loaded_at")
+LOAD_COLUMNS = ("line_key", "source_file", "source_row", "loaded_at")
 
 
 @dataclass(frozen=True)

@@ -1,70 +1,83 @@
 """Typing at the door: text is matched, then cast; what does not fit is a reason, never a guess.
 
-Belongs here: the SQL that turns a source's text into the contract's types, and the rules that a row
-must keep. Does not belong here: reading files (`files`) or writing tables (`load`).
+Belongs here: the SQL that turns a source's columns into the contract's types, and the rules that a
+row must keep. Does not belong here: reading rows (`readers`) or writing tables (`load`).
 
 DuckDB casts silently where we do not want it to (2.7 into an integer gives 3, 3.505 into two
-decimals 3.51), so every text is matched against its form before it is cast.
+decimals 3.51, a time with an offset loses it), so every text is matched against its form before it
+is cast, and every number that comes typed is compared with what it became.
 """
 
-from collections.abc import Collection
-from datetime import date
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import ibis.expr.datatypes as dt
 
 from analytics_assets.partitions import Calendar
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.readers.base import Scan, identifier, literal
 
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
+# Text of nothing but visible ASCII needs no trimming, which would cost more than reading it.
+MAY_NEED_TRIMMING = "'[^!-~]'"
+ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
+ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
 
 def typed_relation(
-    config: SourceConfig, relation: str, columns: Collection[str], calendar: Calendar
+    config: SourceConfig,
+    scan: Scan,
+    relation: str,
+    mapped: Mapping[str, str],
+    kept: Sequence[str],
+    calendar: Calendar,
 ) -> str:
     """SQL relation of the source's rows, typed.
 
     Args:
         config: the source.
-        relation: its rows as text (`files.text_relation`).
-        columns: the columns of that relation under the source's own names.
+        scan: what is read.
+        relation: its rows, with the source's columns and those that are kept.
+        mapped: the source's name of each of our columns that it has.
+        kept: columns of the relation that go through as they are; `_load_part` is one.
         calendar: days outside of it are rejected.
 
     Returns:
-        A relation with the contract's columns, `_reasons` (list of text, empty for an accepted
+        A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
         row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_json` (the whole row where it is rejected), `source_file` and `source_row`.
+        `_json` (the whole row where it is rejected), `_trimmed` (identifiers that had white space
+        around them; NULL where none had) and what is kept.
     """
     contract = config.contract
     schema = contract.table.schema.columns
-    source_of = {
-        name: config.columns.get(name, name)
-        for name in contract.columns
-        if config.columns.get(name, name) in columns
-    }
-    words = ", ".join(_literal(word.lower()) for word in ("", *config.null_words))
 
-    texts, values, reasons = [], [], []
+    texts, values, reasons, trimmed = [], [], [], []
     for name in contract.columns:
         type_ = schema[name].dtype.type
-        if name not in source_of:
-            texts.append(f'NULL::VARCHAR AS "{name}"')
+        if name not in mapped:
             values.append(f'NULL::{contract.table.sql_types[name]} AS "{name}"')
             continue
-        text = f"trim({_name(source_of[name])}, {WHITE_SPACE})"
-        texts.append(f'CASE WHEN lower({text}) IN ({words}) THEN NULL ELSE {text} END AS "{name}"')
-        values.append(f'{_cast(name, type_, config)} AS "{name}"')
+        source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
+        texts.append(f'{_missing_as_null(source, source_type, type_, config)} AS "{name}"')
+        values.append(f'{_typed(name, source_type, type_, config)} AS "{name}"')
         if not schema[name].nullable:
             reasons.append((f't."{name}" IS NULL', f"{name}: missing"))
         if isinstance(type_, dt.String):
-            reasons.append((f'contains(t."{name}", chr(0))', f"{name}: a NUL byte"))
+            reasons.append((f'contains(v."{name}", chr(0))', f"{name}: a NUL byte"))
         else:
             reasons.append(
-                (f't."{name}" IS NOT NULL AND v."{name}" IS NULL', f"{name}: {_form(type_)}")
+                (
+                    f't."{name}" IS NOT NULL AND v."{name}" IS NULL',
+                    f"{name}: {_form(type_, config)}",
+                )
             )
         reasons += [
             (f'v."{name}" IS NOT NULL AND NOT ({rule})', f"{name}: {reason}")
@@ -74,90 +87,242 @@ def typed_relation(
             reasons.append(
                 (f"v.\"{name}\" = '{UNKNOWN_MEMBER}'", f"{name}: a reserved word of the warehouse")
             )
-    if config.cancelled_order_pattern and "status" not in source_of:
-        pattern = _literal(config.cancelled_order_pattern)
+            if source_type == "VARCHAR":
+                trimmed.append((f't."{name}" <> {source}', name))
+    if config.cancelled_order_pattern and "status" not in mapped:
+        pattern = literal(config.cancelled_order_pattern)
         values[contract.columns.index("status")] = (
             f"CASE WHEN regexp_matches(t.order_id, {pattern}) THEN 'cancelled' END AS status"
         )
 
     window_date = "NULL::DATE"
     if contract.time_column:
+        inside, fallback, rules = _day_rules(config, scan, contract.time_column, calendar)
+        reasons += rules
         day = f'CAST(v."{contract.time_column}" AS DATE)'
-        start = f"DATE '{calendar.start}'"
-        end = f"DATE '{calendar.end or PLAUSIBLE_END}'"
-        inside = f"{day} >= {start} AND {day} < {end}"
-        reasons.append((f"NOT ({inside})", f"{contract.time_column}: outside the calendar"))
-        # A row without a usable day is accounted to the day of its file, or to the first day: it
-        # is counted once, and lost never.
-        fallback = start
-        if config.by_day:
-            # Of a file after the calendar only the late rows are ours.
-            fallback = f"greatest(v._load_day, {start})"
-            inside += f" AND {day} BETWEEN v._load_day - {config.late_days} AND v._load_day"
-            reasons.append(
-                (
-                    f"NOT ({day} BETWEEN v._load_day - {config.late_days} AND v._load_day)",
-                    f"{contract.time_column}: not a day of this file",
-                )
-            )
         window_date = f"CASE WHEN {inside} THEN {day} ELSE {fallback} END"
 
-    listed = ", ".join(f"CASE WHEN {rule} THEN {_literal(why)} END" for rule, why in reasons)
-    pairs = ", ".join(f"{_name(column)} := t._source.{_name(column)}" for column in columns)
-    packed = ", ".join(f"{_name(column)} := {_name(column)}" for column in columns)
+    # The reasons of a row are put together only where it has one.
+    listed = ", ".join(f"CASE WHEN {rule} THEN {literal(why)} END" for rule, why in reasons)
+    broken = " OR ".join(f"({rule})" for rule, _ in reasons)
+    cut = ", ".join(f"CASE WHEN {rule} THEN {literal(name)} END" for rule, name in trimmed)
+    any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
+    whole = scan.whole and f"s.{scan.whole}"
+    whole = whole or "to_json(struct_pack({}))::VARCHAR".format(
+        ", ".join(f"{identifier(name)} := s.{identifier(name)}" for name in scan.types)
+    )
+    source_columns = "struct_pack({}) AS s".format(
+        ", ".join(
+            f"{identifier(name)} := {identifier(name)}"
+            for name in [*scan.types, *([scan.whole] if scan.whole else [])]
+        )
+    )
+    columns = ", ".join(f'v."{name}"' for name in contract.columns)
+    through = ", ".join(kept)
     return f"""(
         SELECT
-            v.* EXCLUDE (_load_file, _load_row, _load_day, t),
-            _load_file AS source_file,
-            _load_row AS source_row,
+            {columns},
             {window_date} AS _window_date,
-            list_filter([{listed}], lambda reason: reason IS NOT NULL) AS _reasons,
-            CASE WHEN len(_reasons) > 0 THEN to_json(struct_pack({pairs}))::VARCHAR END AS _json
+            CASE WHEN {broken}
+                THEN list_filter([{listed}], lambda reason: reason IS NOT NULL) END AS _reasons,
+            CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
+            CASE WHEN {any_cut}
+                THEN list_filter([{cut}]::VARCHAR[], lambda name: name IS NOT NULL) END AS _trimmed,
+            {through}
         FROM (
-            SELECT {", ".join(values)}, t._load_file, t._load_row, t._load_day, t
+            SELECT struct_pack({", ".join(_packed(value) for value in values)}) AS v, t, s,
+                {through}
             FROM (
-                SELECT {", ".join(texts)}, _load_file, _load_row, _load_day,
-                    struct_pack({packed}) AS _source
-                FROM {relation}
-            ) AS t
-        ) AS v
+                SELECT struct_pack({", ".join(_packed(text) for text in texts)}) AS t, s,
+                    {through}
+                FROM (SELECT {source_columns}, {through} FROM {relation})
+            )
+        )
     )"""
 
 
-def _cast(name: str, type_: dt.DataType, config: SourceConfig) -> str:
-    text = f't."{name}"'
+def _day_rules(
+    config: SourceConfig, scan: Scan, column: str, calendar: Calendar
+) -> tuple[str, str, list[tuple[str, str]]]:
+    """When a row counts for its own day, the day it counts for otherwise, and the reasons.
+
+    A row without a usable day is accounted to the day of its file, or to the first day: it is
+    counted once, and lost never.
+    """
+    day = f'CAST(v."{column}" AS DATE)'
+    start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
+    inside = f"{day} >= {start} AND {day} < {end}"
+    rules = [(f"NOT ({inside})", f"{column}: outside the calendar")]
+    if not config.by_day:
+        return inside, start, rules
+    days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
+    of_file = f"([{days}]::DATE[])[_load_part::BIGINT + 1]"
+    due = f"{day} BETWEEN {of_file} - {config.late_days} AND {of_file}"
+    rules.append((f"NOT ({due})", f"{column}: not a day of this file"))
+    # Of a file after the calendar only the late rows are ours.
+    return f"{inside} AND {due}", f"greatest({of_file}, {start})", rules
+
+
+def _packed(value: str) -> str:
+    """`x AS "name"` as a field of struct_pack."""
+    expression, _, name = value.rpartition(" AS ")
+    return f"{name} := {expression}"
+
+
+def _missing_as_null(
+    source: str, source_type: str, type_: dt.DataType, config: SourceConfig
+) -> str:
+    """The column as it came, with NULL for what stands for a missing value."""
+    if source_type != "VARCHAR":
+        # An identifier that a frame with gaps has turned into a float is none with a `.0`.
+        if isinstance(type_, dt.String) and source_type in ("FLOAT", "DOUBLE"):
+            return (
+                f"CASE WHEN {source} = trunc({source}) AND abs({source}) < 1e15 "
+                f"THEN {source}::BIGINT::VARCHAR ELSE nullif({source}::VARCHAR, 'nan') END"
+            )
+        return source
+    text = (
+        f"CASE WHEN regexp_matches({source}, {MAY_NEED_TRIMMING}) "
+        f"THEN trim({source}, {WHITE_SPACE}) ELSE {source} END"
+    )
+    if not config.null_words:
+        return f"nullif({text}, '')"
+    words = ", ".join(literal(word.lower()) for word in ("", *config.null_words))
+    return f"CASE WHEN lower({text}) IN ({words}) THEN NULL ELSE {text} END"
+
+
+def _typed(name: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
+    value = f't."{name}"'
     if isinstance(type_, dt.Integer):
-        return (
-            f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+') THEN TRY_CAST({text} AS INT) END"
-        )
+        return _integer(value, source_type, config)
     if isinstance(type_, dt.Decimal):
-        form = rf"[+-]?[0-9]*\.?[0-9]{{0,{type_.scale}}}0*"
-        return (
-            f"CASE WHEN regexp_full_match({text}, '{form}') "
-            f"THEN TRY_CAST({text} AS DECIMAL({type_.precision}, {type_.scale})) END"
-        )
+        return _decimal(value, source_type, type_, config)
     if isinstance(type_, dt.Timestamp):
-        # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
-        tries = ", ".join(
-            f"try_strptime({text}, {_literal(form)})" for form in config.timestamp_formats
-        )
-        # DuckDB reads words such as infinity in any format.
-        return f"CASE WHEN {text} SIMILAR TO '.*[0-9].*' THEN coalesce({tries}) END"
-    if name == "status" and config.status_map:
-        cases = " ".join(
-            f"WHEN {_literal(source.lower())} THEN {_literal(ours)}"
-            for source, ours in config.status_map.items()
-        )
-        return f"CASE lower({text}) {cases} ELSE lower({text}) END"
-    return f"lower({text})" if name == "status" else text
+        return _timestamp(value, source_type, config)
+    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    if name != "status":
+        return text
+    cases = "".join(
+        f" WHEN {literal(source.lower())} THEN {literal(ours)}"
+        for source, ours in config.status_map.items()
+    )
+    return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
 
 
-def _form(type_: dt.DataType) -> str:
+def _integer(value: str, source_type: str, config: SourceConfig) -> str:
+    if source_type in ("FLOAT", "DOUBLE") or source_type.startswith("DECIMAL"):
+        return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS INT) END"
+    if source_type != "VARCHAR":
+        return f"TRY_CAST({value} AS INT)"
+    form, plain = "[+-]?[0-9]+", value
+    if config.thousands:
+        form = f"{form}|{_grouped(config.thousands)}"
+        plain = f"replace({value}, {literal(config.thousands)}, '')"
+    return (
+        f"CASE WHEN regexp_full_match({value}, {literal(form)}) THEN TRY_CAST({plain} AS INT) END"
+    )
+
+
+def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConfig) -> str:
+    stored = f"DECIMAL({type_.precision}, {type_.scale})"
+    rounds = config.rounding == "half_up"
+    if source_type == "DOUBLE":
+        exact = f"isfinite({value})" if rounds else f"round({value}, {type_.scale}) = {value}"
+        return f"CASE WHEN {exact} THEN TRY_CAST({value} AS {stored}) END"
+    if source_type.startswith("DECIMAL"):
+        cast = f"TRY_CAST({value} AS {stored})"
+        return cast if rounds else f"CASE WHEN {cast} = {value} THEN {cast} END"
+    if source_type not in ("VARCHAR", "FLOAT"):
+        return f"TRY_CAST({value} AS {stored})"
+    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    point = re.escape(config.decimal)
+    decimals = "[0-9]*" if rounds else f"[0-9]{{0,{type_.scale}}}0*"
+    form, plain = f"[+-]?[0-9]*({point}{decimals})?", text
+    if config.thousands:
+        form = f"{form}|{_grouped(config.thousands)}({point}{decimals})?"
+        plain = f"replace({plain}, {literal(config.thousands)}, '')"
+    if config.decimal != ".":
+        plain = f"replace({plain}, {literal(config.decimal)}, '.')"
+    return (
+        f"CASE WHEN regexp_full_match({text}, {literal(form)}) "
+        f"THEN TRY_CAST({plain} AS {stored}) END"
+    )
+
+
+def _grouped(mark: str) -> str:
+    return f"[+-]?[0-9]{{1,3}}({re.escape(mark)}[0-9]{{3}})+"
+
+
+def _timestamp(value: str, source_type: str, config: SourceConfig) -> str:
+    if source_type == "TIMESTAMP WITH TIME ZONE":
+        return f"CASE WHEN isfinite({value}) THEN {value} AT TIME ZONE 'UTC' END"
+    if source_type.startswith("TIMESTAMP") or source_type == "DATE":
+        naive = f"CASE WHEN isfinite({value}) THEN {value}::TIMESTAMP END"
+        return _in_utc(naive, config.time_zone)
+    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    if not config.timestamp_formats:
+        naive = _in_utc(f"TRY_CAST({text} AS TIMESTAMP)", config.time_zone)
+        return (
+            f"CASE WHEN regexp_full_match({text}, {literal(ISO_TIME)}) THEN {naive} "
+            f"WHEN regexp_full_match({text}, {literal(ISO_TIME + ISO_OFFSET)}) "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
+        )
+    # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
+    tries = ", ".join(
+        f"try_strptime({text}, {literal(form)}) AT TIME ZONE 'UTC'"
+        if "%z" in form.lower()
+        else _in_utc(f"try_strptime({text}, {literal(form)})", config.time_zone)
+        for form in config.timestamp_formats
+    )
+    # DuckDB reads words such as infinity in any format.
+    return f"CASE WHEN regexp_matches({text}, '[0-9]') THEN coalesce({tries}) END"
+
+
+def _in_utc(naive: str, zone: str) -> str:
+    """A time of a zone in UTC; NULL where the zone skips it or has it twice."""
+    if zone == "UTC":
+        return naive
+    unclear = " OR ".join(
+        f"({naive} >= TIMESTAMP '{start}' AND {naive} < TIMESTAMP '{end}')"
+        for start, end in unclear_times(zone)
+    )
+    utc = f"({naive} AT TIME ZONE {literal(zone)}) AT TIME ZONE 'UTC'"
+    return f"CASE WHEN {unclear} THEN NULL ELSE {utc} END" if unclear else utc
+
+
+@lru_cache
+def unclear_times(zone: str) -> list[tuple[datetime, datetime]]:
+    """Local times, half-open, that a zone skips or has twice, from 1990 to `PLAUSIBLE_END`."""
+    info = ZoneInfo(zone)
+
+    def offset(at: datetime) -> timedelta:
+        return at.replace(tzinfo=UTC).astimezone(info).utcoffset() or timedelta()
+
+    found = []
+    at = datetime(1990, 1, 1)  # noqa: DTZ001 (naive UTC)
+    while at.date() < PLAUSIBLE_END:
+        after = at + timedelta(days=1)
+        before, behind = offset(at), offset(after)
+        if before != behind:
+            low, high = at, after
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) / 2
+                low, high = (middle, high) if offset(middle) == before else (low, middle)
+            change = high.replace(microsecond=0)
+            found.append((change + min(before, behind), change + max(before, behind)))
+        at = after
+    return found
+
+
+def _form(type_: dt.DataType, config: SourceConfig) -> str:
     if isinstance(type_, dt.Integer):
         return "not a whole number of 32 bits"
     if isinstance(type_, dt.Decimal):
+        if config.rounding == "half_up":
+            return "not a number"
         return f"not a number of at most {type_.scale} decimals"
-    return "not a time in the declared format"
+    unclear = "" if config.time_zone == "UTC" else f", or not once in {config.time_zone}"
+    return f"not a time in the declared format{unclear}"
 
 
 def _rules(value: str, column: Any) -> list[tuple[str, str]]:
@@ -168,7 +333,7 @@ def _rules(value: str, column: Any) -> list[tuple[str, str]]:
             allowed = sorted(check.statistics["allowed_values"])
             rules.append(
                 (
-                    f"{value} IN ({', '.join(_literal(word) for word in allowed)})",
+                    f"{value} IN ({', '.join(literal(word) for word in allowed)})",
                     f"none of {', '.join(allowed)}",
                 )
             )
@@ -178,11 +343,3 @@ def _rules(value: str, column: Any) -> list[tuple[str, str]]:
         else:
             raise NotImplementedError(f"no row rule for the check {check.name}")
     return rules
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -44,6 +44,11 @@ class Warehouse:
         }
         self._patience = patience
 
+    @property
+    def source_cache(self) -> Path:
+        """Where it is remembered what source files hold; may be deleted."""
+        return self.path.with_name("source_files.sqlite")
+
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-write connection."""

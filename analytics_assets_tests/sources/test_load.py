@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from analytics_assets.partitions import Calendar, Window
-from analytics_assets.sources.files import SourceError
 from analytics_assets.sources.load import DayLoad, load_source, loaded_to, loaded_versions
+from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, GOOD, JANUARY, ORDERS, Source, csv_of
 

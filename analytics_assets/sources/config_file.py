@@ -1,0 +1,288 @@
+"""Reading the source configuration from YAML; what is wrong is named with its line.
+
+Belongs here: validation of words and values. Does not belong here: their meaning (`config`).
+"""
+
+import codecs
+import difflib
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from analytics_assets.partitions import Calendar
+from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.sources.config import (
+    DATE_IN_PATH,
+    FORMATS,
+    SourceConfig,
+    SourceConfigError,
+    SourcesConfig,
+)
+from analytics_assets.sources.contract import CONTRACTS
+
+FORMAT_OF_SUFFIX = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".duckdb": "duckdb",
+}  # fmt: skip
+DATABASES = ("postgres", "duckdb")
+
+
+def load_sources(path: Path) -> SourcesConfig:
+    """Read and validate a source configuration; relative paths are relative to the file.
+
+    Raises:
+        SourceConfigError: the file is no YAML, or has a word or a value that cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SourceConfigError(f"{path} is no readable YAML: {error}") from error
+    if root is None:
+        raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `orders`.")
+    document = _Entry(path, "", root)
+    document.mapping(("calendar", *CONTRACTS))
+    missing = next((word for word in ("calendar", "orders") if word not in document), None)
+    if missing == "orders":
+        raise document.error("there is no `orders`, the one source that is required. Add it.")
+    if missing:
+        raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
+    return SourcesConfig(
+        _calendar(document["calendar"]),
+        {name: _source(name, document[name]) for name in CONTRACTS if name in document},
+    )
+
+
+@dataclass
+class _Entry:
+    """A value of the file, and where it stands."""
+
+    file: Path
+    words: str
+    node: yaml.Node
+
+    def error(self, message: str) -> SourceConfigError:
+        """An error that names file, line and words."""
+        place = f"{self.file}, line {self.node.start_mark.line + 1}"
+        return SourceConfigError(
+            f"{place}: {self.words}: {message}" if self.words else f"{place}: {message}"
+        )
+
+    def mapping(self, known: Collection[str] | None = None) -> list[str]:
+        """The words of a mapping, each of them known and there once."""
+        if not isinstance(self.node, yaml.MappingNode):
+            expected = f" with {', '.join(known)}" if known else ""
+            raise self.error(f"expected a mapping{expected}.")
+        words: list[str] = []
+        for key, _ in self.node.value:
+            entry = _Entry(self.file, self.words, key)
+            if key.value in words:
+                raise entry.error(f"{key.value!r} stands twice.")
+            if known is not None:
+                entry.one_of(key.value, known, "is no word of this place.")
+            words.append(key.value)
+        return words
+
+    def one_of(self, word: Any, known: Collection[str], what: str) -> str:
+        """The word, where it is a known one; else an error with the nearest."""
+        if word not in known:
+            near = difflib.get_close_matches(str(word), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            raise self.error(f"{word!r} {what} {hint}")
+        return str(word)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.mapping()
+
+    def __getitem__(self, word: str) -> "_Entry":
+        node = next(value for key, value in self.node.value if key.value == word)
+        return _Entry(self.file, f"{self.words}.{word}" if self.words else word, node)
+
+    def value(self) -> Any:
+        """The value as YAML reads it."""
+        return yaml.SafeLoader("").construct_object(self.node, deep=True)
+
+    def text(self) -> str:
+        """The value, where it is text: YAML reads NULL, no and 1 as something else."""
+        value = self.value()
+        if not isinstance(value, str) or not value:
+            raise self.error(f"{value!r} is no text; put quotes around it.")
+        return value
+
+    def items(self) -> list["_Entry"]:
+        """The entries of a list."""
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise self.error("write a list, such as ['...'].")
+        return [_Entry(self.file, self.words, node) for node in self.node.value]
+
+
+def _source(name: str, entry: _Entry) -> SourceConfig:
+    words = [word.name for word in fields(SourceConfig) if word.name != "source"]
+    given = entry.mapping(words)
+    options: dict[str, Any] = {}
+    readers: dict[str, Callable[[_Entry], Any]] = {
+        "columns": lambda value: _columns(name, value),
+        "status_map": _status_map,
+        "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
+        "null_words": lambda value: tuple(item.text() for item in value.items()),
+        "line_identity": lambda value: tuple(
+            item.one_of(item.text(), CONTRACTS[name].columns, "is no column of the contract.")
+            for item in value.items()
+        ),
+        "format": lambda value: value.one_of(value.text(), FORMATS, "is no format."),
+        "duplicates": _choice("collapse", "keep"),
+        "rounding": _choice("reject", "half_up"),
+        "change_detection": _choice("full", "updated_at"),
+        "late_days": _late_days,
+        "max_rejected_share": _share,
+        "max_volume_change": lambda value: None if value.value() is None else _share(value),
+        "delimiter": _character,
+        "decimal": _character,
+        "thousands": _character,
+        "encoding": lambda value: _known_to(codecs.lookup, value, "encoding, such as latin-1"),
+        "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
+        "cancelled_order_pattern": _pattern,
+    }
+    for word in given:
+        value = entry[word]
+        options[word] = readers.get(word, _Entry.text)(value)
+    options.setdefault("format", _format_of(options))
+    _require_place(entry, options)
+    path = options.get("path", "")
+    dates = list(DATE_IN_PATH.finditer(path))
+    if len(dates) > 1:
+        raise entry["path"].error("{date} stands in it more than once.")
+    if dates and CONTRACTS[name].time_column is None:
+        raise entry["path"].error(f"{name} has no days; leave {{date}} out of the path.")
+    if dates and not _whole_date(dates[0][1] or "%Y-%m-%d"):
+        raise entry["path"].error("the form of {date:...} needs %Y, %m and %d, and no other.")
+    if options.get("decimal", ".") == options.get("thousands"):
+        raise entry["thousands"].error("is the decimal mark too.")
+    if path and "://" not in path:
+        options["path"] = str((entry.file.parent / path).absolute())
+    elif re.match(r"[a-z0-9+]+://[^/]*:[^/]*@", path):
+        raise entry["path"].error("credentials do not belong here; put them in the environment.")
+    return SourceConfig(name, **options)
+
+
+def _format_of(options: dict[str, Any]) -> str:
+    if "connection_env" in options:
+        return "postgres"
+    path = re.sub(r"\.(gz|zst|bz2)$", "", options.get("path", ""))
+    return FORMAT_OF_SUFFIX.get(Path(path).suffix.lower(), "csv")
+
+
+def _require_place(entry: _Entry, options: dict[str, Any]) -> None:
+    """Each format needs its own words for the place, and no others."""
+    kind = options["format"]
+    if kind != "postgres" and "path" not in options:
+        raise entry.error("there is no `path`; name a file, a glob or a {date} path.")
+    if kind == "postgres" and "connection_env" not in options:
+        raise entry.error(
+            "there is no `connection_env`; name the environment variable that holds the "
+            "database's address."
+        )
+    if kind in DATABASES and ("table" in options) == ("query" in options):
+        raise entry.error("a database needs either `table` or `query`.")
+    wrong = {
+        "postgres": ("path", "delimiter", "encoding", "late_days"),
+        "duckdb": ("connection_env", "delimiter", "encoding", "late_days"),
+        "parquet": ("connection_env", "table", "query", "delimiter", "encoding"),
+        "jsonl": ("connection_env", "table", "query", "delimiter"),
+        "csv": ("connection_env", "table", "query"),
+    }[kind]
+    for word in wrong:
+        if word in options:
+            raise entry[word].error(f"means nothing for the format {kind}; leave it out.")
+
+
+def _columns(source: str, entry: _Entry) -> dict[str, str]:
+    return {word: entry[word].text() for word in entry.mapping(CONTRACTS[source].columns)}
+
+
+def _status_map(entry: _Entry) -> dict[str, str]:
+    statuses = {}
+    for word in entry.mapping():
+        key = next(key for key, _ in entry.node.value if key.value == word)
+        value = entry[word]
+        statuses[_Entry(entry.file, entry.words, key).text()] = value.one_of(
+            value.text(), STATUSES, "is no status."
+        )
+    return statuses
+
+
+def _choice(*words: str) -> Callable[[_Entry], str]:
+    return lambda value: value.one_of(value.value(), words, "is no choice here.")
+
+
+def _late_days(entry: _Entry) -> int:
+    value = entry.value()
+    if type(value) is not int or value < 0:
+        raise entry.error(f"{value!r} is no whole number from 0 up.")
+    return value
+
+
+def _share(entry: _Entry) -> float:
+    value = entry.value()
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise entry.error(f"{value!r} is no share from 0 to 1.")
+    return float(value)
+
+
+def _character(entry: _Entry) -> str:
+    value = entry.text()
+    if len(value) != 1:
+        raise entry.error("write one character.")
+    return value
+
+
+def _form(entry: _Entry) -> str:
+    value = entry.text()
+    if "%" not in value:
+        raise entry.error(f"{value!r} is no strptime format, such as '%d/%m/%Y %H:%M'.")
+    return value
+
+
+def _pattern(entry: _Entry) -> str:
+    value = entry.text()
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise entry.error(f"{value!r} is no regular expression: {error}.") from error
+    return value
+
+
+def _known_to(lookup: Callable[[str], object], entry: _Entry, what: str) -> str:
+    value = entry.text()
+    try:
+        lookup(value)
+    except (LookupError, ValueError, OSError) as error:
+        raise entry.error(f"{value!r} is no known {what}.") from error
+    return value
+
+
+def _whole_date(form: str) -> bool:
+    return sorted(re.findall("%(.)", form)) == ["Y", "d", "m"]
+
+
+def _calendar(entry: _Entry) -> Calendar:
+    given = entry.mapping(("start", "end"))
+    options = {word: entry[word].value() for word in given}
+    for word in ("start", "end"):
+        day = options.get(word)
+        if not (type(day) is date or (word == "end" and day is None)):
+            place = entry[word] if word in given else entry
+            raise place.error(
+                f"{word} is {day!r}; write a date such as 2024-01-31"
+                + (", the first day after the data, or leave it out." if word == "end" else ".")
+            )
+    try:
+        return Calendar(**options)
+    except ValueError as error:
+        raise entry.error(str(error)) from error

@@ -1,0 +1,171 @@
+"""What files hold for each day: checksums of their typed rows, and where they are remembered.
+
+Belongs here: data versions of sources that lie in files. Does not belong here: comparing them with
+what was loaded (`changes`), databases, which compute versions themselves (`readers.databases`).
+
+A version is made of the typed rows of a day and not of files, so that a file under another name,
+in another order or in another format is no change, and a row that moves from one day to another
+changes both. Reading every file again to know that nothing changed would cost a load, so it is
+remembered what a file held, as long as its size and time (or the store's tag) stay the same.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.readers import FileReader
+from analytics_assets.sources.readers.base import Part
+from analytics_assets.sources.readers.files import SourceFile
+from analytics_assets.sources.stage import staged
+
+# Goes up when rows are typed otherwise: what is remembered is then read again.
+TYPING = 1
+MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Content:
+    """Rows of a day, and the sum of their hashes."""
+
+    rows: int = 0
+    hashes: int = 0
+
+    def __add__(self, other: "Content") -> "Content":
+        return Content(self.rows + other.rows, (self.hashes + other.hashes) & MASK)
+
+
+def checksum(config: SourceConfig) -> str:
+    """SQL aggregate over `load`: the same for the same rows in any order."""
+    columns = ", ".join(f'"{name}"' for name in config.contract.columns)
+    return f"(sum(hash({columns}, _json)::HUGEINT) & {MASK})::HUGEINT"
+
+
+def versions_of(
+    config: SourceConfig, held: Mapping[date | None, Content], delivered: Iterable[date | None]
+) -> dict[date | None, str]:
+    """Data version of each day that was delivered or has rows, earliest first."""
+    days = sorted({*delivered, *held}, key=lambda day: day or date.min)
+    empty = Content()
+    return {
+        day: f"{held.get(day, empty).rows}-{held.get(day, empty).hashes & MASK:016x}"
+        f"-{config.fingerprint}"
+        for day in days
+    }
+
+
+def delivered(
+    config: SourceConfig, window: Window | None, days: Iterable[date | None]
+) -> list[date | None]:
+    """Days of a window that a source has delivered, rows or not.
+
+    Args:
+        config: the source.
+        window: the days; None for a source without days.
+        days: days of the files that were found.
+    """
+    if window is None:
+        return [None]
+    if not config.by_day:
+        return list(window)
+    return [day for day in days if day and window.start <= day < window.end]
+
+
+def file_versions(
+    reader: FileReader, calendar: Calendar, window: Window | None, cache: Path
+) -> dict[date | None, str]:
+    """Data version of each day of a window; only files that changed are read.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    config = reader.config
+    files = reader.files(window)
+    keys = {file: _key(config, calendar, reader.part(file)) for file in files}
+    known = _recall(cache, keys.values())
+    unknown = [file for file in files if keys[file] not in known]
+    if unknown:
+        _read(reader, calendar, unknown, cache)
+        known = _recall(cache, keys.values())
+    held: dict[date | None, Content] = {}
+    for file in files:
+        for day, content in known[keys[file]].items():
+            if window is None or (day and window.start <= day < window.end):
+                held[day] = held.get(day, Content()) + content
+    return versions_of(config, held, delivered(config, window, [file.day for file in files]))
+
+
+def remember(
+    connection: duckdb.DuckDBPyConnection,
+    cache: Path,
+    config: SourceConfig,
+    calendar: Calendar,
+    parts: Sequence[Part],
+) -> None:
+    """Keep what each part of `load` holds, all of whose rows must be there."""
+    rows = connection.execute(
+        f"SELECT _load_part, _window_date, count(*), {checksum(config)} FROM load GROUP BY ALL"
+    ).fetchall()
+    contents: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
+    for part, day, count, hashes in rows:
+        contents[part][day.isoformat() if day else ""] = [count, int(hashes)]
+    with closing(_open(cache)) as remembered, remembered:
+        remembered.executemany(
+            "INSERT OR REPLACE INTO contents VALUES (?, ?)",
+            [
+                (_key(config, calendar, part), json.dumps(contents[index]))
+                for index, part in enumerate(parts)
+            ],
+        )
+
+
+def _read(reader: FileReader, calendar: Calendar, files: list[SourceFile], cache: Path) -> None:
+    folder = cache.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    spill = str(cache.with_suffix(".tmp"))
+    with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": spill}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        with staged(
+            connection,
+            reader.config,
+            calendar,
+            None,
+            lambda connection, scratch: reader.scan_files(connection, files, scratch),
+            folder,
+        ) as stage:
+            remember(connection, cache, reader.config, calendar, stage.scan.parts)
+
+
+def _key(config: SourceConfig, calendar: Calendar, part: Part) -> str:
+    words = (part.key, config.source, config.fingerprint, str(calendar), TYPING, duckdb.__version__)
+    return hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+def _recall(cache: Path, keys: Iterable[str]) -> dict[str, dict[date | None, Content]]:
+    if not cache.exists():
+        return {}
+    found = {}
+    with closing(_open(cache)) as remembered:
+        for key in set(keys):
+            row = remembered.execute("SELECT days FROM contents WHERE key = ?", (key,)).fetchone()
+            if row:
+                found[key] = {
+                    date.fromisoformat(day) if day else None: Content(*content)
+                    for day, content in json.loads(row[0]).items()
+                }
+    return found
+
+
+def _open(cache: Path) -> sqlite3.Connection:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    remembered = sqlite3.connect(cache, timeout=30)
+    remembered.execute("CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)")
+    return remembered

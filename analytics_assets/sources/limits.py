@@ -1,0 +1,98 @@
+"""Limits of a load: too many rejected rows, or far more or fewer rows than before, stop it.
+
+Belongs here: what is compared and when. Does not belong here: rules of single rows (`typed`).
+"""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from statistics import median
+
+import duckdb
+
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.warehouse.connection import relation_kind
+
+# Of fewer rows a share says little.
+MIN_ROWS = 100
+BASELINE_WEEKS = 4
+
+
+def require_within_limits(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    read: Mapping[date | None, int],
+    rejected: int,
+    reasons: Mapping[str, int],
+    any_volume: bool,
+) -> None:
+    """Refuse a load that is more likely a fault than news.
+
+    Args:
+        connection: the warehouse, with the ledger as it was before this load.
+        config: the source and its limits.
+        window: the days of the load.
+        read: rows read, for each day.
+        rejected: rows rejected.
+        reasons: rejected rows by reason.
+        any_volume: do not compare the volume.
+
+    Raises:
+        SourceError: a limit is passed.
+    """
+    rows = sum(read.values())
+    if rows >= MIN_ROWS and rejected > config.max_rejected_share * rows:
+        listed = "; ".join(f"{why} ({count:,})" for why, count in list(reasons.items())[:5])
+        raise SourceError(
+            f"{config.source}: {rejected:,} of {rows:,} rows are rejected, more than "
+            f"max_rejected_share ({config.max_rejected_share:.0%}) allows: {listed}. Correct the "
+            "mapping or the source, or raise max_rejected_share. Nothing was loaded."
+        )
+    if any_volume or config.max_volume_change is None:
+        return
+    expected = _expected(connection, config.source, window, read)
+    if expected is None or expected < MIN_ROWS:
+        return
+    least = expected * (1 - config.max_volume_change)
+    most = expected / (1 - config.max_volume_change) if config.max_volume_change < 1 else None
+    if rows < least or (most is not None and rows > most):
+        span = "" if window is None else f" of {window}"
+        raise SourceError(
+            f"{config.source}: {rows:,} rows{span}, where about {expected:,.0f} were expected from "
+            f"earlier loads: a change of more than max_volume_change "
+            f"({config.max_volume_change:.0%}). If it is right, allow it: tag the run "
+            "analytics/any_volume: true, or set max_volume_change to null. Nothing was loaded."
+        )
+
+
+def _expected(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    window: Window | None,
+    read: Mapping[date | None, int],
+) -> float | None:
+    """Rows that earlier loads make one expect: the same days', else the same weekdays' before."""
+    if relation_kind(connection, TABLES["source_loads"]) is None:
+        return None
+    ledger: dict[date | None, int] = dict(
+        connection.execute(
+            "SELECT window_date, rows_read FROM raw.source_loads WHERE source = ?", [source]
+        ).fetchall()
+    )
+    if window is None:
+        return ledger.get(None)
+    expected = 0.0
+    for day in read:
+        assert day is not None
+        weeks = [day - timedelta(weeks=week) for week in range(1, BASELINE_WEEKS + 1)]
+        before = [ledger[week] for week in weeks if week in ledger and week < window.start]
+        if day in ledger:
+            expected += ledger[day]
+        elif before:
+            expected += median(before)
+        else:
+            return None  # the first loads have nothing to be compared with
+    return expected

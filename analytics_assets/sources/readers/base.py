@@ -1,0 +1,208 @@
+"""What every reader keeps: the contract between a format and the loading of its rows.
+
+Belongs here: `Reader`, what a scan hands over, and the error of a source. Does not belong here: any
+one format, typing (`typed`), writing (`load`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources.config import SourceConfig
+
+
+class SourceError(ValueError):
+    """A source cannot be read; the message names file and place and what to do."""
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A row whose text cannot be cut into the columns of its file.
+
+    Attributes:
+        part: number of the row's part (file) within the scan.
+        row: number of the row in its part, from 1.
+        line: line of the file where the row begins.
+        reason: what is wrong with it.
+        text: the row as it stands in the source.
+    """
+
+    part: int
+    row: int
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source that numbers its own rows: a file, a table.
+
+    Attributes:
+        name: what `source_file` says of its rows.
+        day: the day that it stands for, where each day has parts of its own.
+        key: changes whenever the content does, where that is known without reading it.
+        rows: rows counted independently of DuckDB's reader; None where nothing can count them.
+        lines_before: lines of the file before its first row; None where it has no lines.
+    """
+
+    name: str
+    day: date | None = None
+    key: str | None = None
+    rows: int | None = None
+    lines_before: int | None = None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The rows of a window, as a reader hands them to DuckDB.
+
+    Attributes:
+        relation: SQL relation with the source's columns under their own names and `_load_part`
+            (BIGINT, index into parts); besides `_load_row` and `_load_line` where the reader
+            numbers rows itself. Where it does not, rows come in the order of their parts.
+        types: DuckDB type of each column of the source. VARCHAR is text that is matched and cast.
+        parts: where the rows come from.
+        numbered: whether the relation has `_load_row` and `_load_line`.
+        malformed: rows that have no columns, and so are not in the relation.
+        versions: data version of each day, where the source itself computes it.
+        warnings: what a person should know and what does not stop the load.
+        whole: column of the relation that holds a row as JSON text; without it the row is made of
+            its columns.
+    """
+
+    relation: str
+    types: Mapping[str, str]
+    parts: Sequence[Part]
+    numbered: bool = False
+    malformed: Sequence[Malformed] = ()
+    versions: Mapping[date | None, str] | None = None
+    warnings: Sequence[str] = ()
+    whole: str | None = None
+
+
+class Reader(ABC):
+    """How one source is read. A new format is one subclass; the tests of readers run over it.
+
+    What holds for every reader: a scan is one snapshot of the source (what changes while it is
+    read is an error, and nothing is loaded); every row of the window comes once, in the relation
+    or among the malformed ones; text is not converted; the source is never written; messages hold
+    no row values and no credentials.
+    """
+
+    kind: str
+    """What Dagster shows beside the source."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        window: Window | None,
+        calendar: Calendar,
+        scratch: Path,
+    ) -> AbstractContextManager[Scan]:
+        """Open the rows of a window (or more than them; the load cuts exactly).
+
+        Args:
+            connection: the connection that will run the relation.
+            window: days that are wanted; None for all.
+            calendar: the days that the sources cover.
+            scratch: an empty folder for copies, removed after the scan.
+
+        Raises:
+            SourceError: the source is missing, malformed as a whole, or changed while it was read.
+        """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the source lies, for people; without credentials."""
+
+
+def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> dict[str, str]:
+    """The source's own name of each column of the contract that it has.
+
+    Names are compared without regard to case and outer white space.
+
+    Args:
+        config: the source.
+        found: its columns.
+        where: what the error names: the file or table.
+
+    Raises:
+        SourceError: two columns have one name, or one that is required or mapped is missing.
+    """
+    by_fold: dict[str, str] = {}
+    for position, name in enumerate(found, 1):
+        fold = fold_name(name)
+        if not fold:
+            raise SourceError(f"{where}: column {position} has no name. Name it in the source.")
+        if fold in by_fold:
+            twice = by_fold[fold].strip()
+            raise SourceError(f"{where}: column {twice!r} stands twice in the header.")
+        by_fold[fold] = name
+    # What is mapped is meant: were it missing, cancelled orders would count as sales.
+    for name in dict.fromkeys((*config.contract.required, *config.columns)):
+        column = config.columns.get(name, name)
+        if fold_name(column) not in by_fold:
+            raise SourceError(
+                f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
+                f"Found: {', '.join(column.strip() for column in found)}. Correct `columns` of "
+                f"{config.source} in the source configuration, or the source."
+            )
+    return {
+        name: by_fold[fold_name(column)]
+        for name in config.contract.columns
+        if fold_name(column := config.columns.get(name, name)) in by_fold
+    }
+
+
+def unknown_columns(config: SourceConfig, found: Sequence[str]) -> list[str]:
+    """Columns of a source that nothing reads."""
+    known = {fold_name(config.columns.get(name, name)) for name in config.contract.columns}
+    return [name.strip() for name in found if fold_name(name) not in known]
+
+
+def fold_name(name: str) -> str:
+    """A column name as it is compared."""
+    return name.strip().casefold()
+
+
+def halving(
+    count: Callable[[Sequence[Path]], dict[int, int]], paths: Sequence[Path]
+) -> dict[Path, int | None]:
+    """Rows that DuckDB finds in each file; None where it refuses the file.
+
+    Halving finds a few malformed files among many in few reads.
+
+    Args:
+        count: rows by index of the path; raises what DuckDB raises.
+        paths: the files.
+    """
+    try:
+        found = count(paths)
+    except duckdb.Error:
+        if len(paths) == 1:
+            return {paths[0]: None}
+        middle = len(paths) // 2
+        return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
+    return {path: found.get(index, 0) for index, path in enumerate(paths)}
+
+
+def identifier(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

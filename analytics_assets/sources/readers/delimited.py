@@ -1,0 +1,269 @@
+"""CSV: read by DuckDB where the form of a file is flawless, row by row where it is not.
+
+Belongs here: headers, the counts that prove that no row was lost, and the separation of malformed
+rows. Does not belong here: compression, encoding, places (`files`), types (`typed`).
+"""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TextIO
+
+import duckdb
+
+from analytics_assets.sources.readers.base import (
+    Malformed,
+    Scan,
+    SourceError,
+    fold_name,
+    halving,
+    identifier,
+    literal,
+    mapped_columns,
+    unknown_columns,
+)
+from analytics_assets.sources.readers.files import (
+    FileReader,
+    LocalFile,
+    count_lines,
+    not_utf8,
+)
+
+LOAD_NUMBERS = ("_load_row", "_load_line")
+MAX_RECORD = 1_000_000  # bytes; DuckDB reads lines up to a set length, and so do we
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A file whose form is known.
+
+    Attributes:
+        file: the file.
+        path: where its well-formed rows lie: the file itself, or a copy that numbers them.
+        header: its columns.
+        rows: all its rows, the malformed ones too.
+        lines_before: lines of its header.
+        malformed: rows that are not in the copy.
+        numbered: whether it is a copy.
+    """
+
+    file: LocalFile
+    path: Path
+    header: tuple[str, ...]
+    rows: int
+    lines_before: int
+    malformed: tuple[Malformed, ...] = ()
+    numbered: bool = False
+
+
+class DelimitedReader(FileReader):
+    """CSV files with a header, plain or compressed.
+
+    DuckDB is fast and says that a file has a malformed row, but not what the rows are; and of
+    rows it loses to a stray quote it says nothing. So each file is first counted twice: its line
+    ends, and the rows that DuckDB finds. Where the counts differ or DuckDB refuses, the rows are
+    separated one by one: the well-formed ones go into a copy, the others are kept as text.
+    """
+
+    kind = "csv"
+
+    def read(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+    ) -> Scan:
+        """The rows of all files, united by the names of their columns."""
+        names: dict[str, str] = {}  # as the first file spells them
+        headers = []
+        warnings: list[str] = []
+        for file in files:
+            header, lines = self._header(file)
+            mapped_columns(self.config, header, f"{file.source.name}, line 1")
+            unknown = unknown_columns(self.config, header)
+            if unknown:
+                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+            headers.append(
+                (tuple(names.setdefault(fold_name(name), name.strip()) for name in header), lines)
+            )
+        checked = self._checked(files, headers, scratch)
+        warnings += [f"{item.file.source.name}: a header and no rows" for item in checked
+                     if not item.rows]  # fmt: skip
+        numbered = any(item.numbered for item in checked)
+        selects: list[str] = []
+        first = 0
+        for _, group in groupby(checked, lambda item: (item.header, item.numbered)):
+            held = list(group)
+            selects.append(self._select(held, first, list(names.values()), numbered))
+            first += len(held)
+        return Scan(
+            f"({' UNION ALL '.join(selects)})",
+            dict.fromkeys(names.values(), "VARCHAR"),
+            [
+                self.part(item.file.source, rows=item.rows, lines_before=item.lines_before)
+                for item in checked
+            ],
+            numbered,
+            [
+                replace(row, part=index)
+                for index, item in enumerate(checked)
+                for row in item.malformed
+            ],
+            warnings=list(dict.fromkeys(warnings)),
+        )
+
+    def _select(self, files: list[_Checked], first: int, names: list[str], numbered: bool) -> str:
+        """Rows of files that have one header; columns that only others have come as NULL."""
+        held: tuple[str, ...] = files[0].header
+        if files[0].numbered:
+            held += LOAD_NUMBERS
+        source = self._read_csv(
+            [item.path for item in files], held, "," if files[0].numbered else None
+        )
+        listed = [
+            identifier(name) if name in held else f"NULL::VARCHAR AS {identifier(name)}"
+            for name in names
+        ]
+        if numbered:
+            listed += [
+                f"{name if name in held else 'NULL'}::BIGINT AS {name}" for name in LOAD_NUMBERS
+            ]
+        return f"SELECT {', '.join(listed)}, file_index + {first} AS _load_part FROM {source}"
+
+    def _read_csv(
+        self, paths: Sequence[Path], names: Sequence[str], delimiter: str | None = None
+    ) -> str:
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        return (
+            f"read_csv([{', '.join(literal(str(path)) for path in paths)}], "
+            f"columns = {{{columns}}}, header = true, auto_detect = false, strict_mode = true, "
+            f"delim = {literal(delimiter or self.config.delimiter)}, quote = '\"', escape = '\"', "
+            f"comment = '', skip = 0, max_line_size = {MAX_RECORD})"
+        )
+
+    def _checked(
+        self,
+        files: Sequence[LocalFile],
+        headers: Sequence[tuple[tuple[str, ...], int]],
+        scratch: Path,
+    ) -> list[_Checked]:
+        """The files, those that DuckDB does not read row for row replaced by copies."""
+        counted: dict[Path, int | None] = {}
+        order = zip(files, headers, strict=True)
+        for (header, _), group in groupby(order, lambda pair: pair[1]):
+            counted.update(self._counted(header, [file.path for file, _ in group]))
+        checked = []
+        for number, (file, (header, lines)) in enumerate(zip(files, headers, strict=True)):
+            rows = count_lines(file.path) - lines
+            if rows == counted[file.path]:
+                checked.append(_Checked(file, file.path, header, rows, lines))
+            else:
+                copy = scratch / f"separated-{number}.csv"
+                checked.append(self._separated(file, header, lines, copy))
+        return checked
+
+    def _counted(self, header: tuple[str, ...], paths: Sequence[Path]) -> dict[Path, int | None]:
+        with duckdb.connect() as probe:
+            return halving(
+                lambda some: dict(
+                    probe.execute(
+                        "SELECT file_index, count(*) "
+                        f"FROM {self._read_csv(some, header)} GROUP BY 1"
+                    ).fetchall()
+                ),
+                paths,
+            )
+
+    def _header(self, file: LocalFile) -> tuple[tuple[str, ...], int]:
+        """Columns of a file, and the lines that its header takes."""
+        with file.path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=self.config.delimiter)
+            try:
+                header = next(reader, [])
+            except UnicodeDecodeError as error:
+                raise not_utf8(self.config.source, file) from error
+            except csv.Error as error:
+                raise SourceError(f"{file.source.name}, line 1: {error}.") from error
+        if not header or header == [""]:
+            raise SourceError(
+                f"{file.source.name}: the file is empty; expected at least a header line."
+            )
+        return tuple(header), reader.line_num
+
+    def _separated(
+        self, file: LocalFile, header: tuple[str, ...], lines: int, copy: Path
+    ) -> _Checked:
+        """Cut a file row by row: well-formed rows into a copy, the others aside."""
+        malformed: list[Malformed] = []
+        row = 0
+        try:
+            with (
+                file.path.open(encoding="utf-8-sig", newline="") as stream,
+                copy.open("w", encoding="utf-8", newline="") as out,
+            ):
+                writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+                writer.writerow([*header, *LOAD_NUMBERS])
+                for line, fields, text, reason in _records(stream, self.config.delimiter):
+                    if line <= lines or (not fields and reason is None):
+                        continue  # the header, or a blank line
+                    row += 1
+                    if reason is None and len(fields) != len(header):
+                        few = "few" if len(fields) < len(header) else "many"
+                        reason = f"too {few} fields: {len(fields)} for {len(header)} columns"
+                    if reason is None:
+                        writer.writerow([*fields, row, line])
+                    else:
+                        malformed.append(Malformed(0, row, line, reason, text))
+        except UnicodeDecodeError as error:
+            raise not_utf8(self.config.source, file) from error
+        return _Checked(file, copy, header, row, lines, tuple(malformed), numbered=True)
+
+
+def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], str, str | None]]:
+    """Records of a CSV: line, fields, text, and what is wrong with it.
+
+    Where a quote is not closed or stands in the wrong place, only the line on which the record
+    began is malformed: reading goes on with the next, so that a stray quote swallows no rows.
+    """
+    csv.field_size_limit(sys.maxsize)
+    pending: list[str] = []  # lines that go back, last first
+    taken: list[str] = []
+    size = 0
+
+    def supply() -> Iterator[str]:
+        nonlocal size
+        while True:
+            line = pending.pop() if pending else stream.readline()
+            if not line:
+                return
+            taken.append(line)
+            size += len(line)
+            if size > MAX_RECORD:
+                raise _TooLongError
+            yield line
+
+    number = 1
+    while True:
+        taken.clear()
+        size = 0
+        reason = None
+        fields: list[str] = []
+        try:
+            fields = next(csv.reader(supply(), delimiter=delimiter, strict=True))
+        except StopIteration:
+            return
+        except _TooLongError:
+            reason = f"longer than {MAX_RECORD:,} characters, or a quote that is not closed"
+        except csv.Error as error:
+            reason = f"malformed: {error}"
+        if reason is not None:
+            pending.extend(reversed(taken[1:]))
+            del taken[1:]
+        elif any("\0" in field for field in fields):
+            reason = "a NUL byte"
+        yield number, fields, "".join(taken).rstrip("\r\n"), reason
+        number += len(taken)
+
+
+class _TooLongError(Exception):
+    """A record is longer than a record may be."""

@@ -1,0 +1,334 @@
+"""Files of a source: finding them, here or in an object store, and plain local copies of them.
+
+Belongs here: paths, days in paths, compression, encoding, and that a file stays as it is while it
+is read. Does not belong here: what a format's files hold (the subclasses of `FileReader`).
+"""
+
+import codecs
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import duckdb
+
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources.config import DATE_IN_PATH
+from analytics_assets.sources.readers.base import (
+    Part,
+    Reader,
+    Scan,
+    SourceError,
+    identifier,
+)
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source.
+
+    Attributes:
+        path: where it lies, as its file system names it.
+        name: path below the folder of the source: it does not change with the folder's place.
+        day: the day that it stands for, where each day has files of its own.
+        state: what changes when the file does: size and time of change, or the store's tag.
+    """
+
+    path: str
+    name: str
+    day: date | None
+    state: str
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file that can be read here: plain (not compressed), and UTF-8 where it is text."""
+
+    path: Path
+    source: SourceFile
+
+
+class FileReader(Reader):
+    """Rows that lie in files; a format says what is in them."""
+
+    text = True
+    """Whether the files are text, with an encoding."""
+
+    @property
+    def place(self) -> str:
+        """The configured path."""
+        return self.config.path
+
+    @property
+    def by_day(self) -> bool:
+        """Whether each day has files of its own."""
+        return DATE_IN_PATH.search(self.config.path) is not None
+
+    @contextmanager
+    def scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        window: Window | None,
+        calendar: Calendar,
+        scratch: Path,
+    ) -> Iterator[Scan]:
+        """The rows of the files that can hold rows of the window."""
+        with self.scan_files(connection, self.files(window), scratch) as scan:
+            yield scan
+
+    @contextmanager
+    def scan_files(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], scratch: Path
+    ) -> Iterator[Scan]:
+        """The rows of some files.
+
+        Raises:
+            SourceError: a file is malformed, or was written to while it was read.
+        """
+        if not files:
+            yield self._nothing()
+            return
+        yield self.read(connection, [self._local(file, scratch) for file in files], scratch)
+        changed = [file.name for file in files if self._state(file.path) != file.state]
+        if changed:
+            raise SourceError(
+                f"{self.config.source}: {changed[0]} changed while it was read. Nothing was "
+                "loaded; load again when the delivery has ended."
+            )
+
+    def _nothing(self) -> Scan:
+        """The scan of days without files."""
+        columns = self.config.columns
+        names = [columns.get(name, name) for name in self.config.contract.columns]
+        listed = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in names)
+        relation = f"(SELECT {listed}, 0 AS _load_part WHERE false)"
+        return Scan(relation, dict.fromkeys(names, "VARCHAR"), [])
+
+    @abstractmethod
+    def read(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+    ) -> Scan:
+        """The rows of plain local files.
+
+        Raises:
+            SourceError: a file cannot be read, or its columns do not fit the contract.
+        """
+
+    def files(self, window: Window | None = None) -> list[SourceFile]:
+        """The files that can hold rows of a window, in order; without a window all of them.
+
+        Raises:
+            SourceError: the source has no file at all: a share that is not mounted is no shop
+                without orders.
+        """
+        found = [
+            SourceFile(path, self._name(path), day, state)
+            for path, day, state in sorted(self._found(window))
+        ]
+        if not found and (window is None or not self._found(None)):
+            raise SourceError(
+                f"{self.config.source}: no file at {self.place}"
+                f"{' with a date such as 2024-01-31' if self.by_day else ''}. Check `path` in the "
+                "source configuration, or where the files are delivered."
+            )
+        return found
+
+    def _found(self, window: Window | None) -> list[tuple[str, date | None, str]]:
+        if not self.by_day:
+            return [(path, None, self._state(path)) for path in self._glob(self.config.path)]
+        if window is not None and window.days <= 40:
+            reach = Window(window.start, window.end + timedelta(days=self.config.late_days))
+            paths = [(path, day) for day in reach for path in self._glob(self._path_of(day))]
+        else:
+            pattern = DATE_IN_PATH.sub(lambda match: _glob_of(_form(match)), self.config.path)
+            dated = [(path, self._day_of(path)) for path in self._glob(pattern)]
+            paths = [(path, day) for path, day in dated if day is not None]
+            if window is not None:
+                end = window.end + timedelta(days=self.config.late_days)
+                paths = [(path, day) for path, day in paths if window.start <= day < end]
+        return [(path, day, self._state(path)) for path, day in paths]
+
+    def _path_of(self, day: date) -> str:
+        return DATE_IN_PATH.sub(lambda match: day.strftime(_form(match)), self.config.path)
+
+    def _day_of(self, path: str) -> date | None:
+        match = self._day_pattern.search(path)
+        if match is None:
+            return None
+        form = DATE_IN_PATH.search(self.config.path)
+        assert form is not None
+        try:
+            return datetime.strptime(match[1], _form(form)).date()  # noqa: DTZ007 (a day)
+        except ValueError:
+            return None
+
+    @cached_property
+    def _day_pattern(self) -> re.Pattern[str]:
+        form = DATE_IN_PATH.search(self.config.path)
+        assert form is not None
+        before, after = self.config.path[: form.start()], self.config.path[form.end() :]
+        digits = re.sub("%Y", r"\\d{4}", re.sub("%[md]", r"\\d{2}", re.escape(_form(form))))
+        # A store's paths come without their protocol.
+        return re.compile(f"{_regex_of(_plain(before))}({digits}){_regex_of(after)}$")
+
+    @cached_property
+    def _file_system(self) -> Any:
+        """The object store's file system; None for this machine's."""
+        if "://" not in self.config.path:
+            return None
+        import fsspec
+
+        try:
+            # Listings are not cached: a sensor's process lives long.
+            system, _ = fsspec.core.url_to_fs(self.config.path, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise SourceError(
+                f"{self.config.source}: {error}. Object stores need the package of their "
+                "protocol: for s3:// install analytics_assets[s3]."
+            ) from error
+        return system
+
+    def _glob(self, path: str) -> list[str]:
+        if self._file_system is None:
+            from glob import glob  # the pattern is a team's, and may be absolute
+
+            return [found for found in glob(path, recursive=True) if Path(found).is_file()]
+        with self._store_errors():
+            if not re.search(r"[*?\[]", path):
+                return [path] if self._file_system.exists(path) else []
+            return list(self._file_system.glob(path))
+
+    def _state(self, path: str) -> str:
+        if self._file_system is None:
+            try:
+                stat = Path(path).stat()
+            except FileNotFoundError:
+                return "gone"
+            return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"
+        with self._store_errors():
+            info = self._file_system.info(path)
+        # Stores name a version of an object in one of these ways.
+        tags = (info.get(key) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime"))
+        return f"{info.get('size')}-{next(filter(None, tags), '')}"
+
+    @contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceError:
+            raise
+        except Exception as error:
+            # Libraries of stores have errors of their own kinds; none of them is a fault of ours.
+            raise SourceError(
+                f"{self.config.source}: {self.place} cannot be read: {type(error).__name__}: "
+                f"{str(error)[:200]}. Check the path, and the credentials in the environment."
+            ) from error
+
+    def _name(self, path: str) -> str:
+        folder = re.split(r"[*?\[{]", self.config.path)[0]
+        root = _plain(folder if folder.endswith("/") else folder.rpartition("/")[0] + "/")
+        plain = _plain(path)
+        return plain[len(root) :] if plain.startswith(root) else PurePosixPath(plain).name
+
+    def _local(self, file: SourceFile, scratch: Path) -> LocalFile:
+        """The file itself where it can be read as it is, otherwise a copy of it."""
+        path = Path(file.path)
+        compression = COMPRESSIONS.get(path.suffix) if self.text else None
+        encoding = codecs.lookup(self.config.encoding).name if self.text else "utf-8"
+        if self._file_system is not None:
+            path = scratch / "fetched" / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._store_errors():
+                self._file_system.get_file(file.path, str(path))
+        if compression is None and encoding == "utf-8":
+            return LocalFile(path, file)
+        copy = scratch / "plain" / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        self._copy_plain(path, copy, compression, encoding, file.name)
+        return LocalFile(copy, file)
+
+    def _copy_plain(
+        self, path: Path, copy: Path, compression: str | None, encoding: str, name: str
+    ) -> None:
+        import pyarrow as pa
+
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+        try:
+            with (
+                pa.input_stream(str(path), compression=compression) as stream,
+                copy.open("wb") as out,
+            ):
+                while chunk := stream.read(CHUNK):
+                    out.write(chunk if encoding == "utf-8" else decoder.decode(chunk).encode())
+                out.write(decoder.decode(b"", final=True).encode() if encoding != "utf-8" else b"")
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{self.config.source}: {name} is not in the declared encoding "
+                f"{self.config.encoding} ({error.reason}). Correct `encoding` of "
+                f"{self.config.source} in the source configuration, or the file."
+            ) from error
+        except OSError as error:
+            raise SourceError(
+                f"{self.config.source}: {name} is no whole {compression} file ({error}). Deliver "
+                "it again; nothing was loaded."
+            ) from error
+
+    def part(self, file: SourceFile, **facts: Any) -> Part:
+        """The part of a scan that a file is."""
+        return Part(file.name, file.day, f"{file.path} {file.state}", **facts)
+
+
+def _form(match: re.Match[str]) -> str:
+    """The strftime form of a `{date}` or `{date:%Y%m%d}` in a path."""
+    return match[1] or "%Y-%m-%d"
+
+
+def _glob_of(form: str) -> str:
+    return re.sub("%[md]", "[0-9][0-9]", form.replace("%Y", "[0-9][0-9][0-9][0-9]"))
+
+
+def _regex_of(pattern: str) -> str:
+    """A regular expression for what a glob matches."""
+    escaped = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    return re.sub(r"\\\[(.*?)\\\]", r"[\1]", escaped.replace(r"\?", "[^/]"))
+
+
+def _plain(path: str) -> str:
+    """A path as its file system lists it: an object store leaves its protocol out."""
+    protocol, separator, rest = path.partition("://")
+    return path if not separator or protocol in ("http", "https") else rest
+
+
+def count_lines(path: Path) -> int:
+    """Lines of a file, counted by their ends: LF, or CR where there is no LF."""
+    feeds = returns = 0
+    last = b""
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(CHUNK):
+            feeds += chunk.count(b"\n")
+            if not feeds:
+                returns += chunk.count(b"\r")
+            last = chunk[-1:]
+    return (feeds or returns) + (last not in (b"", b"\n", b"\r"))
+
+
+def not_utf8(source: str, file: LocalFile) -> SourceError:
+    """The error of a text that is not UTF-8, with its line."""
+    with file.path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return SourceError(
+                    f"{file.source.name}, line {number}: not UTF-8 ({error.reason}). Declare "
+                    f"`encoding` of {source} in the source configuration, or deliver UTF-8."
+                )
+    return SourceError(f"{file.source.name}: not UTF-8. Declare `encoding` of {source}.")

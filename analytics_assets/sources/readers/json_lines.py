@@ -1,0 +1,184 @@
+"""JSON lines: one object a line.
+
+Belongs here: cutting objects into columns, and lines that hold none. Does not belong here:
+compression, places (`files`), types (`typed`).
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from analytics_assets.sources.readers.base import (
+    Malformed,
+    Scan,
+    SourceError,
+    halving,
+    identifier,
+    literal,
+    mapped_columns,
+    unknown_columns,
+)
+from analytics_assets.sources.readers.files import (
+    FileReader,
+    LocalFile,
+    count_lines,
+    not_utf8,
+)
+
+SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
+MAX_LINE = 1_000_000  # bytes
+# No JSON text holds this byte, so that it never cuts a line that holds an object.
+SEPARATOR = "\x1f"
+
+
+class JsonLinesReader(FileReader):
+    """Files of JSON objects, one a line, plain or compressed.
+
+    A column is a member of the object; a mapped name that begins with `$` is a JSON path, such as
+    `$.customer.id`. Values are taken as text, however they are written.
+    """
+
+    kind = "json"
+
+    def read(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+    ) -> Scan:
+        """The objects of all files, as columns of text."""
+        names: dict[str, None] = {}
+        warnings: list[str] = []
+        for file in files:
+            found = self._names(file)
+            names.update(dict.fromkeys(found))
+            unknown = unknown_columns(self.config, found)
+            if unknown:
+                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+        # A member may be left out of an object, and of all those that were looked at.
+        names.update(dict.fromkeys(self._mapped.values()))
+
+        with duckdb.connect() as probe:
+            counted = halving(
+                lambda paths: dict(
+                    probe.execute(
+                        "SELECT file_index, count(*) FILTER (json_valid(line) AND "
+                        "json_type(line) = 'OBJECT' AND NOT contains(line, '\\u0000')) "
+                        f"FROM {_lines_of(paths)} GROUP BY 1"
+                    ).fetchall()
+                ),
+                [file.path for file in files],
+            )
+        lines = {file.path: count_lines(file.path) for file in files}
+        numbered = counted != lines
+        paths, parts, malformed = [], [], []
+        for index, file in enumerate(files):
+            path, rows = file.path, lines[file.path]
+            if numbered:
+                path = scratch / f"separated-{index}.jsonl"
+                rows, bad = _separated(self.config.source, file, path, index)
+                malformed += bad
+            paths.append(path)
+            parts.append(self.part(file.source, rows=rows, lines_before=0))
+        members = [literal(n if n[0] == "$" else f"$.{identifier(n)}") for n in names]
+        listed = [f"_values[{n}] AS {identifier(name)}" for n, name in enumerate(names, 1)]
+        held = "line::JSON AS line"
+        if numbered:
+            held = "line->'$[2]' AS line, (line->>'$[0]')::BIGINT AS _load_row, "
+            held += "(line->>'$[1]')::BIGINT AS _load_line"
+            listed += ["_load_row", "_load_line"]
+        return Scan(
+            f"(SELECT {', '.join(listed)}, line::VARCHAR AS _load_text, file_index AS _load_part "
+            f"FROM (SELECT *, json_extract_string(line, [{', '.join(members)}]) AS _values "
+            f"FROM (SELECT {held}, file_index FROM {_lines_of(paths)})))",
+            dict.fromkeys(names, "VARCHAR"),
+            parts,
+            numbered,
+            malformed,
+            warnings=list(dict.fromkeys(warnings)),
+            whole="_load_text",
+        )
+
+    @property
+    def _mapped(self) -> dict[str, str]:
+        columns = self.config.columns
+        return {name: columns.get(name, name) for name in self.config.contract.columns}
+
+    def _names(self, file: LocalFile) -> list[str]:
+        """Names of the members of the first objects, and the JSON paths that lead somewhere."""
+        found: dict[str, None] = {}
+        paths = [name for name in self._mapped.values() if name.startswith("$")]
+        any_object = False
+        with file.path.open(encoding="utf-8-sig") as stream:
+            try:
+                for line in islice(stream, SAMPLE_LINES):
+                    held = _object(line)
+                    if held is not None:
+                        any_object = True
+                        found.update(dict.fromkeys(held))
+                        found.update(dict.fromkeys(path for path in paths if _at(held, path)))
+            except UnicodeDecodeError as error:
+                raise not_utf8(self.config.source, file) from error
+        if not any_object:
+            raise SourceError(
+                f"{file.source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
+                "Deliver one object a line, or correct `format` in the source configuration."
+            )
+        mapped_columns(self.config, list(found), file.source.name)
+        return list(found)
+
+
+def _lines_of(paths: Sequence[Path]) -> str:
+    return (
+        f"read_csv([{', '.join(literal(str(path)) for path in paths)}], "
+        f"columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false, comment = '', "
+        f"delim = '{SEPARATOR}', quote = '', escape = '', max_line_size = {MAX_LINE})"
+    )
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        held = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def _at(held: Any, path: str) -> bool:
+    """Whether a dotted JSON path names a member of an object."""
+    for step in path.removeprefix("$").strip(".").split("."):
+        if not isinstance(held, dict) or step.strip('"') not in held:
+            return False
+        held = held[step.strip('"')]
+    return True
+
+
+def _separated(source: str, file: LocalFile, copy: Path, part: int) -> tuple[int, list[Malformed]]:
+    """Lines that hold objects into a copy that numbers them, the others aside; and all rows."""
+    malformed: list[Malformed] = []
+    row = 0
+    try:
+        with (
+            file.path.open(encoding="utf-8-sig") as stream,
+            copy.open("w", encoding="utf-8") as out,
+        ):
+            for number, line in enumerate(stream, 1):
+                text = line.strip()
+                if not text:
+                    continue
+                row += 1
+                reason = None
+                if len(text) > MAX_LINE:
+                    reason = f"longer than {MAX_LINE:,} characters"
+                elif "\0" in text or "\\u0000" in text:
+                    reason = "a NUL byte"
+                elif _object(text) is None:
+                    reason = "not a JSON object"
+                if reason is None:
+                    out.write(f"[{row},{number},{text}]\n")
+                else:
+                    malformed.append(Malformed(part, row, number, reason, text))
+    except UnicodeDecodeError as error:
+        raise not_utf8(source, file) from error
+    return row, malformed

@@ -1,0 +1,113 @@
+"""Parquet: typed columns, files and Hive-partitioned folders.
+
+Belongs here: schemas of files and their drift. Does not belong here: places (`files`), conversion
+to the contract's types (`typed`).
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analytics_assets.sources.readers.base import (
+    Scan,
+    SourceError,
+    identifier,
+    literal,
+    mapped_columns,
+    unknown_columns,
+)
+from analytics_assets.sources.readers.files import FileReader, LocalFile
+
+HIVE = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
+
+
+class ParquetReader(FileReader):
+    """Parquet files. Folders such as `country=DE/` are columns of text of that name."""
+
+    kind = "parquet"
+    text = False
+
+    def read(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+    ) -> Scan:
+        """The rows of all files; a column has one type in all of them, or it is an error."""
+        schema: dict[str, tuple[pa.DataType, str]] = {}
+        parts, warnings = [], []
+        for file in files:
+            name = file.source.name
+            try:
+                # Pages are checked against their checksums, where the file has them.
+                held = pq.ParquetFile(file.path, page_checksum_verification=True)
+            except (pa.ArrowException, OSError) as error:
+                raise _broken(name, error) from error
+            columns = {column.name: column.type for column in held.schema_arrow}
+            hive = dict(HIVE.findall(str(file.source.path)))
+            mapped_columns(
+                self.config, [*columns, *(key for key in hive if key not in columns)], name
+            )
+            for column, type_ in columns.items():
+                seen, where = schema.setdefault(column, (type_, name))
+                if seen != type_:
+                    raise SourceError(
+                        f"{name}: column {column!r} is {type_}, and {seen} in {where}. Write all "
+                        "files with one type of each column; nothing was loaded."
+                    )
+            unknown = unknown_columns(self.config, list(columns))
+            if unknown:
+                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+            rows = held.metadata.num_rows
+            if not rows:
+                warnings.append(f"{name}: no rows")
+            parts.append(self.part(file.source, rows=rows))
+        paths = ", ".join(literal(str(file.path)) for file in files)
+        read = (
+            f"read_parquet([{paths}], union_by_name = true, file_row_number = true, "
+            "hive_partitioning = false)"
+        )
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM {read}").fetchall()
+        except duckdb.Error as error:
+            raise _broken(", ".join(file.source.name for file in files[:3]), error) from error
+        types = {row[0]: row[1] for row in described if row[0] != "file_row_number"}
+        hive_columns = self._hive(files, set(types))
+        listed = [identifier(name) for name in types]
+        listed += [
+            f"{values}[file_index::BIGINT + 1] AS {identifier(name)}"
+            for name, values in hive_columns
+        ]
+        return Scan(
+            f"(SELECT {', '.join(listed)}, file_index AS _load_part, "
+            f"file_row_number + 1 AS _load_row, NULL::BIGINT AS _load_line FROM {read})",
+            {**types, **{name: "VARCHAR" for name, _ in hive_columns}},
+            parts,
+            numbered=True,
+            warnings=list(dict.fromkeys(warnings)),
+        )
+
+    @staticmethod
+    def _hive(files: Sequence[LocalFile], own: set[str]) -> list[tuple[str, str]]:
+        """Columns that folders spell, each with its values in the order of the files."""
+        held = [dict(HIVE.findall(str(file.source.path))) for file in files]
+        names = dict.fromkeys(name for values in held for name in values if name not in own)
+        return [
+            (
+                name,
+                "["
+                + ", ".join(
+                    literal(values[name]) if name in values else "NULL::VARCHAR" for values in held
+                )
+                + "]",
+            )
+            for name in names
+        ]
+
+
+def _broken(name: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{name}: no whole Parquet file ({str(error).splitlines()[0][:200]}). Deliver it again; "
+        "nothing was loaded."
+    )
