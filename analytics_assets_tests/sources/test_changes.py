@@ -72,15 +72,32 @@ def test_a_file_removed_is_a_change(source: Source, loaded: SourceConfig) -> Non
     assert changed(source, loaded) == [DAYS[1]]
 
 
-def test_with_late_days_a_file_is_a_change_of_all_days_that_it_reaches(source: Source) -> None:
+def test_a_late_row_changes_the_day_that_it_belongs_to(source: Source) -> None:
     assert source.warehouse
     source.write("customers.csv", "customer_id\n")
     source.load(source.config("customers.csv", "customers"), None)
     config = source.config("orders_{date}.csv", late_days=1)
-    source.write("orders_2023-12-01.csv", csv_of())
+    source.write("orders_2024-01-02.csv", csv_of({"ordered_at": "2024-01-02"}))
+    source.write("orders_2024-01-03.csv", csv_of({"ordered_at": "2024-01-03"}))
     source.load(config, SPAN)
     source.write("orders_2024-01-04.csv", csv_of({"ordered_at": "2024-01-04"}))
-    assert changed(source, config) == DAYS[1:]
+    assert changed(source, config) == DAYS[2:]
+    source.load(config, SPAN)
+    source.write("orders_2024-01-04.csv", csv_of(*({"ordered_at": key} for key in KEYS[1:])))
+    assert changed(source, config) == DAYS[1:2]
+
+
+def test_the_same_rows_in_other_files_are_no_change(source: Source, loaded: SourceConfig) -> None:
+    (source.folder / "in" / "orders_2024-01-03.csv").rename(source.folder / "in" / "orders_x.csv")
+    moved = source.config("orders_*.csv")
+    assert changed(source, moved) == []
+    rows = [{"ordered_at": key} for key in reversed(KEYS)]
+    for path in (source.folder / "in").glob("orders_*.csv"):
+        path.unlink()
+    source.write("orders_all.csv", csv_of(*rows))
+    assert changed(source, moved) == []
+    source.write("orders_all.csv", csv_of(*rows, rows[0]))
+    assert changed(source, moved) == DAYS[2:]
 
 
 def test_another_mapping_changes_every_day(source: Source, loaded: SourceConfig) -> None:
