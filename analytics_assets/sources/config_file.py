@@ -3,7 +3,6 @@
 Belongs here: validation of words and values. Does not belong here: their meaning (`config`).
 """
 
-import codecs
 import difflib
 import re
 from collections.abc import Callable, Collection
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import yaml
 
 from analytics_assets.partitions import Calendar
@@ -30,6 +30,7 @@ FORMAT_OF_SUFFIX = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".duckdb": "duckdb",
 }  # fmt: skip
+MEANING_OF_NUMBERS = "0123456789+-eE"
 DATABASES = ("postgres", "duckdb")
 
 
@@ -106,7 +107,10 @@ class _Entry:
 
     def value(self) -> Any:
         """The value as YAML reads it."""
-        return yaml.SafeLoader("").construct_object(self.node, deep=True)
+        try:
+            return yaml.SafeLoader("").construct_object(self.node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.error(f"no readable value: {error}") from error
 
     def text(self) -> str:
         """The value, where it is text: YAML reads NULL, no and 1 as something else."""
@@ -142,10 +146,10 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
         "late_days": _late_days,
         "max_rejected_share": _share,
         "max_volume_change": lambda value: None if value.value() is None else _share(value),
-        "delimiter": _character,
-        "decimal": _character,
-        "thousands": _character,
-        "encoding": lambda value: _known_to(codecs.lookup, value, "encoding, such as latin-1"),
+        "delimiter": lambda value: _character(value, '"\r\n'),
+        "decimal": lambda value: _character(value, MEANING_OF_NUMBERS),
+        "thousands": lambda value: _character(value, MEANING_OF_NUMBERS),
+        "encoding": lambda value: _known_to(b"x".decode, value, "encoding, such as latin-1"),
         "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
         "cancelled_order_pattern": _pattern,
     }
@@ -235,15 +239,21 @@ def _share(entry: _Entry) -> float:
     return float(value)
 
 
-def _character(entry: _Entry) -> str:
+def _character(entry: _Entry, taken: str) -> str:
     value = entry.text()
-    if len(value) != 1:
-        raise entry.error("write one character.")
+    if len(value) != 1 or value in taken:
+        raise entry.error("write one character. It may not mean something else.")
     return value
 
 
 def _form(entry: _Entry) -> str:
     value = entry.text()
+    try:
+        duckdb.execute("SELECT strptime('', ?)", [value])
+    except duckdb.InvalidInputException as error:
+        # An empty text fits no format; what matters is that the format can be read.
+        if "Failed to parse format" in str(error):
+            raise entry.error(f"{value!r} is no strptime format, such as '%d/%m/%Y'.") from error
     if "%" not in value:
         raise entry.error(f"{value!r} is no strptime format, such as '%d/%m/%Y %H:%M'.")
     return value
@@ -252,9 +262,10 @@ def _form(entry: _Entry) -> str:
 def _pattern(entry: _Entry) -> str:
     value = entry.text()
     try:
-        re.compile(value)
-    except re.error as error:
-        raise entry.error(f"{value!r} is no regular expression: {error}.") from error
+        duckdb.execute("SELECT regexp_matches('', ?)", [value])
+    except duckdb.Error as error:
+        why = str(error).removeprefix("Invalid Input Error: ")
+        raise entry.error(f"{value!r} is no regular expression: {why}") from error
     return value
 
 

@@ -43,12 +43,6 @@ class Content:
         return Content(self.rows + other.rows, (self.hashes + other.hashes) & MASK)
 
 
-def checksum(config: SourceConfig) -> str:
-    """SQL aggregate over `load`: the same for the same rows in any order."""
-    columns = ", ".join(f'"{name}"' for name in config.contract.columns)
-    return f"(sum(hash({columns}, _json)::HUGEINT) & {MASK})::HUGEINT"
-
-
 def versions_of(
     config: SourceConfig, held: Mapping[date | None, Content], delivered: Iterable[date | None]
 ) -> dict[date | None, str]:
@@ -110,13 +104,13 @@ def remember(
     calendar: Calendar,
     parts: Sequence[Part],
 ) -> None:
-    """Keep what each part of `load` holds, all of whose rows must be there."""
+    """Keep what each part of the staged rows holds; all of their rows must be there."""
     rows = connection.execute(
-        f"SELECT _load_part, _window_date, count(*), {checksum(config)} FROM load GROUP BY ALL"
+        "SELECT _load_part, _window_date, rows, hashes FROM load_contents"
     ).fetchall()
     contents: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
     for part, day, count, hashes in rows:
-        contents[part][day.isoformat() if day else ""] = [count, int(hashes)]
+        contents[part][day.isoformat() if day else ""] = [count, int(hashes) & MASK]
     with closing(_open(cache)) as remembered, remembered:
         remembered.executemany(
             "INSERT OR REPLACE INTO contents VALUES (?, ?)",

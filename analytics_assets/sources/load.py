@@ -149,16 +149,15 @@ def _days(
 ) -> tuple[dict[date | None, DayLoad], dict[date | None, str]]:
     """Rows of each day that was delivered, and the data version of each."""
     rows = connection.execute(
-        "SELECT _window_date, count(*), count(*) FILTER (_reasons IS NULL), "
-        f"count(*) FILTER (_reasons IS NOT NULL), {contents.checksum(config)} "
-        f"FROM load WHERE {_in(window)} GROUP BY 1"
+        "SELECT _window_date, sum(rows), sum(rows - rejected), sum(rejected), "
+        f"sum(hashes) & {contents.MASK}::HUGEINT FROM load_contents WHERE {_in(window)} GROUP BY 1"
     ).fetchall()
-    loads = {row[0]: DayLoad(*row[1:4]) for row in rows}
+    loads = {row[0]: DayLoad(*map(int, row[1:4])) for row in rows}
     versions: Mapping[date | None, str]
     if stage.scan.versions is not None:
         versions = stage.scan.versions
     else:
-        held = {row[0]: contents.Content(row[1], row[4]) for row in rows}
+        held = {row[0]: contents.Content(int(row[1]), int(row[4])) for row in rows}
         delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
         versions = contents.versions_of(config, held, delivered)
     return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)

@@ -1,7 +1,8 @@
 """Staging a load: the rows of a source, typed, in a temporary table, before anything is written.
 
-Belongs here: the tables `load` and `load_parts`, and the proof that no row was lost on the way.
-Does not belong here: what is written to the warehouse (`load`), types (`typed`).
+Belongs here: the tables `load` (rows), `load_parts` (files) and `load_contents` (what each part
+holds for each day: rows, rejected ones, sum of their hashes), and the proof that no row was lost on
+the way. Does not belong here: what is written to the warehouse (`load`), types (`typed`).
 """
 
 import re
@@ -85,8 +86,8 @@ def staged(
             complete,
             (*scan.warnings, *_collisions(connection, config)),
         )
-        connection.execute("DROP TABLE load")
-        connection.execute("DROP TABLE load_parts")
+        for table in ("load", "load_parts", "load_contents"):
+            connection.execute(f"DROP TABLE {table}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -120,6 +121,12 @@ def _fill(
         raise SourceError(f"{config.source}: {_sentence(str(error), scan)}") from None
     _add_parts(connection, scan)
     _add_malformed(connection, config, scan, calendar, window)
+    columns = ", ".join(f'"{name}"' for name in config.contract.columns)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE load_contents AS SELECT _load_part, _window_date, "
+        "count(*) AS rows, count(_reasons) AS rejected, "
+        f"sum(hash({columns}, _json)::HUGEINT) AS hashes FROM load GROUP BY ALL"
+    )
 
 
 def _add_parts(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:

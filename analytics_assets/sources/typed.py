@@ -26,8 +26,8 @@ from analytics_assets.sources.readers.base import Scan, identifier, literal
 PLAUSIBLE_END = date(2100, 1, 1)
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
-# Text of nothing but visible ASCII needs no trimming, which would cost more than reading it.
-MAY_NEED_TRIMMING = "'[^!-~]'"
+# Trimming costs more than reading; a text whose ends are visible ASCII needs none. (`!` negates.)
+NEEDS_NO_TRIMMING = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
@@ -59,40 +59,41 @@ def typed_relation(
     contract = config.contract
     schema = contract.table.schema.columns
 
-    texts, values, reasons, trimmed = [], [], [], []
+    values, reasons, trimmed = [], [], []
     for name in contract.columns:
         type_ = schema[name].dtype.type
         if name not in mapped:
-            values.append(f'NULL::{contract.table.sql_types[name]} AS "{name}"')
+            values.append((name, f"NULL::{contract.table.sql_types[name]}"))
             continue
         source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
-        texts.append(f'{_missing_as_null(source, source_type, type_, config)} AS "{name}"')
-        values.append(f'{_typed(name, source_type, type_, config)} AS "{name}"')
+        present = _present(source, source_type, type_, config)
+        value = f'v."{name}"'
+        values.append((name, _typed(name, source, source_type, present, type_, config)))
+        # CASE looks at the text again only where there is no value.
         if not schema[name].nullable:
-            reasons.append((f't."{name}" IS NULL', f"{name}: missing"))
-        if isinstance(type_, dt.String):
-            reasons.append((f'contains(v."{name}", chr(0))', f"{name}: a NUL byte"))
-        else:
-            reasons.append(
-                (
-                    f't."{name}" IS NOT NULL AND v."{name}" IS NULL',
-                    f"{name}: {_form(type_, config)}",
-                )
-            )
+            rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END"
+            reasons.append((rule, f"{name}: missing"))
+        if not isinstance(type_, dt.String):
+            rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL END"
+            reasons.append((rule, f"{name}: {_form(type_, config)}"))
+        elif scan.may_hold_nul:
+            reasons.append((f"contains({value}, chr(0))", f"{name}: a NUL byte"))
         reasons += [
-            (f'v."{name}" IS NOT NULL AND NOT ({rule})', f"{name}: {reason}")
-            for rule, reason in _rules(f'v."{name}"', schema[name])
+            (f"{value} IS NOT NULL AND NOT ({rule})", f"{name}: {reason}")
+            for rule, reason in _rules(value, schema[name])
         ]
         if name.endswith("_id"):
             reasons.append(
-                (f"v.\"{name}\" = '{UNKNOWN_MEMBER}'", f"{name}: a reserved word of the warehouse")
+                (f"{value} = '{UNKNOWN_MEMBER}'", f"{name}: a reserved word of the warehouse")
             )
             if source_type == "VARCHAR":
-                trimmed.append((f't."{name}" <> {source}', name))
+                trimmed.append((f"{value} <> {source}", name))
     if config.cancelled_order_pattern and "status" not in mapped:
-        pattern = literal(config.cancelled_order_pattern)
+        order_id = dict(values)["order_id"]
+        matches = f"regexp_matches({order_id}, {literal(config.cancelled_order_pattern)})"
         values[contract.columns.index("status")] = (
-            f"CASE WHEN regexp_matches(t.order_id, {pattern}) THEN 'cancelled' END AS status"
+            "status",
+            f"CASE WHEN {matches} THEN 'cancelled' END",
         )
 
     window_date = "NULL::DATE"
@@ -118,6 +119,7 @@ def typed_relation(
         )
     )
     columns = ", ".join(f'v."{name}"' for name in contract.columns)
+    packed = ", ".join(f'"{name}" := {value}' for name, value in values)
     through = ", ".join(kept)
     return f"""(
         SELECT
@@ -130,13 +132,8 @@ def typed_relation(
                 THEN list_filter([{cut}]::VARCHAR[], lambda name: name IS NOT NULL) END AS _trimmed,
             {through}
         FROM (
-            SELECT struct_pack({", ".join(_packed(value) for value in values)}) AS v, t, s,
-                {through}
-            FROM (
-                SELECT struct_pack({", ".join(_packed(text) for text in texts)}) AS t, s,
-                    {through}
-                FROM (SELECT {source_columns}, {through} FROM {relation})
-            )
+            SELECT struct_pack({packed}) AS v, s, {through}
+            FROM (SELECT {source_columns}, {through} FROM {relation})
         )
     )"""
 
@@ -163,16 +160,8 @@ def _day_rules(
     return f"{inside} AND {due}", f"greatest({of_file}, {start})", rules
 
 
-def _packed(value: str) -> str:
-    """`x AS "name"` as a field of struct_pack."""
-    expression, _, name = value.rpartition(" AS ")
-    return f"{name} := {expression}"
-
-
-def _missing_as_null(
-    source: str, source_type: str, type_: dt.DataType, config: SourceConfig
-) -> str:
-    """The column as it came, with NULL for what stands for a missing value."""
+def _present(source: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
+    """The column as it came, trimmed, with NULL for what stands for a missing value."""
     if source_type != "VARCHAR":
         # An identifier that a frame with gaps has turned into a float is none with a `.0`.
         if isinstance(type_, dt.String) and source_type in ("FLOAT", "DOUBLE"):
@@ -181,32 +170,47 @@ def _missing_as_null(
                 f"THEN {source}::BIGINT::VARCHAR ELSE nullif({source}::VARCHAR, 'nan') END"
             )
         return source
-    text = (
-        f"CASE WHEN regexp_matches({source}, {MAY_NEED_TRIMMING}) "
-        f"THEN trim({source}, {WHITE_SPACE}) ELSE {source} END"
-    )
+    text = f"CASE WHEN {NEEDS_NO_TRIMMING.format(source)} THEN {source} "
+    text += f"ELSE trim({source}, {WHITE_SPACE}) END"
     if not config.null_words:
         return f"nullif({text}, '')"
     words = ", ".join(literal(word.lower()) for word in ("", *config.null_words))
     return f"CASE WHEN lower({text}) IN ({words}) THEN NULL ELSE {text} END"
 
 
-def _typed(name: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
-    value = f't."{name}"'
-    if isinstance(type_, dt.Integer):
-        return _integer(value, source_type, config)
-    if isinstance(type_, dt.Decimal):
-        return _decimal(value, source_type, type_, config)
-    if isinstance(type_, dt.Timestamp):
+def _typed(
+    name: str,
+    source: str,
+    source_type: str,
+    present: str,
+    type_: dt.DataType,
+    config: SourceConfig,
+) -> str:
+    """The value of a column; NULL where it is missing or does not fit."""
+    if isinstance(type_, dt.String):
+        text = present if source_type == "VARCHAR" else f"({present})::VARCHAR"
+        if name != "status":
+            return text
+        cases = "".join(
+            f" WHEN {literal(theirs.lower())} THEN {literal(ours)}"
+            for theirs, ours in config.status_map.items()
+        )
+        return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
+
+    def read(value: str) -> str:
+        if isinstance(type_, dt.Integer):
+            return _integer(value, source_type, config)
+        if isinstance(type_, dt.Decimal):
+            return _decimal(value, source_type, type_, config)
         return _timestamp(value, source_type, config)
-    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
-    if name != "status":
-        return text
-    cases = "".join(
-        f" WHEN {literal(source.lower())} THEN {literal(ours)}"
-        for source, ours in config.status_map.items()
-    )
-    return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
+
+    # Most values need no trimming and are read as they came. A word for a missing value may be a
+    # number too.
+    if source_type != "VARCHAR":
+        return read(present)
+    if any(re.search("[0-9]", word) for word in config.null_words):
+        return read(f"({present})")
+    return f"coalesce({read(source)}, {read(f'({present})')})"
 
 
 def _integer(value: str, source_type: str, config: SourceConfig) -> str:

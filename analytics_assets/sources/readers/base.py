@@ -75,6 +75,7 @@ class Scan:
         warnings: what a person should know and what does not stop the load.
         whole: column of the relation that holds a row as JSON text; without it the row is made of
             its columns.
+        may_hold_nul: whether a NUL byte may be in a text.
     """
 
     relation: str
@@ -85,6 +86,7 @@ class Scan:
     versions: Mapping[date | None, str] | None = None
     warnings: Sequence[str] = ()
     whole: str | None = None
+    may_hold_nul: bool = True
 
 
 class Reader(ABC):

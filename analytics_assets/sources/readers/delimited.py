@@ -110,6 +110,7 @@ class DelimitedReader(FileReader):
                 for row in item.malformed
             ],
             warnings=list(dict.fromkeys(warnings)),
+            may_hold_nul=False,
         )
 
     def _select(self, files: list[_Checked], first: int, names: list[str], numbered: bool) -> str:
@@ -154,9 +155,9 @@ class DelimitedReader(FileReader):
             counted.update(self._counted(header, [file.path for file, _ in group]))
         checked = []
         for number, (file, (header, lines)) in enumerate(zip(files, headers, strict=True)):
-            rows = count_lines(file.path) - lines
-            if rows == counted[file.path]:
-                checked.append(_Checked(file, file.path, header, rows, lines))
+            ends, nul = count_lines(file.path)
+            if ends - lines == counted[file.path] and not nul:
+                checked.append(_Checked(file, file.path, header, ends - lines, lines))
             else:
                 copy = scratch / f"separated-{number}.csv"
                 checked.append(self._separated(file, header, lines, copy))

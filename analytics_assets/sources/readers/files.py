@@ -307,17 +307,19 @@ def _plain(path: str) -> str:
     return path if not separator or protocol in ("http", "https") else rest
 
 
-def count_lines(path: Path) -> int:
-    """Lines of a file, counted by their ends: LF, or CR where there is no LF."""
+def count_lines(path: Path) -> tuple[int, bool]:
+    """Lines of a file, counted by their ends (LF, or CR where there is no LF); and any NUL byte."""
     feeds = returns = 0
+    nul = False
     last = b""
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
             feeds += chunk.count(b"\n")
             if not feeds:
                 returns += chunk.count(b"\r")
+            nul = nul or b"\0" in chunk
             last = chunk[-1:]
-    return (feeds or returns) + (last not in (b"", b"\n", b"\r"))
+    return (feeds or returns) + (last not in (b"", b"\n", b"\r")), nul
 
 
 def not_utf8(source: str, file: LocalFile) -> SourceError:

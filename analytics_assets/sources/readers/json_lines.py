@@ -70,7 +70,7 @@ class JsonLinesReader(FileReader):
                 ),
                 [file.path for file in files],
             )
-        lines = {file.path: count_lines(file.path) for file in files}
+        lines = {file.path: count_lines(file.path)[0] for file in files}
         numbered = counted != lines
         paths, parts, malformed = [], [], []
         for index, file in enumerate(files):
@@ -98,6 +98,7 @@ class JsonLinesReader(FileReader):
             malformed,
             warnings=list(dict.fromkeys(warnings)),
             whole="_load_text",
+            may_hold_nul=False,
         )
 
     @property
