@@ -200,6 +200,8 @@ def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
     total = term.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         for n in range(1, MAX_TERMS):
+            if not len(active):
+                return result
             ratio = (a + n - 1) * (second + n) / (n + 1) * z / (c + n - 1)
             term *= ratio
             total += term
@@ -213,8 +215,6 @@ def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
                 result[active[~going]] = total[~going]
                 active, term, total = active[going], term[going], total[going]
                 c, z = c[going], z[going]
-                if not len(active):
-                    return result
     raise ValueError(
         f"Expected purchases of {len(active):,} histories do not converge in {MAX_TERMS:,} terms: "
         "the horizon is too long beside alpha and the customers' age."

@@ -333,6 +333,11 @@ def test_a_horizon_is_positive(horizon):
             method(horizon, [1], [1], [2])
 
 
+def test_no_customers_have_no_predictions():
+    assert TRUE.expected_purchases(4, [], [], []).shape == (0,)
+    assert TRUE.probability_of_no_purchase(4, [], [], []).shape == (0,)
+
+
 def test_a_horizon_beyond_the_sum_is_an_error_and_no_number():
     with pytest.raises(ValueError, match="do not converge"):
         PUBLISHED.expected_purchases(1e6, [0], [0], [0])
