@@ -174,22 +174,55 @@ class BgNbd:
 
         With c = a + b + x - 1 and tau = horizon / (alpha + T), FHL (10) is
         c / (a - 1) * (1 - (1 + tau)^-(r + x) F(r + x, b + x; c; z)), z = tau / (1 + tau). That is
-        hard to compute: F overflows for frequent buyers, and a = 1 divides 0 by 0. Euler's
-        transformation turns the subtrahend into (1 + tau)^-(a - 1) F(a - 1, a + b - 1 - r; c; z),
-        where x is in the denominator only; from its series each term but the first has the factor
-        a - 1, which cancels, as does c, which is not positive if a + b + x <= 1.
+        hard to compute: F overflows for frequent buyers, and a = 1 divides 0 by 0. Of the two sums
+        that avoid it the quicker one loses digits where its signs alternate, and overflows where
+        customers leave at once.
         """
-        a, c = self.a, self.a + self.b + x - 1
-        second = self.a + self.b - 1 - self.r
         tau = horizon / (self.alpha + age)
+        second = self.a + self.b - 1 - self.r
+        slow = (second < -4) & (self.a + self.b + x < -second * max(self.a, 1.0))
+        slow |= (self.a - 1) * np.log1p(tau) > 50
+        purchases = np.empty(len(x))
+        purchases[~slow] = self._by_euler(x[~slow], tau[~slow])
+        purchases[slow] = self._by_wishes(x[slow], tau[slow])
+        if not np.isfinite(purchases).all():
+            raise ValueError(f"Expected purchases cannot be computed for {self}.")
+        return np.maximum(purchases, 0.0)
+
+    def _by_euler(self, x: Floats, tau: Floats) -> Floats:
+        """Euler's transformation: the subtrahend is (1 + tau)^-(a - 1) F(a - 1, second; c; z).
+
+        Here second = a + b - 1 - r, and x is in the denominator only. All terms of F but the first
+        have the factor a - 1, which cancels, as does c, which is not positive if a + b + x <= 1.
+        """
+        a, second, c = self.a, self.a + self.b - 1 - self.r, self.a + self.b + x - 1
         log_base = -np.log1p(tau)
         power = (a - 1) * log_base
         series = _series(a, second, c + 1, tau / (1 + tau))
         with np.errstate(over="ignore", invalid="ignore"):
-            purchases = -c * log_base * exprel(power) - np.exp(power) * series
-        if not np.isfinite(purchases).all():
-            raise ValueError(f"Expected purchases cannot be computed for {self}.")
-        return np.maximum(purchases, 0.0)
+            return -c * log_base * exprel(power) - np.exp(power) * series
+
+    def _by_wishes(self, x: Floats, tau: Floats) -> Floats:
+        """Sum over the number n of purchases, negative binomial, were there no leaving.
+
+        Of n, a customer makes sum over k < n of (b + x)_k / (a + b + x)_k on average. No term is
+        negative, but there are the more of them, the more purchases.
+        """
+        shape, z = self.r + x, tau / (1 + tau)
+        log_probability = -shape * np.log1p(tau)
+        made, stays, total = np.zeros(len(x)), np.ones(len(x)), np.zeros(len(x))
+        for n in range(MAX_TERMS):
+            ratio = (shape + n) / (n + 1) * z
+            log_probability += np.log(ratio)
+            made += stays
+            stays *= (self.b + x + n) / (self.a + self.b + x + n)
+            term = np.exp(log_probability) * made
+            total += term
+            # Past the mode, the terms that are left shrink at least geometrically.
+            shrinks = 1 - np.maximum(ratio, z)
+            if n % 8 == 0 and ((shrinks > 0) & (term <= 1e-17 * total * shrinks**2)).all():
+                return total
+        raise _no_convergence(len(x))
 
 
 def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
@@ -208,15 +241,19 @@ def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
             if n % 8 or n < -second:
                 continue
             # The terms that are left shrink at least like a geometric series.
-            rest = np.abs(term) / (1 - np.maximum(np.abs(ratio), z))
-            going = ~((np.abs(ratio) < 1) & (rest <= 1e-16 * np.abs(total)) | (term == 0))
-            going &= np.isfinite(total)
+            shrinks = 1 - np.maximum(np.abs(ratio), z)
+            going = (shrinks <= 0) | (np.abs(term) > 1e-16 * np.abs(total) * shrinks)
+            going &= (term != 0) & np.isfinite(total)
             if not going.all():
                 result[active[~going]] = total[~going]
                 active, term, total = active[going], term[going], total[going]
                 c, z = c[going], z[going]
-    raise ValueError(
-        f"Expected purchases of {len(active):,} histories do not converge in {MAX_TERMS:,} terms: "
+    raise _no_convergence(len(active))
+
+
+def _no_convergence(n: int) -> ValueError:
+    return ValueError(
+        f"Expected purchases of {n:,} histories do not converge in {MAX_TERMS:,} terms: "
         "the horizon is too long beside alpha and the customers' age."
     )
 

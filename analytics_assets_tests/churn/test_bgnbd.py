@@ -159,6 +159,12 @@ CASES = [
     (BgNbd(0.3, 2, 40, 300), 90, 12, 29, 30),
     (BgNbd(5, 2, 0.7, 0.9), 90, 12, 29, 30),
     (BgNbd(0.01, 0.05, 3, 0.1), 52, 0, 0, 1),
+    # r far above a + b: the quicker sum would lose all digits.
+    (BgNbd(52, 0.5, 1.06, 0.23), 844, 0, 0, 313),
+    (BgNbd(400, 90, 0.4, 0.7), 365, 3, 25, 30),
+    (BgNbd(3000, 700, 0.4, 0.7), 3650, 0, 0, 30),  # where (1 + tau)^-(r + x) is below a double
+    (BgNbd(40, 20, 12, 3), 90, 8, 25, 30),
+    (BgNbd(0.03, 2.9, 278, 0.9), 900, 2, 25, 30),  # a so large that F overflows
 ]
 
 
@@ -166,7 +172,7 @@ CASES = [
 def test_expected_purchases_are_exact(model, horizon, x, t_x, age):
     expected = exact_purchases(model, horizon, x, t_x, age)
     found = model.expected_purchases(horizon, [x], [t_x], [age])
-    np.testing.assert_allclose(found, [expected], rtol=1e-9)
+    np.testing.assert_allclose(found, [expected], rtol=1e-10)
 
 
 @pytest.mark.parametrize("x", [0, 1, 25])
