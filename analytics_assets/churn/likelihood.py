@@ -68,8 +68,10 @@ def maximise(
         return -value / n, -gradient / n
 
     values = [function(start)[0] for start in starts]
-    failure = FitError("No start has a finite likelihood.")
+    failure = FitError(f"The likelihood of {', '.join(names)} is not finite at any start.")
     for index in np.argsort([-value for value in values], kind="stable"):
+        if not np.isfinite(values[index]):
+            continue
         found = minimize(
             negative_mean,
             starts[index],
@@ -91,6 +93,8 @@ def _polish(function: LogLikelihood, theta: Floats, names: Sequence[str]) -> Max
     for _ in range(_NEWTON_STEPS):
         _refuse_runaways(theta, names)
         information = _information(function, theta)
+        if not np.isfinite(information).all():
+            raise FitError(f"The search for {', '.join(names)} left the finite numbers.")
         eigenvalues, vectors = np.linalg.eigh(information)
         if not eigenvalues[0] > 0:
             raise FitError(

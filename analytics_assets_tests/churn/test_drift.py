@@ -114,6 +114,25 @@ def test_missing_values_drift():
     assert drift(made, draw(3000, seed=2, missing=0.3)).verdict == "major"
 
 
+TEN_BINS = Reference("spend", tuple(range(1, 10)), (*[500] * 10, 0))
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "verdict"),
+    [
+        (27, 53, "stable"),  # beyond chance, and at 0.1; but chance alone is part of that
+        (24, 56, "moderate"),
+        (2, 10, "stable"),  # large, but no more than chance may do to 60 rows
+        (0, 12, "major"),
+    ],
+)
+def test_size_and_chance_are_both_asked(few, many, verdict):
+    found = drift(TEN_BINS, np.repeat(np.arange(10) + 0.5, [few, many] * 5))
+    assert found.psi > 0.1
+    assert found.verdict == verdict
+    assert (found.p_value < 0.001) == (few != 2)
+
+
 def test_a_real_change_is_found_in_a_small_sample():
     assert drift(reference(draw(5000, seed=1)), draw(60, seed=2, shift=3)).verdict == "major"
 

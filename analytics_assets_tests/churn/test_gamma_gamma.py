@@ -137,6 +137,14 @@ def test_weights_count_customers(spending):
     )
 
 
+def test_customers_without_weight_are_no_customers(spending):
+    x, z = spending
+    weight = (np.arange(len(x)) < 2000).astype(float)
+    assert gamma_gamma.fit(x, z, weight) == gamma_gamma.fit(x[:2000], z[:2000])
+    with pytest.raises(FitError, match="has a repeat purchase"):
+        gamma_gamma.fit(x, z, np.zeros(len(x)))
+
+
 def test_neither_order_nor_repetition_changes_a_bit(spending):
     shuffled = np.random.default_rng(4).permutation(len(spending[0]))
     mixed = [column[shuffled] for column in spending]
