@@ -37,6 +37,17 @@ def csv_of(*rows: dict[str, str], columns: Iterable[str] = ORDERS) -> str:
     return "".join(",".join(line) + "\n" for line in lines)
 
 
+def state_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+    """All that loads have written, load times aside."""
+    return {
+        table.name: connection.execute(
+            f"SELECT * EXCLUDE (loaded_at) FROM {table.relation} ORDER BY ALL"
+        ).fetchall()
+        for table in TABLES.values()
+        if table.group == "raw"
+    }
+
+
 class Source:
     """Files of a source in a folder, and what loading them gives.
 
@@ -57,6 +68,7 @@ class Source:
     def empty(self) -> None:
         """Forget what was loaded."""
         self._memory = duckdb.connect()
+        self._memory.execute("SET TimeZone = 'UTC'")
         self._memory.execute("CREATE SCHEMA raw")
         for table in TABLES.values():
             if table.group == "raw":
@@ -96,9 +108,12 @@ class Source:
         window: Window | None = JANUARY,
         calendar: Calendar = CALENDAR,
         loaded_at: datetime = datetime(2024, 2, 1, 12),
+        **options: Any,
     ) -> LoadResult:
         with self.transaction() as connection:
-            return load_source(connection, config or self.config(), calendar, window, loaded_at)
+            return load_source(
+                connection, config or self.config(), calendar, window, loaded_at, **options
+            )
 
     def rows(self, query: str) -> list[Any]:
         with self.transaction() as connection:
@@ -106,13 +121,8 @@ class Source:
 
     def state(self) -> dict[str, list[Any]]:
         """All that loads have written, load times aside."""
-        return {
-            table.name: self.rows(
-                f"SELECT * EXCLUDE (loaded_at) FROM {table.relation} ORDER BY ALL"
-            )
-            for table in TABLES.values()
-            if table.group == "raw"
-        }
+        with self.transaction() as connection:
+            return state_of(connection)
 
 
 @pytest.fixture

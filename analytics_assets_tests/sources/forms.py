@@ -1,0 +1,147 @@
+"""The same rows in every form that a source can have without a server."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analytics_assets.sources.config import SourceConfig
+from analytics_assets_tests.sources.conftest import ORDERS, Source
+
+Row = Mapping[str, Any]
+
+
+def csv_text(rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> str:
+    """CSV with a header; quoted where it has to be."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row[column] for column in columns] for row in rows)
+    return out.getvalue()
+
+
+def jsonl_text(rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> str:
+    """One object a line; a column of None is left out."""
+    return "".join(
+        json.dumps({c: row[c] for c in columns if row[c] is not None}, ensure_ascii=False) + "\n"
+        for row in rows
+    )
+
+
+def arrow_of(rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> pa.Table:
+    """An Arrow table; text where the values are."""
+    rows = list(rows)
+    return pa.table(
+        {
+            column: pa.array([row[column] for row in rows], None if rows else pa.string())
+            for column in columns
+        }
+    )
+
+
+def compressed(content: bytes, suffix: str) -> bytes:
+    """What a file of that suffix holds."""
+    if suffix.endswith(".gz"):
+        return gzip.compress(content, mtime=0)
+    if suffix.endswith(".zst"):
+        out = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(out, "zstd") as stream:
+            stream.write(content)
+        return out.getvalue().to_pybytes()
+    return content
+
+
+def write_table(path: Path, table: pa.Table, name: str = "orders") -> None:
+    """A DuckDB file with one table, in place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        connection.register("given", table)
+        connection.execute(f"CREATE TABLE {name} AS FROM given")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way in which rows can lie somewhere.
+
+    Attributes:
+        path: where, below the source's folder.
+        words: what the configuration says besides.
+        hive: column whose values are folders.
+    """
+
+    path: str
+    words: Mapping[str, Any]
+    hive: str | None = None
+
+    @property
+    def format(self) -> str:
+        return self.words["format"]
+
+    @property
+    def is_text(self) -> bool:
+        return self.format in ("csv", "jsonl")
+
+    def config(self, source: Source, **words: Any) -> SourceConfig:
+        return source.config(self.path, **{**self.words, **words})
+
+    def put(self, source: Source, content: bytes | str) -> None:
+        """A text file of that content, compressed as the form is."""
+        content = content.encode() if isinstance(content, str) else content
+        source.write(self.path, compressed(content, self.path))
+
+    def text(self, rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> str:
+        return (csv_text if self.format == "csv" else jsonl_text)(rows, columns)
+
+    def write(
+        self, source: Source, rows: Iterable[Row], columns: Sequence[str] = ORDERS, **words: Any
+    ) -> SourceConfig:
+        """The rows, and the configuration that reads them."""
+        if self.is_text:
+            self.put(source, self.text(rows, columns))
+        else:
+            self.write_arrow(source, arrow_of(rows, columns))
+        return self.config(source, **words)
+
+    def write_arrow(self, source: Source, table: pa.Table) -> None:
+        """Typed columns."""
+        path = source.folder / "in" / self.path
+        if self.format == "duckdb":
+            write_table(path, table)
+        elif self.hive:
+            folder = source.folder / "in" / self.path.split("/")[0]
+            pq.write_to_dataset(
+                table,
+                folder,
+                partition_cols=[self.hive],
+                basename_template="part-{i}.parquet",
+                existing_data_behavior="delete_matching",
+                use_threads=False,
+            )
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, path)
+
+
+FORMS = {
+    "csv": Form("orders.csv", {"format": "csv"}),
+    "csv.gz": Form("orders.csv.gz", {"format": "csv"}),
+    "csv.zst": Form("orders.csv.zst", {"format": "csv"}),
+    "jsonl": Form("orders.jsonl", {"format": "jsonl"}),
+    "jsonl.gz": Form("orders.jsonl.gz", {"format": "jsonl"}),
+    "parquet": Form("orders.parquet", {"format": "parquet"}),
+    "hive": Form("orders/**/*.parquet", {"format": "parquet"}, "country"),
+    "duckdb": Form("shop.duckdb", {"format": "duckdb", "table": "orders"}),
+    "query": Form("shop.duckdb", {"format": "duckdb", "query": "SELECT * FROM orders"}),
+}
+CSV = ("csv", "csv.gz", "csv.zst")
+TEXT = (*CSV, "jsonl")
+ALL = (*TEXT, "parquet", "duckdb")
