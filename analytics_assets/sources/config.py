@@ -22,7 +22,10 @@ FORMATS = ("csv", "parquet", "jsonl", "postgres", "duckdb")
 # What `write_sample` makes by default; its manifest says what it made.
 DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
 # Words that do not change what a row becomes.
-UNREAD = ("path", "connection_env", "change_detection", "max_rejected_share", "max_volume_change")
+UNREAD = (
+    *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
+    *("change_detection", "max_rejected_share", "max_volume_change"),
+)
 
 
 class SourceConfigError(ValueError):

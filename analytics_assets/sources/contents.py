@@ -14,7 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def _read(reader: FileReader, calendar: Calendar, files: list[SourceFile], cache
 
 
 def _key(config: SourceConfig, calendar: Calendar, part: Part) -> str:
-    words = (part.key, config.source, config.fingerprint, str(calendar), TYPING, duckdb.__version__)
+    words = (part.key, asdict(config), str(calendar), TYPING, duckdb.__version__)
     return hashlib.sha256(repr(words).encode()).hexdigest()
 
 

@@ -240,7 +240,9 @@ def _sentence(message: str, scan: Scan) -> str:
         r"^(Invalid unicode|Invalid Input Error: Invalid unicode)", message, re.MULTILINE
     )
     if not files and not line:
-        return message.split("\n")[0][:300]
+        names = ", ".join(part.name for part in scan.parts[:3])
+        more = f" and {len(scan.parts) - 3} more" if len(scan.parts) > 3 else ""
+        return f"{names}{more}: {message.splitlines()[0][:200]}. Nothing was loaded."
     name = next((part.name for part in scan.parts if files and files[-1].endswith(part.name)), "")
     return (
         f"{name or 'a file'}"

@@ -24,6 +24,7 @@ from analytics_assets.sources.readers.base import Scan, identifier, literal
 
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)
+MAX_BYTES = 1_000_000
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
 # Trimming costs more than reading; a text whose ends are visible ASCII needs none. (`!` negates.)
@@ -78,6 +79,10 @@ def typed_relation(
             reasons.append((rule, f"{name}: {_form(type_, config)}"))
         elif scan.may_hold_nul:
             reasons.append((f"contains({value}, chr(0))", f"{name}: a NUL byte"))
+        if isinstance(type_, dt.String):
+            reasons.append(
+                (f"strlen({value}) > {MAX_BYTES}", f"{name}: longer than {MAX_BYTES:,} bytes")
+            )
         reasons += [
             (f"{value} IS NOT NULL AND NOT ({rule})", f"{name}: {reason}")
             for rule, reason in _rules(value, schema[name])
@@ -167,7 +172,8 @@ def _present(source: str, source_type: str, type_: dt.DataType, config: SourceCo
         if isinstance(type_, dt.String) and source_type in ("FLOAT", "DOUBLE"):
             return (
                 f"CASE WHEN {source} = trunc({source}) AND abs({source}) < 1e15 "
-                f"THEN {source}::BIGINT::VARCHAR ELSE nullif({source}::VARCHAR, 'nan') END"
+                f"THEN TRY_CAST({source} AS BIGINT)::VARCHAR "
+                f"ELSE nullif({source}::VARCHAR, 'nan') END"
             )
         return source
     text = f"CASE WHEN {NEEDS_NO_TRIMMING.format(source)} THEN {source} "

@@ -56,6 +56,11 @@ class DatabaseReader(Reader):
         """SQL aggregate over rows: the same for the same rows in any order."""
 
     @property
+    def name(self) -> str:
+        """The table, or that it is a query; of a file, its name before that."""
+        return str(self.config.table or "query")
+
+    @property
     def place(self) -> str:
         """The table, or the query."""
         return str(self.config.table or self.config.query)
@@ -70,25 +75,30 @@ class DatabaseReader(Reader):
     ) -> Iterator[Scan]:
         """The rows of a window, and their versions, from one snapshot."""
         with self.session() as session:
-            types = session.types(f"SELECT * FROM {self.relation}")
-            mapped = mapped_columns(self.config, list(types), self.place)
+            types, mapped = self._columns(session)
             versions = self._versions(session, types, mapped, window, calendar)
             wanted = {name: types[name] for name in dict.fromkeys(mapped.values())}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())
             condition = self._condition(types, mapped, window, calendar)
             stream = session.stream(f"SELECT {listed} FROM {self.relation} WHERE {condition}")
+            # A stream can be read once: an empty table of its schema says what DuckDB makes of it.
+            connection.register(self.view, stream.schema.empty_table())
+            described = connection.execute(f"DESCRIBE {self.view}").fetchall()
+            connection.unregister(self.view)
             connection.register(self.view, stream)
             try:
-                described = connection.execute(f"DESCRIBE {self.view}").fetchall()
+                warnings = []
                 unknown = unknown_columns(self.config, list(types))
+                if unknown:
+                    warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+                if all(version.startswith("0-") for version in versions.values()):
+                    warnings.append(f"{self.name}: no rows")
                 yield Scan(
                     f"(SELECT *, 0 AS _load_part FROM {self.view})",
                     {row[0]: row[1] for row in described},
-                    [Part(str(self.config.table or "query"))],
+                    [Part(self.name)],
                     versions=versions,
-                    warnings=[f"columns that nothing reads: {', '.join(unknown)}"]
-                    if unknown
-                    else [],
+                    warnings=warnings,
                 )
             finally:
                 connection.unregister(self.view)
@@ -104,9 +114,14 @@ class DatabaseReader(Reader):
             since: only days with a row changed at or after this time of the source.
         """
         with self.session() as session:
-            types = session.types(f"SELECT * FROM {self.relation}")
-            mapped = mapped_columns(self.config, list(types), self.place)
+            types, mapped = self._columns(session)
             return self._versions(session, types, mapped, window, calendar, since)
+
+    def _columns(self, session: "Session") -> tuple[dict[str, str], dict[str, str]]:
+        """Types of the columns, and which of them are ours."""
+        found = session.types(self.config.query or f"SELECT * FROM {self.config.table}")
+        mapped = mapped_columns(self.config, [name for name, _ in found], self.name)
+        return dict(found), mapped
 
     def _versions(
         self,
@@ -177,7 +192,7 @@ class DatabaseReader(Reader):
 class Session:
     """One snapshot of a database."""
 
-    def types(self, query: str) -> dict[str, str]:
+    def types(self, query: str) -> list[tuple[str, str]]:
         """Name and type of the columns of a query, in words of the database."""
         raise NotImplementedError
 
@@ -254,7 +269,7 @@ class _PostgresSession(Session):
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def types(self, query: str) -> dict[str, str]:
+    def types(self, query: str) -> list[tuple[str, str]]:
         with self._connection.cursor() as cursor:
             # Arrow's types leave out what PostgreSQL calls them; an empty row has both.
             cursor.execute(f"SELECT * FROM ({query}) AS described LIMIT 0")
@@ -264,7 +279,7 @@ class _PostgresSession(Session):
                 f"SELECT {listed} FROM (SELECT 1) AS one LEFT JOIN ({query}) AS described ON false"
             )
             types = cursor.fetchone()
-        return dict(zip(names, types, strict=True))
+        return list(zip(names, types, strict=True))
 
     def plain(self, name: str, type_: str) -> str:
         column = identifier(name)
@@ -280,9 +295,10 @@ class _PostgresSession(Session):
             return list(cursor.fetchall())
 
     def stream(self, query: str) -> Any:
-        cursor = self._connection.cursor()
-        cursor.execute(query)
-        return cursor.fetch_record_batch()
+        # Kept: a cursor that is forgotten closes its stream.
+        self._streaming = self._connection.cursor()
+        self._streaming.execute(query)
+        return self._streaming.fetch_record_batch()
 
 
 class DuckDBReader(DatabaseReader):
@@ -291,8 +307,13 @@ class DuckDBReader(DatabaseReader):
     kind = "duckdb"
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """File and table."""
+        return f"{Path(self.config.path).name}: {super().name}"
+
+    @property
+    def place(self) -> str:
+        """Path and table."""
         return f"{self.config.path}: {super().place}"
 
     @contextmanager
@@ -320,10 +341,11 @@ class DuckDBReader(DatabaseReader):
     def day_of(self, column: str, type_: str) -> str | None:
         """The date in UTC; a time without zone is in the configured one."""
         if type_ == "TIMESTAMP WITH TIME ZONE":
-            return f"CAST({column} AT TIME ZONE 'UTC' AS DATE)"
+            return f"TRY_CAST({column} AT TIME ZONE 'UTC' AS DATE)"
         if type_.startswith("TIMESTAMP"):
             zone = self.config.time_zone.replace("'", "''")
-            return f"CAST(({column} AT TIME ZONE '{zone}') AT TIME ZONE 'UTC' AS DATE)"
+            naive = f"TRY_CAST({column} AS TIMESTAMP)"
+            return f"TRY_CAST(({naive} AT TIME ZONE '{zone}') AT TIME ZONE 'UTC' AS DATE)"
         return column if type_ == "DATE" else None
 
     def checksum(self, columns: list[str]) -> str:
@@ -335,9 +357,12 @@ class _DuckDBSession(Session):
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def types(self, query: str) -> dict[str, str]:
-        rows = self._connection.execute(f"DESCRIBE {query}").fetchall()
-        return {row[0]: row[1] for row in rows}
+    def types(self, query: str) -> list[tuple[str, str]]:
+        described = self._connection.sql(query)
+        return [
+            (name, str(type_))
+            for name, type_ in zip(described.columns, described.types, strict=True)
+        ]
 
     def plain(self, name: str, type_: str) -> str:
         return identifier(name)

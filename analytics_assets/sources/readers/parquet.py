@@ -40,15 +40,13 @@ class ParquetReader(FileReader):
         for file in files:
             name = file.source.name
             try:
-                # Pages are checked against their checksums, where the file has them.
-                held = pq.ParquetFile(file.path, page_checksum_verification=True)
+                held = pq.ParquetFile(file.path)
             except (pa.ArrowException, OSError) as error:
                 raise _broken(name, error) from error
             columns = {column.name: column.type for column in held.schema_arrow}
             hive = dict(HIVE.findall(str(file.source.path)))
-            mapped_columns(
-                self.config, [*columns, *(key for key in hive if key not in columns)], name
-            )
+            own = [column.name for column in held.schema_arrow]
+            mapped_columns(self.config, own + [key for key in hive if key not in columns], name)
             for column, type_ in columns.items():
                 seen, where = schema.setdefault(column, (type_, name))
                 if seen != type_:

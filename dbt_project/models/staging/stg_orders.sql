@@ -1,14 +1,16 @@
 {{ config(tags=['unpartitioned']) }}
 
-{#- What tells lines apart in a source that does not number them. status is the order's and
-    changes, so it is none of it. -#}
+{#- What tells lines apart in a source that neither numbers them nor says what does (line_key).
+    status is the order's and changes, so it is none of it. -#}
 {%- set content = [
     'ordered_at', 'customer_id', 'product_id', 'quantity', 'unit_price', 'amount', 'country',
     'product_name', 'product_category',
 ] -%}
 {%- set content_if_unnumbered = [] -%}
 {%- for column in content -%}
-    {%- do content_if_unnumbered.append('case when line_number is null then ' ~ column ~ ' end') -%}
+    {%- do content_if_unnumbered.append(
+        'case when line_number is null and line_key is null then ' ~ column ~ ' end'
+    ) -%}
 {%- endfor %}
 
 with cleaned as (
@@ -27,6 +29,7 @@ with cleaned as (
         {{ clean_text('country') }} as country,
         {{ clean_text('product_name') }} as product_name,
         {{ clean_text('product_category') }} as product_category,
+        line_key,
         source_file,
         source_row
     from {{ source('raw', 'raw_orders') }}
@@ -34,7 +37,9 @@ with cleaned as (
 
 -- order_date stands in every PARTITION BY, so that a filter on it reaches the scan.
 ranked as (
-    {{ rank_newest('cleaned', ['order_date', 'order_id', 'line_number'] + content_if_unnumbered) }}
+    {{ rank_newest(
+        'cleaned', ['order_date', 'order_id', 'line_number', 'line_key'] + content_if_unnumbered
+    ) }}
 ),
 
 numbered as (
@@ -42,7 +47,7 @@ numbered as (
         *,
         row_number() over (
             partition by order_date, order_id, case when line_number is null then 1 else 0 end
-            order by {{ content | join(', ') }}
+            order by {{ content | join(', ') }}, line_key
         ) as position,
         max(line_number) over (partition by order_date, order_id) as last_line_number
     from ranked
