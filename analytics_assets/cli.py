@@ -91,6 +91,70 @@ def run(customers: int, months: int) -> None:
     _where_to_look(settings)
 
 
+@main.command("check-sources")
+def check_sources_command() -> None:
+    """Look at the configured sources before loading: what is there, how it maps, what is wrong.
+
+    Exits with 1 where a source cannot be loaded.
+    """
+    settings = _settings()
+    from analytics_assets.sources.check import check_sources, in_words
+
+    with _project_errors():
+        reports = check_sources(_sources(settings))
+    for report in reports:
+        click.echo("\n".join([*in_words(report), ""]))
+    problems = [report.source for report in reports if report.problem]
+    click.echo(f"Cannot be loaded: {', '.join(problems)}." if problems else "All can be loaded.")
+    sys.exit(1 if problems else 0)
+
+
+@main.command()
+@click.option("--source", help="Only of this source.")
+@click.option("--export", "file", type=click.Path(path_type=Path), help="Write them to a CSV file.")
+@click.option("--replay", is_flag=True, help="Load the days of the rejected rows again.")
+def rejected(source: str | None, file: Path | None, replay: bool) -> None:
+    """List rejected rows by reason, export them, or load their days again.
+
+    Replay after the source or its mapping has been corrected; what is still wrong is rejected
+    again.
+    """
+    settings = _settings()
+    from analytics_assets.definitions import build_warehouse
+    from analytics_assets.sources import rejected as rows
+    from analytics_assets.sources.contract import CONTRACTS
+    from analytics_assets.sources.load import loaded_to
+
+    if source is not None and source not in CONTRACTS:
+        raise click.ClickException(f"{source!r} is no source; known: {', '.join(CONTRACTS)}.")
+    warehouse = build_warehouse(settings)
+    with _project_errors():
+        _print_rejected(rows.reasons(warehouse, source))
+        if file is not None:
+            click.echo(f"{rows.export(warehouse, file, source):,} rows written to {file}.")
+        end = loaded_to(warehouse)
+        if not replay or end is None:
+            return
+        days = rows.days_to_replay(warehouse, source, end - timedelta(days=1))
+    if not days:
+        click.echo("There is nothing to replay.")
+        return
+    code = _backfill(settings, rows.windows_of(days), every_snapshot=False)
+    with _project_errors():
+        _print_rejected(rows.reasons(warehouse, source))
+    sys.exit(code)
+
+
+def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
+    if not found:
+        click.echo("No rejected rows.")
+        return
+    click.echo(f"{'source':<16}{'rows':>9}  {'days':<25}reason")
+    for source, reason, rows, first, last in found:
+        days = "" if first is None else str(first) if first == last else f"{first} to {last}"
+        click.echo(f"{source:<16}{rows:>9,}  {days:<25}{reason}")
+
+
 # -h is the host for Dagster.
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -263,7 +327,7 @@ def _project_errors() -> Iterator[None]:
     """Turns the errors that tell a user what to do into a line instead of a traceback."""
     from analytics_assets.assets.dbt import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
-    from analytics_assets.sources.readers import SourceError
+    from analytics_assets.sources.readers.base import SourceError
     from analytics_assets.warehouse.connection import WarehouseError
 
     with _clear_errors(

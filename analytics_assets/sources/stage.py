@@ -242,7 +242,8 @@ def _sentence(message: str, scan: Scan) -> str:
     if not files and not line:
         names = ", ".join(part.name for part in scan.parts[:3])
         more = f" and {len(scan.parts) - 3} more" if len(scan.parts) > 3 else ""
-        return f"{names}{more}: {message.splitlines()[0][:200]}. Nothing was loaded."
+        sentence = re.sub(r'"[^"]*/', '"', message.splitlines()[0])[:200]
+        return f"{names}{more}: {sentence}. Nothing was loaded."
     name = next((part.name for part in scan.parts if files and files[-1].endswith(part.name)), "")
     return (
         f"{name or 'a file'}"

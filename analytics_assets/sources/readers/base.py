@@ -21,6 +21,18 @@ class SourceError(ValueError):
     """A source cannot be read; the message names file and place and what to do."""
 
 
+class MissingColumnError(SourceError):
+    """A source lacks a column that the contract or the mapping needs.
+
+    Attributes:
+        found: the columns that it has.
+    """
+
+    def __init__(self, message: str, found: Sequence[str]) -> None:
+        super().__init__(message)
+        self.found = list(found)
+
+
 @dataclass(frozen=True)
 class Malformed:
     """A row whose text cannot be cut into the columns of its file.
@@ -156,10 +168,11 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
     for name in dict.fromkeys((*config.contract.required, *config.columns)):
         column = config.columns.get(name, name)
         if fold_name(column) not in by_fold:
-            raise SourceError(
+            raise MissingColumnError(
                 f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
                 f"Found: {', '.join(column.strip() for column in found)}. Correct `columns` of "
-                f"{config.source} in the source configuration, or the source."
+                f"{config.source} in the source configuration, or the source.",
+                found,
             )
     return {
         name: by_fold[fold_name(column)]

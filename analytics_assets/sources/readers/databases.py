@@ -7,7 +7,7 @@ snapshot for both. Does not belong here: types of the contract (`typed`), files 
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,9 @@ class DatabaseReader(Reader):
                     warnings=warnings,
                 )
             finally:
-                connection.unregister(self.view)
+                # A transaction that has failed takes the view with it.
+                with suppress(duckdb.Error):
+                    connection.unregister(self.view)
 
     def versions(
         self, window: Window | None, calendar: Calendar, since: Any = None

@@ -1,0 +1,271 @@
+"""Looking at a source before it is loaded: what is there, how it maps, what would be rejected.
+
+Belongs here: sampling a source and describing it in words. Does not belong here: loading (`load`).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+
+from analytics_assets.partitions import Calendar
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.limits import MIN_ROWS
+from analytics_assets.sources.readers import FileReader, SourceError, reader_of
+from analytics_assets.sources.readers.base import (
+    MissingColumnError,
+    Scan,
+    fold_name,
+    mapped_columns,
+)
+from analytics_assets.sources.stage import staged
+
+SAMPLE_FILES = 5
+SAMPLE_ROWS = 100_000  # of a database
+
+# Names that exports give our columns. Compared without case, blanks and punctuation.
+SYNONYMS = {
+    "order_id": "order invoice invoiceno invoicenumber ordernumber orderno transactionid id name",
+    "line_number": "line lineno linenumber lineitem position orderitemid item",
+    "ordered_at": "orderdate orderedon date createdat invoicedate placedat purchasedate datetime "
+    "timestamp orderpurchasetimestamp transactiondate",
+    "customer_id": "customer customerid client clientid buyer buyerid userid user memberid email "
+    "customeruniqueid",
+    "product_id": "product productid sku stockcode item itemid article articleid variantid "
+    "lineitemsku asin",
+    "quantity": "qty units pieces amountordered lineitemquantity count",
+    "unit_price": "price unitprice priceeach itemprice lineitemprice saleprice",
+    "amount": "total linetotal amount subtotal revenue sales",
+    "status": "state orderstatus financialstatus",
+    "updated_at": "updatedat modifiedat changedat lastmodified",
+    "country": "country shippingcountry billingcountry countrycode",
+    "product_name": "description productname title lineitemname itemname",
+    "product_category": "category productcategory department productcategoryname",
+    "category": "category productcategory department type",
+    "list_price": "listprice price msrp",
+    "unit_cost": "cost unitcost cogs",
+    "email": "email emailaddress mail",
+    "first_name": "firstname givenname",
+    "last_name": "lastname surname familyname",
+    "registered_at": "registeredat createdat signupdate joinedat registrationdate",
+    "city": "city town",
+    "session_id": "session sessionid visitid",
+    "started_at": "startedat start sessionstart beganat starttime timestamp",
+    "ended_at": "endedat end sessionend endtime",
+    "page_views": "pageviews views pages",
+    "device": "device devicecategory devicetype",
+    "channel": "channel source medium utmsource channelgrouping",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """A column of the contract: its source, and what values of the sample became."""
+
+    name: str
+    source: str | None
+    required: bool
+    filled: int
+    samples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What a look at a source found.
+
+    Attributes:
+        source: orders, customers, products or user_sessions.
+        place: where it lies.
+        found: what lies there, in words.
+        rows: rows of the sample.
+        rejected: rows of the sample that would be rejected.
+        reasons: rejected rows by reason.
+        span: first and last time of the sample, where the source has times.
+        columns: how each column of the contract maps.
+        warnings: what does not stop a load.
+        problem: why the source cannot be loaded; None where it can.
+        proposal: our column to the source's, for columns that were recognised.
+    """
+
+    source: str
+    place: str
+    found: str = ""
+    rows: int = 0
+    rejected: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+    span: tuple[str, str] | None = None
+    columns: tuple[ColumnReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    problem: str | None = None
+    proposal: tuple[tuple[str, str], ...] = ()
+
+
+def check_sources(sources: SourcesConfig) -> list[SourceReport]:
+    """A report of each configured source, from a sample of it; nothing is written."""
+    return [_checked(config, sources.calendar) for config in sources.sources.values()]
+
+
+def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
+    """Source columns that are probably ours under another name."""
+    taken = set(config.columns.values())
+    plain = {_plain(name): name for name in found if name not in taken}
+    proposal: dict[str, str] = {}
+    for ours in config.contract.columns:
+        if ours in config.columns or any(fold_name(name) == ours for name in found):
+            continue
+        for word in (ours.replace("_", ""), *SYNONYMS.get(ours, "").split()):
+            if word in plain and plain[word] not in proposal.values():
+                proposal[ours] = plain[word]
+                break
+    return proposal
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
+    reader = reader_of(config)
+    report = SourceReport(config.source, reader.place)
+    try:
+        sample = config
+        if isinstance(reader, FileReader):
+            files = reader.files()
+            report = replace(report, found=_files_in_words(reader, files))
+            # The first, the last, and some between.
+            step = max(1, -(-(len(files) - 1) // (SAMPLE_FILES - 1)))
+            looked_at = list(dict.fromkeys([*files[::step], files[-1]]))
+        else:
+            sample = replace(
+                config,
+                table=None,
+                query=f"SELECT * FROM ({config.query or f'SELECT * FROM {config.table}'}) AS whole "
+                f"LIMIT {SAMPLE_ROWS}",
+            )
+            report = replace(report, found=f"the first {SAMPLE_ROWS:,} rows")
+        with TemporaryDirectory() as folder, duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+
+            def scanner(
+                connection: duckdb.DuckDBPyConnection, scratch: Path
+            ) -> AbstractContextManager[Scan]:
+                if isinstance(reader, FileReader):
+                    return reader.scan_files(connection, looked_at, scratch)
+                return reader_of(sample).scan(connection, None, calendar, scratch)
+
+            with staged(connection, sample, calendar, None, scanner, Path(folder)) as stage:
+                return _described(connection, config, report, stage.scan, stage.warnings)
+    except MissingColumnError as error:
+        proposal = tuple(propose(config, error.found).items())
+        return replace(report, problem=str(error), proposal=proposal)
+    except SourceError as error:
+        return replace(report, problem=str(error))
+
+
+def _files_in_words(reader: FileReader, files: Sequence[object]) -> str:
+    days = [file.day for file in reader.files() if file.day]
+    span = f", {days[0]} to {days[-1]}" if days else ""
+    return f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}"
+
+
+def _described(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    report: SourceReport,
+    scan: Scan,
+    warnings: Sequence[str],
+) -> SourceReport:
+    mapped = mapped_columns(config, list(scan.types), config.source)
+    rows, rejected = _row(connection, "SELECT count(*), count(_reasons) FROM load")
+    time = config.contract.time_column
+    span = None
+    if time:
+        first, last = _row(
+            connection, f'SELECT min("{time}")::VARCHAR, max("{time}")::VARCHAR FROM load'
+        )
+        span = (first, last) if first else None
+    personal = config.contract.table.personal_columns
+    columns = []
+    for name in config.contract.columns:
+        (filled,) = _row(connection, f'SELECT count("{name}") FROM load')
+        values = connection.execute(
+            f'SELECT DISTINCT "{name}"::VARCHAR FROM (SELECT "{name}" FROM load WHERE "{name}" IS '
+            "NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
+        ).fetchall()
+        columns.append(
+            ColumnReport(
+                name,
+                mapped.get(name),
+                name in config.contract.required,
+                filled,
+                ("(personal)",) if name in personal and values else tuple(v for (v,) in values),
+            )
+        )
+    reasons = connection.execute(
+        "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM load) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    unread = [name for name in scan.types if name not in mapped.values()]
+    problem = None
+    if not rows:
+        warnings = [*warnings, "no rows in the sample"]
+    elif rejected == rows:
+        problem = "every row of the sample would be rejected"
+    elif rows >= MIN_ROWS and rejected > config.max_rejected_share * rows:
+        problem = (
+            f"{rejected / rows:.0%} of the sample would be rejected, more than max_rejected_share "
+            f"({config.max_rejected_share:.0%})"
+        )
+    return replace(
+        report,
+        rows=rows,
+        rejected=rejected,
+        reasons=tuple(reasons),
+        span=span,
+        columns=tuple(columns),
+        warnings=tuple(warnings),
+        problem=problem,
+        proposal=tuple(propose(config, unread).items()),
+    )
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def in_words(report: SourceReport) -> Iterator[str]:
+    """The report as lines for a terminal."""
+    state = "cannot be loaded" if report.problem else "can be loaded"
+    yield f"{report.source}: {state}"
+    yield f"  place     {report.place}"
+    if report.found:
+        yield f"  found     {report.found}"
+    if report.columns:
+        yield f"  sample    {report.rows:,} rows, of which {report.rejected:,} would be rejected"
+    if report.span:
+        yield f"  times     {report.span[0]} to {report.span[1]} (UTC)"
+    for why, rows in report.reasons:
+        yield f"            {rows:>9,}  {why}"
+    if report.columns:
+        yield f"  {'column':<18}{'from':<22}{'filled':>9}  values"
+    for column in report.columns:
+        source = column.source or ("MISSING" if column.required else "-")
+        share = f"{column.filled / report.rows:.0%}" if report.rows else ""
+        yield f"  {column.name:<18}{source:<22.21}{share:>9}  {', '.join(column.samples):.60}"
+    for warning in report.warnings:
+        yield f"  warning   {warning}"
+    if report.problem:
+        yield f"  PROBLEM   {report.problem}"
+    if report.proposal:
+        yield "  These columns look like ours; if they are, add:"
+        yield from itertools.chain(
+            [f"    {report.source}:", "      columns:"],
+            (f"        {ours}: {theirs}" for ours, theirs in report.proposal),
+        )

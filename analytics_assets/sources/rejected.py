@@ -1,0 +1,99 @@
+"""Rejected rows: how many and why, an export for people, and the days to load again.
+
+Belongs here: reading raw.rejected_rows. Does not belong here: rejecting (`typed`), loading
+(`load`).
+"""
+
+import csv
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.connection import Warehouse, relation_kind
+
+COLUMNS = (
+    "source", "window_date", "source_file", "source_row", "source_line", "reasons", "row",
+)  # fmt: skip
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def reasons(
+    warehouse: Warehouse, source: str | None = None
+) -> list[tuple[str, str, int, Any, Any]]:
+    """Source, reason, rows, first and last day of the rejected rows, most rows first."""
+    return _query(
+        warehouse,
+        "SELECT source, reason, count(*), min(window_date), max(window_date) "
+        "FROM (SELECT source, window_date, unnest(string_split(reasons, '; ')) AS reason "
+        "FROM raw.rejected_rows WHERE source = ? OR ? IS NULL) "
+        "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+        [source, source],
+    )
+
+
+def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
+    """Write the rejected rows to a CSV file that a spreadsheet can open without harm.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV
+    injection).
+
+    Returns:
+        The number of rows written.
+    """
+    rows = _query(
+        warehouse,
+        f"SELECT {', '.join(COLUMNS)} FROM raw.rejected_rows WHERE source = ? OR ? IS NULL "
+        "ORDER BY source, window_date, source_file, source_row",
+        [source, source],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows([_defused(value) for value in row] for row in rows)
+    return len(rows)
+
+
+def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list[date]:
+    """Days whose load rejected rows; the last day stands for sources without days.
+
+    Args:
+        warehouse: the warehouse.
+        source: only of this source.
+        last: the newest day that was loaded.
+    """
+    rows = _query(
+        warehouse,
+        "SELECT DISTINCT coalesce(window_date, ?) FROM raw.rejected_rows "
+        "WHERE source = ? OR ? IS NULL ORDER BY 1",
+        [last, source, source],
+    )
+    return [day for (day,) in rows]
+
+
+def windows_of(days: Sequence[date]) -> list[Window]:
+    """The days as windows, those that follow each other in one."""
+    windows: list[Window] = []
+    for day in days:
+        following = Window.of_days(day.isoformat(), day.isoformat())
+        if windows and windows[-1].end == day:
+            following = Window(windows.pop().start, following.end)
+        windows.append(following)
+    return windows
+
+
+def _defused(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _query(warehouse: Warehouse, query: str, values: list[Any]) -> list[Any]:
+    if not warehouse.path.exists():
+        return []
+    with warehouse.read() as connection:
+        if relation_kind(connection, TABLES["rejected_rows"]) is None:
+            return []
+        return connection.execute(query, values).fetchall()
