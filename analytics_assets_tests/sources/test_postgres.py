@@ -247,7 +247,7 @@ def test_a_lost_connection_changes_nothing(
         return sent
 
     monkeypatch.setattr(_PostgresSession, "stream", cut)
-    with pytest.raises(SourceError, match="orders: .*PQgetCopyData"):
+    with pytest.raises(SourceError, match=r"orders: .*PQgetCopyData"):
         source.load(CONFIG)
     assert source.state() == before
     monkeypatch.setattr(_PostgresSession, "stream", stream)

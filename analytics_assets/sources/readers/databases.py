@@ -187,7 +187,7 @@ class DatabaseReader(Reader):
         if window.start == calendar.start:
             condition = f"({condition}) OR {time} IS NULL OR {time} < DATE '{calendar.start}'"
             if calendar.end:
-                condition += f" OR {time} >= DATE '{calendar.end}'"
+                condition += f" OR {time} >= DATE '{calendar.end - day}'"
         return f"({condition})"
 
 
@@ -373,7 +373,7 @@ class _DuckDBSession(Session):
         return self._connection.execute(query).fetchall()
 
     def stream(self, query: str) -> Any:
-        return self._connection.execute(query).to_arrow_reader(100_000)
+        return self._connection.sql(query).to_arrow_reader(100_000)
 
 
 def _first_line(error: Exception, address: str) -> str:

@@ -121,22 +121,22 @@ class JsonLinesReader(FileReader):
         """Names of the members of the first objects, and the JSON paths that lead somewhere."""
         found: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
-        any_object = False
+        objects = []
         with file.path.open(encoding="utf-8-sig") as stream:
             try:
                 for line in islice(stream, SAMPLE_LINES):
                     held = _object(line)
                     if held is not None:
-                        any_object = True
+                        objects.append(line)
                         found.update(dict.fromkeys(held))
-                        found.update(dict.fromkeys(path for path in paths if _at(held, path)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
-        if not any_object:
+        if not objects:
             raise SourceError(
                 f"{file.source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
                 "Deliver one object a line, or correct `format` in the source configuration."
             )
+        found.update(dict.fromkeys(_paths_that_lead(paths, objects)))
         by_fold = {fold_name(name): name for name in found}
         mapped_columns(self.config, list(by_fold.values()), file.source.name)
         return list(found)
@@ -165,13 +165,18 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return held
 
 
-def _at(held: Any, path: str) -> bool:
-    """Whether a dotted JSON path names a member of an object."""
-    for step in path.removeprefix("$").strip(".").split("."):
-        if not isinstance(held, dict) or step.strip('"') not in held:
-            return False
-        held = held[step.strip('"')]
-    return True
+def _paths_that_lead(paths: list[str], lines: list[str]) -> list[str]:
+    """JSON paths that find something in some of the objects; DuckDB is who reads them later."""
+    with duckdb.connect() as connection:
+        return [
+            path
+            for path in paths
+            if connection.execute(
+                "SELECT bool_or(json_exists(line, ?)) FROM (SELECT unnest(?::VARCHAR[]) AS line)",
+                [path, lines],
+            ).fetchall()
+            == [(True,)]
+        ]
 
 
 def _separated(source: str, file: LocalFile, copy: Path, part: int) -> tuple[int, list[Malformed]]:

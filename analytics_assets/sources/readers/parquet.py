@@ -7,6 +7,7 @@ to the contract's types (`typed`).
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +23,7 @@ from analytics_assets.sources.readers.base import (
 )
 from analytics_assets.sources.readers.files import FileReader, LocalFile
 
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Hive and Spark write NULL
 HIVE = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
 
 
@@ -96,7 +98,10 @@ class ParquetReader(FileReader):
                 name,
                 "["
                 + ", ".join(
-                    literal(values[name]) if name in values else "NULL::VARCHAR" for values in held
+                    "NULL::VARCHAR"
+                    if values.get(name, NO_VALUE) == NO_VALUE
+                    else literal(unquote(values[name]))
+                    for values in held
                 )
                 + "]",
             )
