@@ -24,7 +24,7 @@ SNAPSHOT_ASSETS = (
     "published_warehouse",
 )
 MONTHLY_ASSETS = ("churn_features",)
-TRAINED_ASSETS = ("churn_model",)
+TRAINED_ASSETS = ("churn_model", "churn_backtest")
 
 
 @dataclass(frozen=True)
