@@ -42,7 +42,7 @@ def test_dev_needs_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         settings.contact_success,
         settings.mlflow_uri,
         settings.mlflow_model,
-    ) == (3, 200_000, 100, 5.0, 0.1, None, "churn")
+    ) == (2, 200_000, 100, 5.0, 0.1, None, "churn")
 
 
 def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
             "ANALYTICS_REFRESH_DAYS": "4",
             "ANALYTICS_PUBLISHED_BUILDS": "5",
             "ANALYTICS_SEED": "0",
-            "ANALYTICS_CHURN_TEST_DATES": "2",
+            "ANALYTICS_CHURN_TEST_DATES": "4",
             "ANALYTICS_CHURN_TRAINING_ROWS": "5000",
             "ANALYTICS_CHURN_BOOSTING_ITERATIONS": "50",
             "ANALYTICS_CONTACT_COST": "0.25",
@@ -91,7 +91,7 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
         settings.contact_success,
         settings.mlflow_uri,
         settings.mlflow_model,
-    ) == (2, 5000, 50, 0.25, 1.0, "https://mlflow.example.com", "churn_staging")
+    ) == (4, 5000, 50, 0.25, 1.0, "https://mlflow.example.com", "churn_staging")
     assert settings.dbt_environment == {
         "ANALYTICS_WAREHOUSE": str(tmp_path / "home" / "warehouse.duckdb"),
         "ANALYTICS_THREADS": "3",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 from dagster import (
     AssetCheckResult,
@@ -70,6 +71,24 @@ FEATURES = FeatureSet(
         amount="gross_amount",
     ),
     value="customer_value",
+    # Counted since the first purchase, session or registration.
+    growing=tuple(
+        name
+        for name in (
+            "tenure_days",
+            "days_since_registration",
+            "active_days",
+            "sale_orders",
+            "sale_lines",
+            "units",
+            "gross_amount",
+            "net_amount",
+            "return_lines",
+            "returned_amount",
+            "sessions_total",
+        )
+        if name in FEATURE_COLUMNS
+    ),
 )
 CODE = ("churn", "schemas", "assets/churn.py")
 BATCH_ROWS = 100_000
@@ -280,6 +299,7 @@ def _training_metadata(result: "TrainingResult", registered: Version) -> dict[st
         "log_loss": float(chosen["log_loss"]),
         "tested as of": result.newest_test,
         "candidates": markdown_table(_SHOWN, shown),
+        **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
         **{name: MetadataValue.md(figure) for name, figure in _figures(result).items()},
     }
 
@@ -378,8 +398,7 @@ def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window)
             rows[["snapshot_date", "as_of", "customer_id"]].assign(
                 churn_probability=probability,
                 risk_band=risk_band(probability),
-                expected_purchases=None,
-                expected_value=None,
+                **_expected(model, matrix),
                 **reasons(model, matrix),
                 model_version=model.version,
             )
@@ -387,6 +406,15 @@ def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window)
     if not parts:
         return pd.DataFrame(columns=PREDICTIONS.columns)
     return pd.concat(parts, ignore_index=True)[PREDICTIONS.columns]
+
+
+def _expected(model: Any, matrix: pd.DataFrame) -> dict[str, Any]:
+    """Expected purchases and values; null where the model was trained without."""
+    from analytics_assets.churn.purchases import EXPECTED, expected
+
+    if not model.purchases:
+        return dict.fromkeys(EXPECTED, np.nan)
+    return dict(expected(model.purchases, matrix, model.horizon_days))
 
 
 def _prediction_metadata(

@@ -19,6 +19,8 @@ SNAPSHOT_ASSETS = (
     "customer_analytics_daily",
     "user_analytics",
     "churn_predictions",
+    "churn_performance",
+    "churn_drift",
     "data_quality_metrics",
     "pipeline_executions",
     "published_warehouse",

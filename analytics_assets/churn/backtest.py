@@ -142,6 +142,7 @@ class Predictions:
         raw: Probabilities before calibration by candidate, each of shape (n,).
         calibrated: Probabilities after calibration by candidate, each of shape (n,).
         slopes: Calibration slope that the next model would get, by candidate, from all splits.
+        failed: Why a candidate is left out, by its name: a model of purchases without an estimate.
 
     """
 
@@ -151,24 +152,26 @@ class Predictions:
     raw: dict[str, np.ndarray]
     calibrated: dict[str, np.ndarray]
     slopes: dict[str, float]
+    failed: dict[str, str]
 
 
 def run(
     labelled: LabelledRows, splits: Sequence[Split], candidates: Sequence[c.Candidate]
 ) -> Predictions:
     """Fit every candidate for every split, predict its test, and calibrate by the older ones."""
-    x, y = labelled.x, labelled.y
+    y = labelled.y
     rows = np.concatenate([split.test for split in splits])
     names = np.concatenate([np.full(len(split.test), split.name, object) for split in splits])
     raw, calibrated, slopes = {}, {}, {}
+    failed: dict[str, str] = {}
     for candidate in candidates:
-        parts = []
-        for split in splits:
-            if candidate.from_history:
-                fitted = c.fit(candidate, x.iloc[split.test], None)
-            else:
-                fitted = c.fit(candidate, x.iloc[split.train], y[split.train])
-            parts.append(c.predict(fitted, x.iloc[split.test][list(candidate.columns)]))
+        try:
+            parts = [_predicted(labelled, split, candidate) for split in splits]
+        except ValueError as error:
+            if not candidate.from_history:
+                raise
+            failed[candidate.name] = str(error)
+            continue
         predicted = np.concatenate(parts)
         raw[candidate.name] = predicted
         calibrated[candidate.name] = np.concatenate(
@@ -189,7 +192,18 @@ def run(
         raw=raw,
         calibrated=calibrated,
         slopes=slopes,
+        failed=failed,
     )
+
+
+def _predicted(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> np.ndarray:
+    x = labelled.x
+    if candidate.from_history:
+        # Histories as of the test's date are known by then; its labels are not looked at.
+        fitted = c.fit(candidate, x.iloc[split.test], None)
+    else:
+        fitted = c.fit(candidate, x.iloc[split.train], labelled.y[split.train])
+    return c.predict(fitted, x.iloc[split.test][list(candidate.columns)])
 
 
 def recalibrated(probability: np.ndarray, slope: float, centre: float) -> np.ndarray:

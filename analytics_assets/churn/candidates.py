@@ -24,8 +24,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from threadpoolctl import threadpool_limits
 
 from analytics_assets.churn.data import FeatureSet
+from analytics_assets.churn.purchases import BgNbdClassifier
 
-FOREST_TREES = 40
+FOREST_TREES = 25
 FOREST_ROWS = 10_000  # each tree's sample: a forest grows slowly, and few rows a tree suffice
 
 
@@ -48,13 +49,16 @@ class Candidate:
     from_history: bool = False
 
 
-def build_candidates(features: FeatureSet, iterations: int, seed: int) -> list[Candidate]:
+def build_candidates(
+    features: FeatureSet, iterations: int, seed: int, horizon_days: int = 0
+) -> list[Candidate]:
     """The candidates for which the table has columns, simplest first.
 
     Args:
         features: The roles of the columns.
         iterations: Trees of gradient boosting.
         seed: Seed of the forest and of boosting.
+        horizon_days: Length of the label window in days, for the models of purchases.
 
     """
     columns = features.columns
@@ -64,6 +68,14 @@ def build_candidates(features: FeatureSet, iterations: int, seed: int) -> list[C
         found.append(Candidate("recency", recency, (features.recency,)))
     if features.rule:
         found.append(Candidate("rule", Pipeline(_logistic()), (features.rule,)))
+    if features.purchases:
+        read = (
+            features.purchases.days,
+            features.purchases.tenure,
+            features.purchases.silence,
+        )
+        buys = BgNbdClassifier(read, horizon_days)
+        found.append(Candidate("bg_nbd", buys, read, from_history=True))
     return [
         *found,
         Candidate("logistic_regression", _numeric(features, _regression()), columns),

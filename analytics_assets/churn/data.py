@@ -67,6 +67,7 @@ class FeatureSet:
         rule: Rule-based score in [0, 1], a baseline; classifiers do not learn from it.
         purchases: Purchase history, where customers buy and have no contract.
         value: Money at stake for each customer, for the profit of contacting; no feature.
+        growing: Those of `columns` that grow as time passes, and drift by construction.
 
     """
 
@@ -76,6 +77,7 @@ class FeatureSet:
     rule: str | None = None
     purchases: Purchases | None = None
     value: str | None = None
+    growing: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class ChurnModel:
         trained_to: End of the last label window that was learnt from, as an ISO date; empty for a
             single snapshot.
         purchases: Parameters of the models of purchases and spend; empty without them.
-        drift_reference: What inputs and scores looked like in training; see `drift`.
+        drift_reference: Fields of `drift.Reference` of each input, and of the score, by name.
 
     """
 

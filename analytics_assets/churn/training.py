@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analytics_assets.churn import backtest, metrics
+from analytics_assets.churn import backtest, drift, metrics
 from analytics_assets.churn import candidates as c
 from analytics_assets.churn.data import (
     FeatureSet,
@@ -26,6 +27,9 @@ from analytics_assets.churn.data import (
     require_both_classes,
 )
 from analytics_assets.churn.model import ChurnModel, most_important, typical_values
+from analytics_assets.churn.purchases import fit_purchases
+
+SCORE = "churn_probability"  # name of the score among the features whose drift is watched
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Plan:
 
     horizon_days: int
     seed: int
-    dates: int = 3
+    dates: int = 2
     iterations: int = 100
     economics: metrics.Economics = field(default_factory=lambda: metrics.Economics(5.0, 0.1))
 
@@ -70,6 +74,7 @@ class TrainingResult:
         data_hash: 64 hexadecimal digits of everything that was learnt from.
         trained_on: First and last as-of date of the model's own fit, as texts; empty texts for a
             single snapshot.
+        failed: What has no estimate and is left out, and why, by name.
 
     """
 
@@ -82,6 +87,7 @@ class TrainingResult:
     profit: pd.DataFrame
     data_hash: str
     trained_on: tuple[str, str]
+    failed: dict[str, str]
 
     @property
     def chosen(self) -> str:
@@ -120,8 +126,9 @@ def train(frame: pd.DataFrame, features: FeatureSet, plan: Plan) -> TrainingResu
         splits = backtest.folds(labelled.y, max(plan.dates, 2), plan.seed)
     refuse_leaks(labelled.x.iloc[splits[0].train], labelled.y[splits[0].train])
 
-    built = c.build_candidates(features, plan.iterations, plan.seed)
+    built = c.build_candidates(features, plan.iterations, plan.seed, plan.horizon_days)
     made = backtest.run(labelled, splits, built)
+    built = [candidate for candidate in built if candidate.name not in made.failed]
     table, chosen = _compare(labelled, made, built, splits, plan)
     candidate = next(candidate for candidate in built if candidate.name == chosen)
     data_hash = _data_hash(labelled)
@@ -135,7 +142,21 @@ def train(frame: pd.DataFrame, features: FeatureSet, plan: Plan) -> TrainingResu
         **_curves(labelled, made, chosen, splits, plan),
         data_hash=data_hash,
         trained_on=_dates(labelled) if timed else ("", ""),
+        failed={**made.failed, **_add_purchases(model, labelled, features)},
     )
+
+
+def _add_purchases(
+    model: ChurnModel, labelled: LabelledRows, features: FeatureSet
+) -> dict[str, str]:
+    """Give the model what it needs to expect purchases and spend; why not, where there is none."""
+    if features.purchases is None:
+        return {}
+    try:
+        model.purchases = fit_purchases(labelled.newest, features.purchases)
+    except ValueError as error:
+        return {"purchases and value": str(error)}
+    return {}
 
 
 def _compare(
@@ -265,7 +286,20 @@ def _final(
         trained_to=f"{end:%Y-%m-%d}" if end is not None else "",
     )
     model.explained = most_important(model, labelled.newest, plan.seed)
+    model.drift_reference = _reference(model, labelled.newest, features)
     return model
+
+
+def _reference(
+    model: ChurnModel, x: pd.DataFrame, features: FeatureSet
+) -> dict[str, dict[str, Any]]:
+    """Distributions of the inputs and of the score when the model was trained."""
+    known: dict[str, Any] = {
+        name: x[name].to_numpy() for name in features.inputs if name not in features.categorical
+    }
+    known[SCORE] = model.probability(x)
+    made = drift.references(known, drifts_by_construction=features.growing)
+    return {reference.feature: asdict(reference) for reference in made}
 
 
 def _dates(labelled: LabelledRows) -> tuple[str, str]:

@@ -177,6 +177,16 @@ class ChurnPredictions(SnapshotKey):
         nullable=True,
         ge=0,
     )
+    lifetime_value: Double = column(
+        "Money expected within 12 months, discounted by 10% a year, by both models; null without",
+        nullable=True,
+        ge=0,
+    )
+    lifetime_value_low: Double = column(
+        "Lower end of the interval in which the customer's own spending lies with 90%",
+        nullable=True,
+    )
+    lifetime_value_high: Double = column("Upper end of that interval", nullable=True)
     reason_1: Text = column(
         "Feature that pushes the score most, against its typical value; null where none does",
         nullable=True,
@@ -187,3 +197,51 @@ class ChurnPredictions(SnapshotKey):
     reason_3: Text = column("Feature that pushes third", nullable=True)
     push_3: Double = column("By how much")
     model_version: Text = column("Version of the model that predicted")
+
+
+class PerformanceKey(TableModel):
+    """Columns before the measures of past scores."""
+
+    as_of: Date = column("as_of that was predicted from; its window has closed")
+    model_version: Text = column("Version of the model that predicted")
+    customers: BigInt = column("Customers predicted", ge=1)
+    mean_predicted: Double = column("Mean predicted probability")
+
+
+@table(group="churn", key=("as_of", "model_version"))
+class ChurnPerformance(Measures, PerformanceKey):
+    """What was predicted against what happened, once the window had closed.
+
+    Only of predictions: scores of a day before the model's last label are left out.
+    """
+
+    shortfall: Text = column(
+        "In what the scores were worse than the backtest promised; null where they held",
+        nullable=True,
+    )
+
+
+DRIFT_VERDICTS = ("stable", "moderate", "major", "by construction", "not testable")
+
+
+@table(group="churn", key=("snapshot_date", "feature"))
+class ChurnDrift(TableModel):
+    """How the inputs and scores of a day differ from those at the model's training.
+
+    Bins are those of the training. A verdict asks both for an effect, and for more than chance
+    could make with so many customers.
+    """
+
+    snapshot_date: Date = column("Day that was scored")
+    feature: Text = column("Input of the model, or churn_probability")
+    model_version: Text = column("Version of the model that scored")
+    psi: Double = column("Population stability index against the training", ge=0)
+    expected_psi: Double = column("What chance alone gives on average", ge=0)
+    p_value: Double = column("Probability of such an index, were nothing changed")
+    rows: BigInt = column("Customers scored", ge=0)
+    reference_rows: BigInt = column("Customers at training", ge=0)
+    missing: Double = column("Share without a value")
+    reference_missing: Double = column("The same at training")
+    verdict: Text = column(
+        "stable, moderate or major; by construction for what grows with time", isin=DRIFT_VERDICTS
+    )

@@ -11,6 +11,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, materialize
 
 from analytics_assets.assets.churn import churn_assets, model_registry
+from analytics_assets.assets.churn_performance import performance_assets
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.schemas import TABLES
@@ -66,7 +67,7 @@ def buyers(months: int, customers: int = 250, signal: float = 1.5, seed: int = 0
             "days_since_last_order": silence,
             "sale_orders": orders,
             "active_days": orders,
-            "tenure_days": silence + 20 * orders,
+            "tenure_days": silence + 20 * (orders - 1),
             "gross_amount": orders * rng.gamma(3, 10, n).round(2),
             "net_amount": orders * 30.0,
             "churn_risk_score": np.minimum(silence / 120, 1.0),
@@ -100,7 +101,7 @@ class Shop:
     def make(self, name: str, day: str | None = None) -> Any:
         """Materialize an asset, with what is made together with it."""
         daily = daily_partitions(Calendar(date(2024, 1, 1)))
-        assets = churn_assets(self.settings, daily)
+        assets = [*churn_assets(self.settings, daily), *performance_assets(self.settings)]
         (made,) = (a for a in assets if AssetKey(name) in a.keys)
         return materialize(
             [made],
@@ -131,7 +132,11 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def metadata_of(result: Any, name: str) -> dict[str, Any]:
-    (event,) = result.asset_materializations_for_node(
-        "churn_training" if name in ("churn_model", "churn_backtest") else name
-    )[:1]
-    return {key: value.value for key, value in event.metadata.items()}
+    """Metadata of an asset's materialization."""
+    (made,) = (
+        event.materialization
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == AssetKey(name)
+        for event in [event.step_materialization_data]
+    )
+    return {key: value.value for key, value in made.metadata.items()}
