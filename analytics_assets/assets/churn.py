@@ -164,7 +164,7 @@ def _churn_model(settings: Settings) -> AssetsDefinition:
             if registered.decision == "refused":
                 context.log.info(f"The champion stays: {registered.reason}")
             rows = _result_rows(result, registered)
-            metadata = _training_metadata(result, registered)
+            metadata = _training_metadata(result, registered, settings)
         held = {}
         with warehouse.transaction() as connection:
             for table in (MODEL, BACKTEST):
@@ -226,6 +226,7 @@ def _register(
 ) -> Version:
     """The version of a training, decided; the same training is decided only once."""
     from analytics_assets.churn.artifact import dump_model
+    from analytics_assets.churn.card import model_card
     from analytics_assets.churn.decision import decide
 
     parameters = {
@@ -238,7 +239,10 @@ def _register(
         "code_version": code_version(*CODE),
     }
     champion = registry.champion()
-    files = {f"plots/{name}.png": plots.png(figure) for name, figure in _figures(result).items()}
+    figures = _figures(result)
+    files = {f"plots/{name}.png": plots.png(figure) for name, figure in figures.items()}
+    links = {name: f"![{name}](plots/{name}.png)" for name in figures}
+    files["model_card.md"] = model_card(result, training_plan(settings), links).encode()
     version = registry.register(result, dump_model(result.model), parameters, files)
     if version.decision:
         return version
@@ -286,9 +290,15 @@ def _figures(result: "TrainingResult") -> dict[str, str]:
     }
 
 
-def _training_metadata(result: "TrainingResult", registered: Version) -> dict[str, Any]:
+def _training_metadata(
+    result: "TrainingResult", registered: Version, settings: Settings
+) -> dict[str, Any]:
+    from analytics_assets.churn.card import model_card
+
     chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
     shown = result.candidates[_SHOWN].itertuples(index=False)
+    decision = f"{registered.decision}. {registered.reason}"
+    card = model_card(result, training_plan(settings), _figures(result), decision)
     return {
         "model version": result.model.version,
         "registered version": registered.number,
@@ -300,7 +310,7 @@ def _training_metadata(result: "TrainingResult", registered: Version) -> dict[st
         "tested as of": result.newest_test,
         "candidates": markdown_table(_SHOWN, shown),
         **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
-        **{name: MetadataValue.md(figure) for name, figure in _figures(result).items()},
+        "model card": MetadataValue.md(card),
     }
 
 

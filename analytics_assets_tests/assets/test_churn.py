@@ -121,10 +121,13 @@ def test_training_again_changes_nothing(trainings: Trainings) -> None:
 def test_a_training_says_how_good_it_is_and_keeps_its_plots(trainings: Trainings) -> None:
     metadata = trainings.metadata[1]
     assert metadata["chosen"] == "logistic_regression"
-    assert "data:image/png" in metadata["calibration"]
-    assert "data:image/png" in metadata["gain"]
+    card = metadata["model card"]
+    assert card.count("data:image/png") == 2
+    assert "**Decision:** promoted. Its log loss is" in card
     files = trainings.shop.model_file(2).parents[2]
     assert (files / "plots" / "gain.png").read_bytes().startswith(b"\x89PNG")
+    kept = (files / "model_card.md").read_text()
+    assert "![gain](plots/gain.png)" in kept and "**Decision:**" not in kept
     (row,) = trainings.shop.query(
         "SELECT labels_to::VARCHAR, first_as_of::VARCHAR, last_as_of::VARCHAR, horizon_days, "
         "profit > 0, roc_auc > 0.7 FROM churn.churn_model WHERE registered_version = 2"
