@@ -409,7 +409,7 @@ def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window)
                 churn_probability=probability,
                 risk_band=risk_band(probability),
                 **_expected(model, matrix),
-                **reasons(model, matrix),
+                **reasons(model, matrix, probability),
                 model_version=model.version,
             )
         )

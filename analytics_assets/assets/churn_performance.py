@@ -124,6 +124,8 @@ def closed_scores(
         seen labels from after them.
 
     """
+    if not relation_kind(connection, TABLES["churn_model"]):
+        return [], 0  # a shop too young to have trained
     measured = "FALSE"
     if relation_kind(connection, PERFORMANCE):
         measured = (

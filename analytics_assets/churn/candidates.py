@@ -7,8 +7,11 @@ Here: the candidates and their sizes. Not here: how they are compared (`backtest
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from analytics_assets.churn.data import FeatureSet
 from analytics_assets.churn.purchases import BgNbdClassifier
 
+CHUNK_ROWS = 8192
 FOREST_TREES = 25
 FOREST_ROWS = 10_000  # each tree's sample: a forest grows slowly, and few rows a tree suffice
 
@@ -118,16 +122,35 @@ def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
         estimator.set_params(classifier__max_samples=rows)
     # One thread: the result does not depend on the machine's cores, and the trees' many short
     # parallel sections take 10 times as long when another process keeps a core busy.
-    with threadpool_limits(1):
+    with _thread_pools().limit(limits=1):
         return estimator.fit(x.fillna(dict.fromkeys(empty, 0.0)), y)
 
 
 def predict(estimator: Any, x: pd.DataFrame) -> np.ndarray:
-    """Probabilities of churn by a fitted estimator, shape (n,)."""
-    if x.empty:
-        return np.empty(0)
-    with threadpool_limits(1):
-        return estimator.predict_proba(x)[:, 1]
+    """Probabilities of churn by a fitted estimator, shape (n,).
+
+    Chunks that fit into a core's cache are predicted side by side: a tree passes over all rows of a
+    chunk, so that large ones go through memory once a tree.
+    """
+    chunks = [x.iloc[start : start + CHUNK_ROWS] for start in range(0, len(x), CHUNK_ROWS)]
+    limits = _thread_pools()
+
+    def predicted(chunk: pd.DataFrame) -> np.ndarray:
+        # OpenMP counts threads for each thread that calls it.
+        with limits.limit(limits=1, user_api="openmp"):
+            return estimator.predict_proba(chunk)[:, 1]
+
+    with limits.limit(limits=1):
+        if len(chunks) < 2:
+            return predicted(chunks[0]) if chunks else np.empty(0)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate(list(pool.map(predicted, chunks)))
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries' thread pools; to look for them takes longer than to predict a chunk."""
+    return ThreadpoolController()
 
 
 def _numeric(features: FeatureSet, steps: list[tuple[str, Any]]) -> Pipeline:

@@ -22,7 +22,7 @@ from analytics_assets.schemas.marts import RISK_BANDS
 RISK_MEDIUM_FROM = 0.3
 RISK_HIGH_FROM = 0.7
 REASONS = 3
-EXPLAINED = 8  # features that are tried as a reason: each costs another scoring of all rows
+EXPLAINED = 6  # features that are tried as a reason: each costs another scoring of all rows
 BATCH_ROWS = 50_000
 
 
@@ -80,17 +80,24 @@ class ChurnModel:
         raw = c.predict(self.classifier, matrix[list(self.columns)])
         return recalibrated(raw, self.slope, self.centre)
 
-    def pushes(self, matrix: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    def pushes(
+        self, matrix: pd.DataFrame, columns: Sequence[str], probability: np.ndarray | None = None
+    ) -> np.ndarray:
         """By how much each column moves each score away from that of a typical value.
 
         One column at a time is replaced by its typical value, the others stay. Above 0, the
         customer's own value raises the risk. Columns that say much the same share their push.
 
+        Args:
+            matrix: From `matrix`, shape (n, inputs).
+            columns: The columns to replace.
+            probability: The scores, shape (n,), where they are known.
+
         Returns:
             Differences in log-odds, shape (n, columns).
 
         """
-        own = log_odds(self.probability(matrix))
+        own = log_odds(self.probability(matrix) if probability is None else probability)
         found = np.empty((len(matrix), len(columns)))
         for number, name in enumerate(columns):
             if name not in self.columns:
@@ -121,12 +128,15 @@ def score(model: ChurnModel, features: pd.DataFrame, batch_rows: int = BATCH_ROW
     return np.concatenate([np.empty(0), *parts])
 
 
-def reasons(model: ChurnModel, matrix: pd.DataFrame) -> pd.DataFrame:
+def reasons(
+    model: ChurnModel, matrix: pd.DataFrame, probability: np.ndarray | None = None
+) -> pd.DataFrame:
     """The features that push each score most, in either direction.
 
     Args:
         model: The model.
         matrix: From `ChurnModel.matrix`, shape (n, inputs).
+        probability: The scores, shape (n,), where they are known.
 
     Returns:
         reason_1 to reason_3 (column names; None where nothing pushes) and push_1 to push_3
@@ -134,7 +144,7 @@ def reasons(model: ChurnModel, matrix: pd.DataFrame) -> pd.DataFrame:
 
     """
     names = np.array([*model.explained], dtype=object)
-    pushes = model.pushes(matrix, model.explained)
+    pushes = model.pushes(matrix, model.explained, probability)
     order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :REASONS]
     found = {}
     for place in range(REASONS):

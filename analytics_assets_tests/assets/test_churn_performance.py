@@ -19,7 +19,7 @@ from analytics_assets.partitions import Calendar, Window, daily_partitions, mont
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets_tests.rows import insert
 
-from .conftest import Shop, buyers, metadata_of, small_settings
+from .conftest import DAY, Shop, buyers, metadata_of, small_settings
 
 pytestmark = pytest.mark.slow
 LABELS_TO = date(2024, 9, 30)  # of a training to August with 60 days of horizon
@@ -179,6 +179,16 @@ def test_without_scores_there_is_nothing_to_watch_and_no_failure(shop: Shop) -> 
     assert shop.make("churn_predictions", "2024-09-30").success
     assert shop.make("churn_performance").success
     assert shop.query("FROM churn.churn_drift") == []
+
+
+def test_a_shop_that_has_never_trained_has_nothing_to_watch(tmp_path: Path) -> None:
+    shop = Shop(small_settings(tmp_path / "young"))
+    shop.warehouse.prepare()
+    snapshot = buyers(months=1).drop(columns=["month", "churned", "label_window_closed"])
+    shop.fill("customer_analytics_daily", snapshot.assign(snapshot_date=DAY, as_of="2024-09-01"))
+    assert shop.make("churn_predictions", DAY).success
+    assert shop.make("churn_performance").success
+    assert shop.query("FROM churn.churn_performance") == []
 
 
 # The sensor
