@@ -246,6 +246,9 @@ def _register(
     version = registry.register(result, dump_model(result.model), parameters, files)
     if version.decision:
         return version
+    if champion and champion.number == version.number:
+        # The run broke off between the promotion and its record.
+        return registry.decide(version, promote=True, reason="Promoted by a run that broke off.")
     try:
         model = registry.load(champion) if champion else None
     except ModelError:

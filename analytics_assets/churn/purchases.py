@@ -105,6 +105,7 @@ def fit_purchases(x: pd.DataFrame, roles: Purchases) -> dict[str, Any]:
     frequency, recency, age = _histories(x, roles.days, roles.tenure, roles.silence)
     value = _mean_value(x, roles)
     buys, spends = fit_buying(frequency, recency, age), gamma_gamma.fit(frequency, value)
+    _ = spends.population_mean  # infinite for values of too long a tail: said now, not at scoring
     test = gamma_gamma.independence(frequency, value)
     return {
         "columns": (roles.days, roles.tenure, roles.silence, roles.amount),

@@ -73,6 +73,8 @@ class Version:
 class Registry:
     """Versions of one registered model.
 
+    Making one switches MLflow's telemetry off for the process, unless its variables are set.
+
     Args:
         folder: Where the database and the artifacts lie, where no server is named.
         uri: Address of an MLflow server.
@@ -85,6 +87,9 @@ class Registry:
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
         self._folder = None if uri else folder
         self._opened: Any = None
+        # Before anything of MLflow is imported: it reads them then.
+        for variable, value in _ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
 
     def exists(self) -> bool:
         """Whether there can be a model: asked before MLflow is imported and its database made."""
@@ -302,8 +307,6 @@ class Registry:
 
     def _client(self) -> Any:
         if self._opened is None:
-            for name, value in _ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
             import logging
 
             from mlflow import MlflowClient

@@ -146,6 +146,14 @@ def test_a_champion_that_cannot_be_read_gives_way(
     assert metadata_of(result, "churn_model")["decision"] == "promoted"
 
 
+def test_a_promotion_that_broke_off_is_recorded_by_the_next_run(trained: Shop) -> None:
+    client = trained.registry._client()
+    client.delete_model_version_tag(trained.settings.mlflow_model, "2", "decision")
+    trained.fill("churn_features", buyers(months=10))
+    metadata = metadata_of(trained.make("churn_model"), "churn_model")
+    assert (metadata["decision"], metadata["registered version"]) == ("promoted", 2)
+
+
 def test_training_reads_whole_customers_and_no_more_rows_than_it_may(trained: Shop) -> None:
     trained.fill("churn_features", buyers(months=7))
     few = replace(trained.settings, churn_training_rows=1000)
