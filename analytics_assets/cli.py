@@ -155,6 +155,40 @@ def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
         click.echo(f"{source:<16}{rows:>9,}  {days:<25}{reason}")
 
 
+@main.group()
+def model() -> None:
+    """The churn models: which there are, and back to an earlier one."""
+
+
+@model.command("list")
+def list_models() -> None:
+    """Registered versions of the churn model, newest first; the champion predicts."""
+    registry = _registry()
+    with _model_errors():
+        champion, versions = registry.champion(), registry.versions()
+    if not versions:
+        click.echo("No model has been trained yet.")
+    for version in versions:
+        mark = "champion" if version == champion else version.decision or "not decided"
+        click.echo(
+            f"{version.number:>4}  {version.model_version}  {version.candidate:<20} "
+            f"labels to {version.trained_to}  {mark}: {version.reason}"
+        )
+
+
+@model.command()
+@click.option("--to", type=int, help="Version; by default the newest that was champion before.")
+def rollback(to: int | None) -> None:
+    """Make an earlier version the champion and withdraw the present one."""
+    registry = _registry()
+    with _model_errors():
+        withdrawn, champion = registry.rollback(to)
+    click.echo(
+        f"Version {withdrawn.number} is withdrawn; version {champion.number} "
+        f"({champion.model_version}, {champion.candidate}) predicts from the next scores on."
+    )
+
+
 # -h is the host for Dagster.
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -293,6 +327,21 @@ def _where_to_look(settings: Settings) -> None:
 def _settings() -> Settings:
     with _clear_errors(SettingsError):
         return load_settings()
+
+
+def _registry() -> Any:
+    from analytics_assets.assets.churn import model_registry
+
+    return model_registry(_settings())
+
+
+@contextmanager
+def _model_errors() -> Iterator[None]:
+    from analytics_assets.churn.data import ModelError
+    from analytics_assets.churn.registry import RegistryError
+
+    with _clear_errors(ModelError, RegistryError):
+        yield
 
 
 def _sources(settings: Settings) -> Any:

@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from analytics_assets.assets.churn import churn_assets
+from analytics_assets.assets.churn_performance import performance_assets
 from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
@@ -26,6 +27,7 @@ from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
+from analytics_assets.checks.churn import churn_checks
 from analytics_assets.checks.freshness import freshness_checks
 from analytics_assets.checks.reconciliation import reconciliation_checks
 from analytics_assets.checks.schema import schema_checks
@@ -75,6 +77,7 @@ def build_definitions(settings: Settings) -> Definitions:
         *raw_assets(sources, daily, absent),
         dbt_models(settings, sources, partitions),
         *churn_assets(settings, daily),
+        *performance_assets(settings),
     ]
     last = _leaves(modelled, assets)
     assets += [*quality_assets(last), *serving_assets(settings, [*last, *LEDGERS])]
@@ -89,6 +92,7 @@ def build_definitions(settings: Settings) -> Definitions:
             *schema_checks(checked),
             *reconciliation_checks(sources.absent),
             *freshness_checks(sources, daily),
+            *churn_checks(),
         ],
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),

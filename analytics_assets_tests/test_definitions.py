@@ -54,7 +54,14 @@ DESIGN = {
         ),
         "customer_analytics_daily": DAILY,
     },
-    "churn": {"churn_features": MONTHLY, "churn_model": NONE, "churn_predictions": DAILY},
+    "churn": {
+        "churn_features": MONTHLY,
+        "churn_model": NONE,
+        "churn_backtest": NONE,
+        "churn_predictions": DAILY,
+        "churn_performance": NONE,
+        "churn_drift": NONE,
+    },
     "quality": dict.fromkeys(("data_quality_metrics", "pipeline_executions"), NONE),
     "serving": {"published_warehouse": NONE},
 }
@@ -249,8 +256,10 @@ def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) ->
     assert parents("customer_days") == {"fact_orders"}
     for mart in ("customer_cohort_analysis", "customer_sales", "customer_analytics_daily"):
         assert "customer_days" in parents(mart)
-    assert parents("churn_model") == {"churn_features"}
+    assert parents("churn_model") == parents("churn_backtest") == {"churn_features"}
     assert parents("churn_predictions") == {"customer_analytics_daily", "churn_model"}
+    assert parents("churn_performance") == {"churn_predictions", "churn_model", "customer_days"}
+    assert parents("churn_drift") == {"churn_predictions", "churn_model"}
 
 
 def test_the_ledgers_and_the_published_copy_come_after_all_tables(composed: Definitions) -> None:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from dagster import AssetKey, DagsterEventType
 
+from analytics_assets.assets.churn import model_registry
 from analytics_assets.assets.dbt import prepare_manifest
 from analytics_assets.automation.backfill import RunPlan, plan_backfill
 from analytics_assets.automation.jobs import LOAD_DAYS, SCORE_DAY
@@ -434,12 +435,14 @@ def test_every_buyer_has_a_probability(built_project: Project) -> None:
     assert {row[2] for row in predictions} == {date(2024, 6, 30)}
 
 
-def test_the_chosen_model_predicts_from_the_stored_artifact(built_project: Project) -> None:
+def test_the_champion_of_the_registry_predicts(built_project: Project) -> None:
     chosen = built_project.query(
-        "SELECT model_version, octet_length(artifact) FROM churn.churn_model WHERE is_chosen"
+        "SELECT model_version, registered_version, decision FROM churn.churn_model WHERE is_chosen"
     )
     assert len(chosen) == 1
-    assert chosen[0][1] > 0
+    assert chosen[0][1:] == (1, "promoted")
+    champion = model_registry(built_project.settings).champion()
+    assert champion is not None and champion.model_version == chosen[0][0]
     assert built_project.query("SELECT DISTINCT model_version FROM churn.churn_predictions") == [
         (chosen[0][0],)
     ]

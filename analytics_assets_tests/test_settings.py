@@ -34,6 +34,15 @@ def test_dev_needs_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         settings.published_builds,
         settings.seed,
     ) == (90, 8, 3, 7)
+    assert (
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.mlflow_uri,
+        settings.mlflow_model,
+    ) == (2, 200_000, 100, 5.0, 0.1, None, "churn")
 
 
 def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: Path) -> None:
@@ -45,7 +54,8 @@ def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: 
         settings.sample_dir,
         settings.dagster_home,
         settings.dbt_target_dir,
-    } == {home / "published", home / "sample", home / "dagster", home / "dbt"}
+        settings.mlflow_dir,
+    } == {home / name for name in ("published", "sample", "dagster", "dbt", "mlflow")}
 
 
 def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> None:
@@ -59,6 +69,13 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
             "ANALYTICS_REFRESH_DAYS": "4",
             "ANALYTICS_PUBLISHED_BUILDS": "5",
             "ANALYTICS_SEED": "0",
+            "ANALYTICS_CHURN_TEST_DATES": "4",
+            "ANALYTICS_CHURN_TRAINING_ROWS": "5000",
+            "ANALYTICS_CHURN_BOOSTING_ITERATIONS": "50",
+            "ANALYTICS_CONTACT_COST": "0.25",
+            "ANALYTICS_CONTACT_SUCCESS": "1",
+            "ANALYTICS_MLFLOW_URI": "https://mlflow.example.com",
+            "ANALYTICS_MLFLOW_MODEL": "churn_staging",
             "ANALYTICS_WEBHOOK_URL": " https://hooks.example.com/a ",
         }
     )
@@ -66,6 +83,15 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
     assert settings.sources_file == tmp_path / "sources.yaml"
     assert settings.webhook_url == "https://hooks.example.com/a"
     assert (settings.refresh_days, settings.published_builds, settings.seed) == (4, 5, 0)
+    assert (
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.mlflow_uri,
+        settings.mlflow_model,
+    ) == (4, 5000, 50, 0.25, 1.0, "https://mlflow.example.com", "churn_staging")
     assert settings.dbt_environment == {
         "ANALYTICS_WAREHOUSE": str(tmp_path / "home" / "warehouse.duckdb"),
         "ANALYTICS_THREADS": "3",

@@ -19,12 +19,14 @@ SNAPSHOT_ASSETS = (
     "customer_analytics_daily",
     "user_analytics",
     "churn_predictions",
+    "churn_performance",
+    "churn_drift",
     "data_quality_metrics",
     "pipeline_executions",
     "published_warehouse",
 )
 MONTHLY_ASSETS = ("churn_features",)
-TRAINED_ASSETS = ("churn_model",)
+TRAINED_ASSETS = ("churn_model", "churn_backtest")
 
 
 @dataclass(frozen=True)
