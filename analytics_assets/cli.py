@@ -260,13 +260,14 @@ def _finish(bars: dict[str, Any]) -> None:
 
 def _table(assets: dict[str, Any]) -> str:
     """Asset, rows, seconds, checks: one line an asset."""
-    header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}{'passed':>8}{'failed':>8}"
+    header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}"
+    header += f"{'passed':>8}{'warned':>8}{'failed':>8}"
     lines = [header, "-" * len(header)]
     for name, made in assets.items():
         rows = "" if made.rows is None else f"{made.rows:,.0f}"
         lines.append(
             f"{name:<28}{made.partitions:>11,}{rows:>13}{made.seconds:>9.1f}"
-            f"{made.passed:>8}{made.failed:>8}"
+            f"{made.passed:>8}{made.warned:>8}{made.failed:>8}"
         )
     return "\n".join(lines)
 

@@ -26,9 +26,7 @@ from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
-from analytics_assets.checks.freshness import freshness_checks
-from analytics_assets.checks.reconciliation import reconciliation_checks
-from analytics_assets.checks.schema import schema_checks
+from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
@@ -85,11 +83,9 @@ def build_definitions(settings: Settings) -> Definitions:
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
-        asset_checks=[
-            *schema_checks(checked),
-            *reconciliation_checks(sources.absent),
-            *freshness_checks(sources, daily),
-        ],
+        asset_checks=check_definitions(
+            all_checks(settings, sources, daily, checked), settings.checks
+        ),
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
         sensors=build_sensors(

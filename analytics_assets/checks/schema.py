@@ -1,102 +1,130 @@
 """The schema check of every table: types and values as its Pandera model declares them.
 
 Belongs here: pushing a model's rules down to the warehouse, limited to the window. Does not belong
-here: what the rules are (`schemas`). Blocking: no later step of the run starts, and nothing is
-published, while a table breaks its schema. The dbt models are one step, whose tests block within.
+here: what the rules are (`schemas`).
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
-from dagster import (
-    AssetCheckExecutionContext,
-    AssetCheckKey,
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
-    AssetCheckSpec,
-    AssetKey,
-    MetadataValue,
-    ResourceParam,
-    multi_asset_check,
-)
+from dagster import MetadataValue
 
-from analytics_assets.assets.common import POOL, run_window
+from analytics_assets.checks.base import Check, Finding, fetch_keys
 from analytics_assets.partitions import Window
-from analytics_assets.schemas import Table
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.warehouse.connection import relation_kind
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
+# Good when they have nothing to hold: no rejected row, no churn model without a history.
+MAY_BE_EMPTY = ("rejected_rows", "churn_features", "churn_model", "churn_predictions")
+REMEDY = (
+    "Rows of a raw table: the contract let something in that the model refuses; load the days "
+    "again. Rows of a model: correct its SQL or the declared rule. Columns or types: after a "
+    "change to a table, delete the warehouse and run again. An empty table: look whether the "
+    "source has rows and whether the load ran."
+)
 
 
-def schema_checks(tables: Sequence[Table]) -> list[AssetChecksDefinition]:
-    """One step a layer, one blocking check a table."""
-    groups: dict[tuple[str, bool], list[Table]] = {}
+def checks(tables: Sequence[Table]) -> Iterator[Check]:
+    """One check for each table."""
     for table in tables:
-        groups.setdefault((table.group, table.partitioning == "monthly"), []).append(table)
-    return [_layer_checks(members) for members in groups.values()]
-
-
-def _layer_checks(tables: list[Table]) -> AssetChecksDefinition:
-    by_key = {AssetCheckKey(AssetKey(table.name), CHECK_NAME): table for table in tables}
-    monthly = tables[0].partitioning == "monthly"
-
-    @multi_asset_check(
-        name=f"{tables[0].group}_{'monthly_' if monthly else ''}schema",
-        specs=[
-            AssetCheckSpec(
-                CHECK_NAME,
-                asset=table.name,
-                blocking=True,
-                description=(
-                    f"Columns, types, nulls and values of {table.relation} are as its model "
-                    "declares, in the run's window."
-                ),
-            )
-            for table in tables
-        ],
-        can_subset=True,
-        pool=POOL,
-    )
-    def check(
-        context: AssetCheckExecutionContext, warehouse: ResourceParam[Warehouse]
-    ) -> Iterator[AssetCheckResult]:
-        window = run_window(context.run.tags, monthly=monthly)
-        with warehouse.read() as connection:
-            for key in context.selected_asset_check_keys:
-                table = by_key[key]
-                yield evaluate(connection, table, window if table.day_column else None)
-
-    return check
+        yield Check(
+            "schema",
+            table.name,
+            CHECK_NAME,
+            f"Columns, types, nulls and values of {table.relation} are as its model declares, in "
+            "the run's window, and the table is not empty.",
+            "validity",
+            REMEDY,
+            table,
+        )
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, table: Table, window: Window | None
-) -> AssetCheckResult:
-    """Validate a table, or a window of it, without pulling rows into Python.
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+) -> Iterator[Finding]:
+    """Validate tables, or a window of those that have days, without pulling rows into Python.
 
-    The result names rules and counts rows; values stay in the warehouse.
+    The finding names rules and counts rows; values stay in the warehouse.
     """
-    problems, rows = _problems(connection, table, window)
-    failing = sum(problem["failing rows"] for problem in problems)
-    return AssetCheckResult(
-        asset_key=table.name,
-        check_name=CHECK_NAME,
-        passed=not problems,
-        severity=AssetCheckSeverity.ERROR,
-        description=(
-            "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
-            or f"{rows:,} rows keep every rule"
-        ),
-        metadata={
-            "rows checked": rows,
-            "failing rows": failing,
-            **({"window": str(window)} if window else {}),
-            **({"problems": MetadataValue.json(problems)} if problems else {}),
-        },
+    for check in checks:
+        began = time.perf_counter()
+        table = TABLES[check.asset]
+        seen = window if table.day_column else None
+        problems, rows = _problems(connection, table, seen)
+        empty = not rows and not problems and table.name not in MAY_BE_EMPTY
+        if empty and seen:
+            # A day without rows is one; a table without any is not.
+            empty = connection.execute(f"SELECT 1 FROM {table.relation} LIMIT 1").fetchone() is None
+        keys, query = _failing_rows(connection, table, seen, problems)
+        named = "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
+        yield Finding(
+            check,
+            passed=not problems and not empty,
+            description=named
+            or ("the table is empty" if empty else f"{rows:,} rows keep every rule"),
+            severe=not empty,
+            window=seen,
+            rows=rows,
+            failing=sum(problem["failing rows"] for problem in problems),
+            keys=keys,
+            query=query,
+            details={"problems": MetadataValue.json(problems)} if problems else {},
+            seconds=time.perf_counter() - began,
+        )
+
+
+def _failing_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    window: Window | None,
+    problems: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Keys of a few rows that break a value rule, and SQL that lists all of them."""
+    broken = [
+        broken_condition(table.schema.columns[problem["column"]])
+        for problem in problems
+        if problem["failing rows"]
+    ]
+    if not broken:
+        return [], None
+    listing = (
+        f"FROM {table.relation}\nWHERE {window_predicate(str(table.day_column), window)}\n"
+        f"    AND ({' OR '.join(dict.fromkeys(broken))})"
     )
+    # A column that holds what it should not may hold anything.
+    wrong = {problem["column"] for problem in problems}
+    names = [name for name in table.key if name not in wrong]
+    try:
+        keys = fetch_keys(connection, names, listing) if names else []
+    except duckdb.BinderException:
+        keys = []  # a key column is missing or of another type, which is a problem of its own
+    return keys, f"SELECT *\n{listing}"
+
+
+def broken_condition(column: Any) -> str:
+    """SQL that is true where a column breaks its declared rules of nulls and values."""
+    name = f'"{column.name}"'
+    broken = [] if column.nullable else [f"{name} IS NULL"]
+    for check in column.checks:
+        figures = check.statistics
+        if check.name == "isin":
+            allowed = ", ".join(
+                str(value) if isinstance(value, int) else f"'{value}'"
+                for value in sorted(figures["allowed_values"])
+            )
+            broken.append(f"{name} NOT IN ({allowed})")
+        elif check.name == "greater_than_or_equal_to":
+            broken.append(f"{name} < {figures['min_value']}")
+        elif check.name == "in_range":
+            low, high = figures["min_value"], figures["max_value"]
+            broken.append(f"{name} NOT BETWEEN {low} AND {high}")
+        else:
+            raise NotImplementedError(f"no SQL for the check {check.name}")
+    return " OR ".join(broken)
 
 
 def _problems(
