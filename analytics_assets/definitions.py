@@ -40,7 +40,7 @@ warnings.filterwarnings(
 )
 
 UNCHECKED = ("source_loads",)  # a ledger beside the assets, not one of them
-LEDGERS = ("data_quality_metrics", "pipeline_executions")
+LEDGERS = ("data_quality_metrics", "data_quality_scores", "pipeline_executions")
 SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
 
@@ -69,13 +69,17 @@ def build_definitions(settings: Settings) -> Definitions:
     checked = [table for table in present if table.name not in LEDGERS]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
 
+    checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
     assets: list[Any] = [
         *raw_assets(sources, daily, absent),
         dbt_models(settings, sources, partitions),
         *churn_assets(settings, daily),
     ]
     last = _leaves(modelled, assets)
-    assets += [*quality_assets(last), *serving_assets(settings, [*last, *LEDGERS])]
+    assets += [
+        *quality_assets(last, _expected([*assets, *checks])),
+        *serving_assets(settings, [*last, *LEDGERS]),
+    ]
     if sources.calendar.end is None:
         # Data that has ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
@@ -83,9 +87,7 @@ def build_definitions(settings: Settings) -> Definitions:
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
-        asset_checks=check_definitions(
-            all_checks(settings, sources, daily, checked), settings.checks
-        ),
+        asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
         sensors=build_sensors(
@@ -99,6 +101,15 @@ def build_definitions(settings: Settings) -> Definitions:
         # One writing process: the steps of a run follow each other in one.
         executor=in_process_executor,
     )
+
+
+def _expected(definitions: list[Any]) -> dict[str, set[str]]:
+    """The checks of each table, those of dbt included."""
+    expected: dict[str, set[str]] = {}
+    for definition in definitions:
+        for spec in definition.check_specs:
+            expected.setdefault(spec.asset_key.path[-1], set()).add(spec.name)
+    return expected
 
 
 def _leaves(names: list[str], assets: list[Any]) -> list[str]:

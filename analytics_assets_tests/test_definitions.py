@@ -55,7 +55,9 @@ DESIGN = {
         "customer_analytics_daily": DAILY,
     },
     "churn": {"churn_features": MONTHLY, "churn_model": NONE, "churn_predictions": DAILY},
-    "quality": dict.fromkeys(("data_quality_metrics", "pipeline_executions"), NONE),
+    "quality": dict.fromkeys(
+        ("data_quality_metrics", "data_quality_scores", "pipeline_executions"), NONE
+    ),
     "serving": {"published_warehouse": NONE},
 }
 OPTIONAL = {

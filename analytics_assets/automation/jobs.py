@@ -20,6 +20,7 @@ SNAPSHOT_ASSETS = (
     "user_analytics",
     "churn_predictions",
     "data_quality_metrics",
+    "data_quality_scores",
     "pipeline_executions",
     "published_warehouse",
 )
