@@ -17,8 +17,9 @@ from analytics_assets.warehouse.windows import window_predicate
 
 WEEKS = 8
 FEWEST_WEEKS = 6  # a shop in its first weeks grows from one to the next
-# A day is off when its rows are under half or over twice the median, and further from it than
-# these robust deviations: the median deviation, and at least the spread of counts (Poisson).
+# A day is off when its rows are under half or over twice the median, and further from it than so
+# many deviations: the median deviation, and at least that of counts. On the scale of 2 sqrt(rows)
+# the deviation of counts is 1 whatever their mean (Anscombe, Biometrika 35, 1948).
 RATIO = 2.0
 DEVIATIONS = 5.0
 SEVERE_RATIO = 10.0
@@ -93,12 +94,14 @@ def _query(source: str, window: Window | None) -> str:
         WHERE {window_predicate("tested.day", window)}
     ),
     usual AS (
-        SELECT day, rows, count(before) AS weeks, median(before) AS usual, mad(before) AS deviation
+        SELECT day, rows, count(before) AS weeks, median(before) AS usual,
+            mad(2 * sqrt(before)) AS deviation
         FROM weeks WHERE outside OR NOT enough OR before IS NULL GROUP BY day, rows
     )
     SELECT day, rows, weeks, usual, weeks >= {FEWEST_WEEKS}
         AND NOT (rows BETWEEN usual / {RATIO} AND usual * {RATIO})
-        AND abs(rows - usual) > {DEVIATIONS} * greatest(1.4826 * deviation, sqrt(usual), 1) AS off
+        AND abs(2 * sqrt(rows) - 2 * sqrt(usual))
+            > {DEVIATIONS} * greatest(1.4826 * deviation, 1) AS off
     FROM usual ORDER BY day
     """
 
