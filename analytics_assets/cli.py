@@ -155,6 +155,48 @@ def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
         click.echo(f"{source:<16}{rows:>9,}  {days:<25}{reason}")
 
 
+@main.command()
+@click.argument("build_a")
+@click.argument("build_b", default="CURRENT")
+@click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
+def diff(build_a: str, build_b: str, tables: tuple[str, ...]) -> None:
+    """Show which rows and columns differ from BUILD_A to BUILD_B, two published builds.
+
+    A build is its number under published/, CURRENT, or a DuckDB file. Exits with 1 when something
+    differs.
+    """
+    from analytics_assets.warehouse.diff import diff_builds, find_build
+
+    settings = _settings()
+    with _project_errors():
+        a, b = (find_build(settings.published_dir, name) for name in (build_a, build_b))
+        found = diff_builds(a, b, tables)
+    different = [table for table in found if not table.same]
+    for table in different:
+        click.echo(_difference(table))
+    click.echo(f"{len(different)} of {len(found)} tables differ.")
+    sys.exit(1 if different else 0)
+
+
+def _difference(table: Any) -> str:
+    """A table's differences in a few lines."""
+    before, after = ("missing" if rows is None else f"{rows:,} rows" for rows in table.rows)
+    lines = [f"{table.table}: {before} -> {after}"]
+    if table.added or table.removed or table.changed:
+        lines.append(
+            f"  {table.added:,} added, {table.removed:,} removed, {table.changed:,} changed"
+        )
+    for name, count in sorted(table.columns.items(), key=lambda item: -item[1]):
+        lines.append(f"  {name}: {count:,} rows differ")
+    lines += [f"  column {name} is new" for name in table.columns_added]
+    lines += [f"  column {name} is gone" for name in table.columns_removed]
+    lines += [
+        f"  column {name}: {before} -> {after}"
+        for name, (before, after) in table.types_changed.items()
+    ]
+    return "\n".join([*lines, *(f"    {key}" for key in table.keys)])
+
+
 # -h is the host for Dagster.
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
