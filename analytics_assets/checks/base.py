@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, MetadataValue
 
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 
 KEYS_SHOWN = 5
@@ -147,7 +148,11 @@ class Finding:
         )
 
 
-Evaluate = Callable[[duckdb.DuckDBPyConnection, Sequence[Check], Window | None], Iterable[Finding]]
+Evaluate = Callable[
+    [duckdb.DuckDBPyConnection, Scans, Sequence[Check], Window | None], Iterable[Finding]
+]
+# Asks for the figures that a family's checks will look at.
+Want = Callable[[duckdb.DuckDBPyConnection, Scans, Sequence[Check], Window | None], None]
 
 
 def rows_in_words(rows: int, failing: int) -> str:

@@ -14,6 +14,7 @@ import duckdb
 from analytics_assets.checks import rows
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.rows import ListedRows, conditions
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
@@ -82,11 +83,17 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
 ) -> Iterator[Finding]:
     """The findings; a window with nothing before it passes and says so."""
     yield from rows.evaluate(
-        connection, [check for check in checks if isinstance(check.rule, ListedRows)], window
+        connection,
+        scans,
+        [check for check in checks if isinstance(check.rule, ListedRows)],
+        window,
     )
     for check in checks:
         if not isinstance(check.rule, ListedRows):

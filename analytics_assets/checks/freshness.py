@@ -12,6 +12,7 @@ import duckdb
 from dagster import PartitionsDefinition
 
 from analytics_assets.checks.base import Check, Finding
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
 
@@ -33,7 +34,10 @@ def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Chec
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
 ) -> Iterator[Finding]:
     """The newest day loaded, in whatever run, against the newest closed day of the calendar."""
     for check in checks:

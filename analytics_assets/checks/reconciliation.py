@@ -4,7 +4,6 @@ Belongs here: the equations of DESIGN, as figures of two relations. Does not bel
 within one table (`schema`, `validity`, dbt tests).
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,11 +12,11 @@ from decimal import Decimal
 import duckdb
 
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
+from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.warehouse.windows import window_predicate
 
-Days = dict[date | None, Decimal]
+Figures = dict[date | None, Decimal]
 REMEDY = (
     "Rows or money were lost or doubled on the way. Load the days again; if they still differ, a "
     "model or the warehouse is at fault: the query lists the days with both figures."
@@ -38,19 +37,15 @@ class Side:
     relation: str
     figure: str = "count(*)"
     by: str | None = None
-    where: str = "TRUE"
+    where: str | None = None
 
     def scan(self, window: Window | None) -> str:
-        """SQL of the days and `{figures}` of the relation: sides that have the same share it."""
-        condition = window_predicate(str(self.by), window)
-        return (
-            f"SELECT {self.by or 'NULL::DATE'} AS day, {{figures}} FROM {self.relation} "
-            f"WHERE {self.where} AND {condition} GROUP BY 1"
-        )
+        """The scan that has the figure."""
+        return scan(self.relation, self.by, window, self.where)
 
     def query(self, window: Window | None) -> str:
         """SQL of the figures: columns day and figure."""
-        return self.scan(window).format(figures=f"{self.figure} AS figure")
+        return self.scan(window).replace("{figures}", f"{self.figure} AS figure")
 
 
 @dataclass(frozen=True)
@@ -213,32 +208,36 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
     return Check("accounting", asset, name, description, "consistency", REMEDY, equation)
 
 
-def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
-) -> Iterator[Finding]:
-    """Compare both sides of each equation; relations are scanned once for all of them."""
-    # Figures of one scan, and how many sides it serves.
-    scans: dict[str, list[str]] = {}
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for both sides of each equation."""
     for check in checks:
         for side in check.rule.sides:
-            scans.setdefault(side.scan(_seen(check, window)), []).append(side.figure)
-    found: dict[str, dict[str, Days]] = {}
-    seconds: dict[str, float] = {}
-    for scan, wanted in scans.items():
-        began = time.perf_counter()
-        figures = list(dict.fromkeys(wanted))
-        rows = connection.execute(scan.format(figures=", ".join(figures))).fetchall()
-        found[scan] = {
-            figure: {row[0]: Decimal(row[position]) for row in rows}
-            for position, figure in enumerate(figures, start=1)
-        }
-        seconds[scan] = (time.perf_counter() - began) / len(wanted)
+            scans.want(side.scan(_seen(check, window)), side.figure)
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """Compare both sides of each equation."""
     for check in checks:
         seen = _seen(check, window)
-        scanned = [(side.scan(seen), side.figure) for side in check.rule.sides]
-        figures_of_sides = [found[scan][figure] for scan, figure in scanned]
-        spent = sum(seconds[scan] for scan, _ in scanned)
-        yield _compared(check, seen, figures_of_sides[0], figures_of_sides[1:], spent)
+        sides = [
+            {
+                day: Decimal(figure)
+                for day, figure in scans.days(side.scan(seen), side.figure).items()
+            }
+            for side in check.rule.sides
+        ]
+        spent = sum(scans.seconds(side.scan(seen)) for side in check.rule.sides)
+        yield _compared(check, seen, sides[0], sides[1:], spent)
 
 
 def _seen(check: Check, window: Window | None) -> Window | None:
@@ -246,9 +245,9 @@ def _seen(check: Check, window: Window | None) -> Window | None:
 
 
 def _compared(
-    check: Check, window: Window | None, left: Days, rights: list[Days], seconds: float
+    check: Check, window: Window | None, left: Figures, rights: list[Figures], seconds: float
 ) -> Finding:
-    right: Days = {}
+    right: Figures = {}
     for side in rights:
         for day, figure in side.items():
             right[day] = right.get(day, Decimal()) + figure

@@ -35,7 +35,8 @@ from analytics_assets.checks import (
     validity,
     volume,
 )
-from analytics_assets.checks.base import Check, Evaluate, Finding
+from analytics_assets.checks.base import Check, Evaluate, Finding, Want
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
@@ -52,6 +53,12 @@ EVALUATE: Mapping[str, Evaluate] = {
     "volume": volume.evaluate,
     "freshness": freshness.evaluate,
     "drift": drift.evaluate,
+}
+
+WANT: Mapping[str, Want] = {
+    "schema": schema.want,
+    "accounting": reconciliation.want,
+    **dict.fromkeys(("uniqueness", "integrity", "validity", "anomalies", "drift"), rows.want),
 }
 
 
@@ -81,12 +88,16 @@ def evaluate(
     checks: Sequence[Check],
     window_of: Callable[[Check], Window | None],
 ) -> Iterator[Finding]:
-    """The findings of checks of any families."""
+    """The findings of checks of any families, the schemas' first."""
     batches: dict[tuple[str, Window | None], list[Check]] = {}
-    for check in checks:
+    for check in sorted(checks, key=lambda check: list(EVALUATE).index(check.family)):
         batches.setdefault((check.family, window_of(check)), []).append(check)
+    scans = Scans(connection)
     for (family, window), members in batches.items():
-        yield from EVALUATE[family](connection, members, window)
+        if family in WANT:
+            WANT[family](connection, scans, members, window)
+    for (family, window), members in batches.items():
+        yield from EVALUATE[family](connection, scans, members, window)
 
 
 def check_definitions(

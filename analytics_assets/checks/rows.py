@@ -19,6 +19,7 @@ from analytics_assets.checks.base import (
     rows_in_words,
     tidy,
 )
+from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.windows import window_predicate
@@ -74,21 +75,34 @@ class ListedRows:
     kind: str | None = None
 
 
-def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
-) -> Iterator[Finding]:
-    """The findings of checks whose rules are `RowRule` or `ListedRows`."""
-    relations: dict[tuple[str, str | None], list[Check]] = {}
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for the counts of rules on rows, and of the rows that listed ones are among."""
     for check in checks:
         if isinstance(check.rule, RowRule):
-            key = (_relation(check), _day(check))
-            relations.setdefault(key, []).append(check)
-    for (relation, day), members in relations.items():
-        yield from _counted(connection, relation, day, members, window)
+            scans.want(_scan(check, window), *_counts(check.rule))
+        elif isinstance(check.rule, ListedRows):
+            scans.want(_total(check.rule, window), "count(*)")
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """The findings of checks whose rules are `RowRule` or `ListedRows`."""
+    for check in checks:
+        if isinstance(check.rule, RowRule):
+            yield _counted(connection, scans, check, window)
     given: set[str] = set()
     for check in checks:
         if isinstance(check.rule, ListedRows):
-            yield _listed(connection, check, window, given)
+            yield _listed(connection, scans, check, window, given)
     for name in given:
         connection.execute(f"DROP TABLE temp.main.{name}")
 
@@ -115,57 +129,55 @@ def _day(check: Check) -> str | None:
     return TABLES[check.asset].day_column
 
 
+def _counts(rule: RowRule) -> tuple[str, str]:
+    """Figures of the rows that the rule is about, and of those that break it."""
+    applies = f"({rule.applies}) AND " if rule.applies != "TRUE" else ""
+    total = f"count(*) FILTER (WHERE {rule.applies})" if applies else "count(*)"
+    return total, f"count(*) FILTER (WHERE {applies}({rule.broken}))"
+
+
+def _scan(check: Check, window: Window | None) -> str:
+    return scan(_relation(check), _day(check), window)
+
+
+def _total(rule: ListedRows, window: Window | None) -> str:
+    return scan(rule.total, rule.day_column, window)
+
+
 def _counted(
-    connection: duckdb.DuckDBPyConnection,
-    relation: str,
-    day: str | None,
-    checks: list[Check],
-    window: Window | None,
-) -> Iterator[Finding]:
-    began = time.perf_counter()
+    connection: duckdb.DuckDBPyConnection, scans: Scans, check: Check, window: Window | None
+) -> Finding:
+    rule: RowRule = check.rule
+    relation, day = _relation(check), _day(check)
     seen = window if day else None
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE {check.rule.applies}), "
-        f"count(*) FILTER (WHERE ({check.rule.applies}) AND ({check.rule.broken}))"
-        for check in checks
+    total, broken = (scans.days(_scan(check, window), figure) for figure in _counts(rule))
+    days = {day: (rows, broken[day]) for day, rows in total.items()}
+    seconds = scans.seconds(_scan(check, window), 2)
+    began = time.perf_counter()
+    listing = tidy(
+        f"FROM {relation}\nWHERE {window_predicate(str(day), seen)}\n"
+        f"    AND ({rule.applies})\n    AND ({rule.broken})"
     )
-    where = window_predicate(str(day), seen)
-    found = connection.execute(
-        f"SELECT {day or 'NULL::DATE'} AS day, {counts} FROM {relation} WHERE {where} GROUP BY 1"
-    ).fetchall()
-    seconds = (time.perf_counter() - began) / len(checks)
-    for position, check in enumerate(checks):
-        began = time.perf_counter()
-        days = {row[0]: (row[1 + 2 * position], row[2 + 2 * position]) for row in found}
-        rule = check.rule
-        listing = tidy(
-            f"FROM {relation}\nWHERE {where}\n    AND ({rule.applies})\n    AND ({rule.broken})"
-        )
-        failing = sum(counts[1] for counts in days.values())
-        keys: list[dict[str, Any]] = []
-        details: dict[str, Any] = {}
-        if failing:
-            keys = fetch_keys(connection, rule.keys or TABLES[check.asset].key, listing)
-            if rule.kind:
-                details["by kind"] = dict(
-                    connection.execute(
-                        f"SELECT {rule.kind}, count(*) {listing} GROUP BY 1 ORDER BY 2 DESC, 1 "
-                        "LIMIT 30"
-                    ).fetchall()
-                )
-        yield _finding(
-            check,
-            seen,
-            days,
-            keys,
-            f"SELECT *\n{listing}",
-            details,
-            seconds + time.perf_counter() - began,
-        )
+    keys: list[dict[str, Any]] = []
+    details: dict[str, Any] = {}
+    if any(broken.values()):
+        keys = fetch_keys(connection, rule.keys or TABLES[check.asset].key, listing)
+        if rule.kind:
+            details["by kind"] = dict(
+                connection.execute(
+                    f"SELECT {rule.kind}, count(*) {listing} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
+                ).fetchall()
+            )
+    seconds += time.perf_counter() - began
+    return _finding(check, seen, days, keys, f"SELECT *\n{listing}", details, seconds)
 
 
 def _listed(
-    connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None, given: set[str]
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    check: Check,
+    window: Window | None,
+    given: set[str],
 ) -> Finding:
     began = time.perf_counter()
     rule: ListedRows = check.rule
@@ -183,14 +195,10 @@ def _listed(
             given.add(name)
     query = placed(rule.query)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {query}")
-    day = rule.day_column or "NULL::DATE"
     failing = dict(connection.execute("SELECT day, count(*) FROM listed GROUP BY 1").fetchall())
-    days = {
-        day: (rows, failing.pop(day, 0))
-        for day, rows in connection.execute(
-            f"SELECT {day} AS day, count(*) FROM {rule.total} WHERE {places['{window}']} GROUP BY 1"
-        ).fetchall()
-    } | {day: (count, count) for day, count in failing.items()}
+    totals = scans.days(_total(rule, window), "count(*)")
+    days = {day: (rows, failing.pop(day, 0)) for day, rows in totals.items()}
+    days |= {day: (count, count) for day, count in failing.items()}
     keys = fetch_keys(connection, rule.keys, "FROM listed")
     details: dict[str, Any] = {}
     for name, sql in rule.details.items():

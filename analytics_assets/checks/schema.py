@@ -1,17 +1,21 @@
 """The schema check of every table: types and values as its Pandera model declares them.
 
-Belongs here: pushing a model's rules down to the warehouse, limited to the window. Does not belong
-here: what the rules are (`schemas`).
+Belongs here: pushing a model's rules down to the warehouse, limited to the window: Pandera looks at
+the columns, and its rules of nulls and values become conditions of one scan, which other families
+share. (Pandera's own backend asks a query a rule, and a copy of each view.) Does not belong here:
+what the rules are (`schemas`).
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 from dagster import MetadataValue
 
 from analytics_assets.checks.base import Check, Finding, fetch_keys
+from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import relation_kind
@@ -43,8 +47,24 @@ def checks(tables: Sequence[Table]) -> Iterator[Check]:
         )
 
 
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for the rows and the broken rules of each table that has its columns."""
+    for check in checks:
+        table = TABLES[check.asset]
+        if not structure_problems(connection, table):
+            scans.want(_scan(table, window), "count(*)", *(_count(r.broken) for r in rules(table)))
+
+
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
 ) -> Iterator[Finding]:
     """Validate tables, or a window of those that have days, without pulling rows into Python.
 
@@ -54,7 +74,12 @@ def evaluate(
         began = time.perf_counter()
         table = TABLES[check.asset]
         seen = window if table.day_column else None
-        problems, rows = _problems(connection, table, seen)
+        problems = structure_problems(connection, table)
+        rows, spent = 0, time.perf_counter() - began
+        if not problems:
+            rows, problems = _broken_rules(scans, table, window)
+            spent += scans.seconds(_scan(table, window), 1 + len(rules(table)))
+        began = time.perf_counter()
         empty = not rows and not problems and table.name not in MAY_BE_EMPTY
         if empty and seen:
             # A day without rows is one; a table without any is not.
@@ -73,8 +98,97 @@ def evaluate(
             keys=keys,
             query=query,
             details={"problems": MetadataValue.json(problems)} if problems else {},
-            seconds=time.perf_counter() - began,
+            seconds=spent + time.perf_counter() - began,
         )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A declared rule of a column, and SQL that is true where a row breaks it."""
+
+    column: str
+    name: str
+    broken: str
+
+
+def rules(table: Table) -> list[Rule]:
+    """The rules of nulls and values that the model of a table declares."""
+    found = []
+    for name, column in table.schema.columns.items():
+        value = f'"{name}"'
+        # NaN is no value either.
+        missing = f"({value} IS NULL OR isnan({value}))" if _floats(column) else f"{value} IS NULL"
+        if not column.nullable:
+            found.append(Rule(name, "not_nullable", missing))
+        found += [Rule(name, check.name, _broken(value, check)) for check in column.checks]
+    return found
+
+
+def _floats(column: Any) -> bool:
+    return column.dtype.type.is_floating()
+
+
+def _broken(value: str, check: Any) -> str:
+    figures = check.statistics
+    if check.name == "isin":
+        allowed = ", ".join(
+            str(word) if isinstance(word, int) else f"'{word}'"
+            for word in sorted(figures["allowed_values"])
+        )
+        return f"{value} NOT IN ({allowed})"
+    if check.name == "greater_than_or_equal_to":
+        return f"{value} < {figures['min_value']}"
+    if check.name == "in_range":
+        return f"{value} NOT BETWEEN {figures['min_value']} AND {figures['max_value']}"
+    raise NotImplementedError(f"no SQL for the check {check.name}")
+
+
+def structure_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+    """Columns that are missing, unknown or of another type, by Pandera."""
+    # Imported here: only a run needs them, and every load of the definitions would pay for them.
+    import ibis
+    from pandera.config import ValidationDepth, config_context
+    from pandera.errors import SchemaErrors
+
+    if relation_kind(connection, table) is None:
+        return [{"column": "", "rule": "the table does not exist", "failing rows": 0}]
+    relation = ibis.duckdb.from_connection(connection).table(table.name, database=table.group)
+    try:
+        with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
+            table.schema.validate(relation, lazy=True)
+    except SchemaErrors as errors:
+        return [_problem(error) for error in errors.schema_errors]
+    return []
+
+
+def _problem(error: Any) -> dict[str, Any]:
+    rule = error.check if isinstance(error.check, str) else error.check.name
+    column = str(error.schema.name or "")
+    if rule in ("column_in_dataframe", "column_in_schema"):
+        column = str(error.failure_cases)  # the name of the column
+    return {"column": column, "rule": str(rule), "failing rows": 0}
+
+
+def _scan(table: Table, window: Window | None) -> str:
+    return scan(table.relation, table.day_column, window)
+
+
+def _count(broken: str) -> str:
+    return f"count(*) FILTER (WHERE {broken})"
+
+
+def _broken_rules(
+    scans: Scans, table: Table, window: Window | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Rows, and the rules that some of them break."""
+    of_table = _scan(table, window)
+    rows = sum(scans.days(of_table, "count(*)").values())
+    problems = []
+    for rule in rules(table):
+        failing = sum(scans.days(of_table, _count(rule.broken)).values())
+        if failing:
+            problems.append({"column": rule.column, "rule": rule.name, "failing rows": failing})
+    return rows, problems
 
 
 def _failing_rows(
@@ -84,103 +198,15 @@ def _failing_rows(
     problems: list[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Keys of a few rows that break a value rule, and SQL that lists all of them."""
-    broken = [
-        broken_condition(table.schema.columns[problem["column"]])
-        for problem in problems
-        if problem["failing rows"]
-    ]
+    wrong = {problem["column"] for problem in problems if problem["failing rows"]}
+    broken = [rule.broken for rule in rules(table) if rule.column in wrong]
     if not broken:
         return [], None
     listing = (
         f"FROM {table.relation}\nWHERE {window_predicate(str(table.day_column), window)}\n"
-        f"    AND ({' OR '.join(dict.fromkeys(broken))})"
+        f"    AND ({' OR '.join(broken)})"
     )
     # A column that holds what it should not may hold anything.
-    wrong = {problem["column"] for problem in problems}
     names = [name for name in table.key if name not in wrong]
-    try:
-        keys = fetch_keys(connection, names, listing) if names else []
-    except duckdb.BinderException:
-        keys = []  # a key column is missing or of another type, which is a problem of its own
+    keys = fetch_keys(connection, names, listing) if names else []
     return keys, f"SELECT *\n{listing}"
-
-
-def broken_condition(column: Any) -> str:
-    """SQL that is true where a column breaks its declared rules of nulls and values."""
-    name = f'"{column.name}"'
-    broken = [] if column.nullable else [f"{name} IS NULL"]
-    for check in column.checks:
-        figures = check.statistics
-        if check.name == "isin":
-            allowed = ", ".join(
-                str(value) if isinstance(value, int) else f"'{value}'"
-                for value in sorted(figures["allowed_values"])
-            )
-            broken.append(f"{name} NOT IN ({allowed})")
-        elif check.name == "greater_than_or_equal_to":
-            broken.append(f"{name} < {figures['min_value']}")
-        elif check.name == "in_range":
-            low, high = figures["min_value"], figures["max_value"]
-            broken.append(f"{name} NOT BETWEEN {low} AND {high}")
-        else:
-            raise NotImplementedError(f"no SQL for the check {check.name}")
-    return " OR ".join(broken)
-
-
-def _problems(
-    connection: duckdb.DuckDBPyConnection, table: Table, window: Window | None
-) -> tuple[list[dict[str, Any]], int]:
-    # Imported here: only a run needs them, and every load of the definitions would pay for them.
-    import ibis
-    from pandera.config import ValidationDepth, config_context
-    from pandera.errors import SchemaErrors
-
-    kind = relation_kind(connection, table)
-    if kind is None:
-        return [{"column": "", "rule": "the table does not exist", "failing rows": 0}], 0
-    where = window_predicate(str(table.day_column), window)
-    backend = ibis.duckdb.from_connection(connection)
-    if kind == "VIEW":
-        # Every rule is a scan, and every scan of a view would run it again.
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE seen AS FROM {table.relation} WHERE {where}"
-        )
-        relation = backend.table("seen", database="temp.main")
-    else:
-        relation = backend.table(table.name, database=table.group)
-        if window is not None:
-            day = relation[str(table.day_column)]
-            relation = relation.filter((day >= window.start) & (day < window.end))
-    rows = int(relation.count().execute())
-    try:
-        with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):
-            table.schema.validate(relation, lazy=True)
-    except SchemaErrors as errors:
-        # Over no rows Pandera's Ibis backend reports every rule of nulls and values as broken.
-        found = [error for error in errors.schema_errors if rows or _of_shape(error)]
-        return [_problem(relation, error) for error in found], rows
-    return [], rows
-
-
-def _of_shape(error: Any) -> bool:
-    """Whether an error is of columns and types, not of what they hold."""
-    return isinstance(error.check, str) and error.check != "not_nullable"
-
-
-def _problem(relation: Any, error: Any) -> dict[str, Any]:
-    """A broken rule and the rows that break it; never a value of theirs."""
-    rule = error.check if isinstance(error.check, str) else error.check.name
-    output = error.check_output
-    column = str(error.schema.name or "")
-    failing = 0
-    if rule in ("column_in_dataframe", "column_in_schema"):
-        column = str(error.failure_cases)  # the name of the column
-    elif rule == "not_nullable":
-        values = relation[column]
-        missing = values.isnull()
-        if values.type().is_floating():
-            missing = missing | values.isnan()
-        failing = int(missing.sum().execute() or 0)
-    elif output is not None and hasattr(output, "check_output"):
-        failing = int((~output.check_output).sum().execute() or 0)
-    return {"column": column, "rule": str(rule), "failing rows": failing}

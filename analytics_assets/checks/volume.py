@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows, tidy
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.windows import window_predicate
@@ -44,7 +45,10 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
 ) -> Iterator[Finding]:
     """Days that are off; the window is left out of what it is compared with where that leaves
     enough weeks, and a day is always left out of what it is compared with itself.

@@ -444,3 +444,41 @@ def test_an_emptied_table_fails_a_check_of_its_own_or_of_what_it_is_made_from(
             assert not empty.passed
     finally:
         connection.execute("ROLLBACK")
+
+
+def test_no_personal_value_is_told_whatever_fails(warehouse: Warehouse) -> None:
+    connection = warehouse.connection
+    connection.execute("BEGIN")
+    try:
+        for statement in (
+            # Where they belong, and where a shifted column or a careless source puts them.
+            "UPDATE raw.raw_customers SET email = 'canary@example.com', first_name = 'Canaria', "
+            "last_name = 'Canary', source_row = -source_row",
+            'UPDATE raw.rejected_rows SET row = \'{"email": "canary@example.com"}\', '
+            f"window_date = {LAST}",
+            f"UPDATE core.fact_orders SET customer_id = 'canary@example.com' WHERE {OF_LINE}",
+            "UPDATE core.fact_orders SET order_id = 'canary@example.com', quantity = 0, amount = 1"
+            " WHERE customer_id = 'canary@example.com'",
+            f"UPDATE raw.raw_orders SET status = 'canary@example.com', country = 'Canaria' WHERE "
+            f"order_date = {LAST}",
+            "UPDATE core.dim_customers SET member_type = 'canary@example.com', city = 'Canaria'",
+            "INSERT INTO raw.raw_customers FROM (FROM raw.raw_customers LIMIT 3)",
+        ):
+            connection.execute(statement)
+        found = warehouse.findings(warehouse.checks)
+        failed = {name for name, finding in found.items() if not finding.passed}
+        assert {
+            "raw_customers.schema",
+            "raw_customers.no_row_twice",
+            "rejected_rows.no_rejected_orders",
+            "fact_orders.quantity_is_not_zero",
+            "fact_orders.customer_is_in_its_source",
+            "raw_orders.schema",
+            "dim_customers.schema",
+        } <= failed
+        for name, finding in found.items():
+            told = finding.result("block")
+            metadata = {key: value.value for key, value in told.metadata.items()}
+            assert "canar" not in f"{told.description} {metadata}".lower(), name
+    finally:
+        connection.execute("ROLLBACK")
