@@ -156,6 +156,24 @@ def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
 
 
 @main.command()
+def profile() -> None:
+    """Draw an HTML page for each table: distributions, missing values, drift since the last one."""
+    from analytics_assets.automation.backfill import RunPlan, run_backfill
+    from analytics_assets.automation.jobs import PROFILE_TABLES
+    from analytics_assets.definitions import build_definitions
+
+    settings = _settings()
+    log = settings.home / "logs" / "profile.log"
+    with _project_errors(), _instance(settings) as instance:
+        composed = build_definitions(settings)
+        outcome = run_backfill(composed, instance, [RunPlan(PROFILE_TABLES, {})], log)
+    if outcome.failures:
+        raise click.ClickException("; ".join(outcome.failures))
+    for page in sorted(settings.profiles_dir.glob("*.html")):
+        click.echo(page)
+
+
+@main.command()
 @click.argument("build_a")
 @click.argument("build_b", default="CURRENT")
 @click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")

@@ -18,12 +18,13 @@ from dagster import (
 
 from analytics_assets.assets.churn import churn_assets
 from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
+from analytics_assets.assets.profiles import profile_assets, with_profile
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.serving import serving_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.freshness import with_freshness
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
@@ -83,7 +84,12 @@ def build_definitions(settings: Settings) -> Definitions:
     if sources.calendar.end is None:
         # Data that has ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
-    executable = [table.name for table in present] + ["published_warehouse"]
+    assets = [
+        *map_asset_specs(with_profile(settings), assets),
+        # Without a freshness policy: pages are drawn when somebody wants them.
+        *profile_assets(settings, last),
+    ]
+    executable = [table.name for table in present] + ["published_warehouse", *PROFILE_ASSETS]
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
