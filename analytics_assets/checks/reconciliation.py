@@ -129,6 +129,30 @@ def _sales() -> Iterator[Check]:
             money=True,
         ),
     )
+    missing = "count(*) FILTER (amount IS NULL)"
+    yield _check(
+        "fact_orders",
+        "missing_amounts_are_still_missing",
+        "The lines that came without an amount are without one in the fact: nothing is imputed "
+        "before the marts.",
+        Equation(
+            Side("staging.stg_orders", missing, day), (Side("core.fact_orders", missing, day),)
+        ),
+    )
+    yield _check(
+        "customer_sales",
+        "imputed_amounts_are_the_missing_ones",
+        "Every amount that customer_sales has made up for is counted, in its month.",
+        Equation(
+            Side(
+                "core.fact_orders",
+                "count(*) FILTER (amount IS NULL AND line_type IN ('sale', 'return'))",
+                "date_trunc('month', order_date)::DATE",
+            ),
+            (Side("marts.customer_sales", "coalesce(sum(amounts_imputed), 0)", "month"),),
+            windowed=False,
+        ),
+    )
     yield _check(
         "customer_days",
         "lines_of_fact_are_lines_of_days",

@@ -120,6 +120,12 @@ CORRUPTIONS: dict[str, Corruption] = {
     "customer_sales.money_of_days_is_money_of_customers": corrupt(
         "DELETE FROM marts.customer_sales WHERE month = DATE '2024-03-01'"
     ),
+    "fact_orders.missing_amounts_are_still_missing": corrupt(
+        "UPDATE core.fact_orders SET amount = extended_amount WHERE amount IS NULL"
+    ),
+    "customer_sales.imputed_amounts_are_the_missing_ones": corrupt(
+        "UPDATE marts.customer_sales SET amounts_imputed = 0"
+    ),
     # uniqueness
     "churn_model.key_stands_once": corrupt(COPY.format("churn.churn_model", "TRUE")),
     "churn_predictions.key_stands_once": corrupt(COPY.format("churn.churn_predictions", "TRUE")),
@@ -205,7 +211,9 @@ CORRUPTIONS: dict[str, Corruption] = {
     ),
     # validity
     "fact_orders.amount_present": corrupt(
-        f"UPDATE core.fact_orders SET amount = NULL WHERE {OF_LINE}"
+        f"UPDATE core.fact_orders SET amount = NULL WHERE {OF_LINE}",
+        "fact_orders.missing_amounts_are_still_missing",
+        "customer_sales.imputed_amounts_are_the_missing_ones",
     ),
     "fact_orders.amount_is_quantity_times_price": corrupt(
         f"UPDATE core.fact_orders SET amount = amount + 0.01 WHERE {OF_LINE}"

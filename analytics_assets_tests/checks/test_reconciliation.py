@@ -74,7 +74,11 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     insert(connection, "fact_user_sessions", {"session_date": day, "session_id": str(day)})
     insert(connection, "customer_days", {"order_date": day, "lines": 3, "net_amount": 4})
     insert(connection, "sales_daily", {"order_date": day, "net_amount": 4})
-    insert(connection, "customer_sales", {"month": day.replace(day=1), "net_amount": 4})
+    insert(
+        connection,
+        "customer_sales",
+        {"month": day.replace(day=1), "net_amount": 4, "amounts_imputed": 0},
+    )
 
 
 @pytest.fixture
@@ -203,6 +207,15 @@ CORRUPTIONS = [
     (
         "INSERT INTO core.dim_products BY NAME SELECT 'source' AS member_type",
         {"dim_products.staged_is_members_of_the_source": -1},
+    ),
+    (
+        # An amount made up before the marts.
+        "UPDATE staging.stg_orders SET amount = NULL WHERE copies = 3",
+        {"fact_orders.missing_amounts_are_still_missing": 1},
+    ),
+    (
+        "UPDATE marts.customer_sales SET amounts_imputed = 3",
+        {"customer_sales.imputed_amounts_are_the_missing_ones": -3},
     ),
     (
         "DELETE FROM marts.customer_sales",
