@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from analytics_assets.cli import main
 from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse import profile
 from analytics_assets.warehouse.profile import (
     HIDDEN,
     count_figures,
@@ -86,8 +88,6 @@ def test_a_page_holds_no_personal_value_and_asks_no_network(
 def test_the_same_table_and_seed_give_the_same_sample(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    from analytics_assets.warehouse import profile
-
     insert(connection, "fact_orders", *[{"order_id": f"O{n}"} for n in range(3000)])
 
     def sampled(seed: int) -> set[str]:
@@ -127,8 +127,6 @@ def test_drift_is_told_against_the_page_before(
 def test_columns_that_came_went_or_changed_type_are_told(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    from dataclasses import replace
-
     customers(connection)
     now = count_figures(connection, CUSTOMERS, MADE)
     columns = dict(now.columns)
@@ -157,8 +155,10 @@ def test_an_empty_table_has_a_page(connection: duckdb.DuckDBPyConnection, tmp_pa
 
 @pytest.mark.slow
 def test_the_command_draws_a_page_for_each_table_and_its_asset_links_to_it(
-    copied_project: Project,
+    copied_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The plots take half a minute, and are looked at above.
+    monkeypatch.setattr(profile, "_report", lambda *_: "<p>sample</p>")
     project = copied_project
     environment = {
         "ANALYTICS_HOME": str(project.settings.home),
