@@ -7,11 +7,25 @@ source looks like (`sources.config`) or thresholds of the business rules (vars o
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DEPLOYMENTS = ("dev", "staging", "production")
+# What a failure of each family of checks does. dbt: the tests of the dbt project.
+CHECK_POLICIES = {
+    "schema": "block",
+    "dbt": "block",
+    "accounting": "block",
+    "uniqueness": "block",
+    "integrity": "block",
+    "validity": "warn",
+    "anomalies": "warn",
+    "volume": "warn",
+    "freshness": "warn",
+    "drift": "warn",
+}
+POLICIES = ("block", "warn", "off")
 
 
 class SettingsError(ValueError):
@@ -46,6 +60,9 @@ class Settings:
         published_builds: published builds that are kept (ANALYTICS_PUBLISHED_BUILDS).
         webhook_url: where failures are reported; None for nowhere (ANALYTICS_WEBHOOK_URL).
         seed: seed of everything random (ANALYTICS_SEED).
+        checks: block, warn or off for each family of checks (ANALYTICS_CHECKS).
+        max_orphan_share: share of rows without a member in the customer or product source above
+            which the integrity checks are errors (ANALYTICS_MAX_ORPHAN_SHARE).
     """
 
     deployment: str
@@ -66,6 +83,8 @@ class Settings:
     published_builds: int
     webhook_url: str | None
     seed: int
+    checks: Mapping[str, str] = field(default_factory=lambda: dict(CHECK_POLICIES))
+    max_orphan_share: float = 0.05
 
     @property
     def warehouse_path(self) -> Path:
@@ -76,6 +95,11 @@ class Settings:
     def published_dir(self) -> Path:
         """Read-only builds and the pointer to the newest."""
         return self.home / "published"
+
+    @property
+    def profiles_dir(self) -> Path:
+        """One HTML page for each table, and the figures it was made from."""
+        return self.home / "profiles"
 
     @property
     def sample_dir(self) -> Path:
@@ -105,6 +129,7 @@ class Settings:
             "ANALYTICS_THREADS": str(self.threads),
             "ANALYTICS_MEMORY_LIMIT": self.memory_limit,
             "ANALYTICS_CHURN_HORIZON_DAYS": str(self.churn_horizon_days),
+            "ANALYTICS_DBT_TESTS": self.checks["dbt"],
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
 
@@ -181,6 +206,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(
             f"ANALYTICS_MEMORY_LIMIT is {memory_limit!r}; write a number and a unit, such as 2GB."
         )
+    share = env.get("ANALYTICS_MAX_ORPHAN_SHARE", "").strip() or "0.05"
+    if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", share):
+        raise SettingsError(
+            f"ANALYTICS_MAX_ORPHAN_SHARE is {share!r}; write a share from 0 to 1, such as 0.05."
+        )
     assert home is not None
     return Settings(
         deployment=deployment,
@@ -201,4 +231,20 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         published_builds=integer("ANALYTICS_PUBLISHED_BUILDS", 3, 1),
         webhook_url=webhook_url,
         seed=integer("ANALYTICS_SEED", 7, 0),
+        checks=_check_policies(env.get("ANALYTICS_CHECKS", "")),
+        max_orphan_share=float(share),
     )
+
+
+def _check_policies(text: str) -> dict[str, str]:
+    """`anomalies=off, volume=block` over the defaults."""
+    policies = dict(CHECK_POLICIES)
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        family, _, policy = (word.strip() for word in part.partition("="))
+        if family not in policies or policy not in POLICIES:
+            raise SettingsError(
+                f"ANALYTICS_CHECKS has {part!r}; write family=policy, separated by commas, with a "
+                f"family of {', '.join(policies)} and a policy of {', '.join(POLICIES)}."
+            )
+        policies[family] = policy
+    return policies
