@@ -155,6 +155,100 @@ def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
         click.echo(f"{source:<16}{rows:>9,}  {days:<25}{reason}")
 
 
+@main.group()
+def model() -> None:
+    """The churn models: which there are, and back to an earlier one."""
+
+
+@model.command("list")
+def list_models() -> None:
+    """Registered versions of the churn model, newest first; the champion predicts."""
+    registry = _registry()
+    with _model_errors():
+        champion, versions = registry.champion(), registry.versions()
+    if not versions:
+        click.echo("No model has been trained yet.")
+    for version in versions:
+        mark = "champion" if version == champion else version.decision or "not decided"
+        click.echo(
+            f"{version.number:>4}  {version.model_version}  {version.candidate:<20} "
+            f"labels to {version.trained_to}  {mark}: {version.reason}"
+        )
+
+
+@model.command()
+@click.option("--to", type=int, help="Version; by default the newest that was champion before.")
+def rollback(to: int | None) -> None:
+    """Make an earlier version the champion and withdraw the present one."""
+    registry = _registry()
+    with _model_errors():
+        withdrawn, champion = registry.rollback(to)
+    click.echo(
+        f"Version {withdrawn.number} is withdrawn; version {champion.number} "
+        f"({champion.model_version}, {champion.candidate}) predicts from the next scores on."
+    )
+
+
+@main.command()
+def profile() -> None:
+    """Draw an HTML page for each table: distributions, missing values, drift since the last one."""
+    from analytics_assets.automation.backfill import RunPlan, run_backfill
+    from analytics_assets.automation.jobs import PROFILE_TABLES
+    from analytics_assets.definitions import build_definitions
+
+    settings = _settings()
+    log = settings.home / "logs" / "profile.log"
+    with _project_errors(), _instance(settings) as instance:
+        composed = build_definitions(settings)
+        outcome = run_backfill(composed, instance, [RunPlan(PROFILE_TABLES, {})], log)
+    if outcome.failures:
+        raise click.ClickException("; ".join(outcome.failures))
+    for page in sorted(settings.profiles_dir.glob("*.html")):
+        click.echo(page)
+
+
+@main.command()
+@click.argument("build_a")
+@click.argument("build_b", default="CURRENT")
+@click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
+def diff(build_a: str, build_b: str, tables: tuple[str, ...]) -> None:
+    """Show which rows and columns differ from BUILD_A to BUILD_B, two published builds.
+
+    A build is its number under published/, CURRENT, or a DuckDB file. Exits with 1 when something
+    differs.
+    """
+    from analytics_assets.warehouse.diff import diff_builds, find_build
+
+    settings = _settings()
+    with _project_errors():
+        a, b = (find_build(settings.published_dir, name) for name in (build_a, build_b))
+        found = diff_builds(a, b, tables)
+    different = [table for table in found if not table.same]
+    for table in different:
+        click.echo(_difference(table))
+    click.echo(f"{len(different)} of {len(found)} tables differ.")
+    sys.exit(1 if different else 0)
+
+
+def _difference(table: Any) -> str:
+    """A table's differences in a few lines."""
+    before, after = ("missing" if rows is None else f"{rows:,} rows" for rows in table.rows)
+    lines = [f"{table.table}: {before} -> {after}"]
+    if table.added or table.removed or table.changed:
+        lines.append(
+            f"  {table.added:,} added, {table.removed:,} removed, {table.changed:,} changed"
+        )
+    for name, count in sorted(table.columns.items(), key=lambda item: -item[1]):
+        lines.append(f"  {name}: {count:,} rows differ")
+    lines += [f"  column {name} is new" for name in table.columns_added]
+    lines += [f"  column {name} is gone" for name in table.columns_removed]
+    lines += [
+        f"  column {name}: {before} -> {after}"
+        for name, (before, after) in table.types_changed.items()
+    ]
+    return "\n".join([*lines, *(f"    {key}" for key in table.keys)])
+
+
 # -h is the host for Dagster.
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -260,13 +354,14 @@ def _finish(bars: dict[str, Any]) -> None:
 
 def _table(assets: dict[str, Any]) -> str:
     """Asset, rows, seconds, checks: one line an asset."""
-    header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}{'passed':>8}{'failed':>8}"
+    header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}"
+    header += f"{'passed':>8}{'warned':>8}{'failed':>8}"
     lines = [header, "-" * len(header)]
     for name, made in assets.items():
         rows = "" if made.rows is None else f"{made.rows:,.0f}"
         lines.append(
             f"{name:<28}{made.partitions:>11,}{rows:>13}{made.seconds:>9.1f}"
-            f"{made.passed:>8}{made.failed:>8}"
+            f"{made.passed:>8}{made.warned:>8}{made.failed:>8}"
         )
     return "\n".join(lines)
 
@@ -293,6 +388,21 @@ def _where_to_look(settings: Settings) -> None:
 def _settings() -> Settings:
     with _clear_errors(SettingsError):
         return load_settings()
+
+
+def _registry() -> Any:
+    from analytics_assets.assets.churn import model_registry
+
+    return model_registry(_settings())
+
+
+@contextmanager
+def _model_errors() -> Iterator[None]:
+    from analytics_assets.churn.data import ModelError
+    from analytics_assets.churn.registry import RegistryError
+
+    with _clear_errors(ModelError, RegistryError):
+        yield
 
 
 def _sources(settings: Settings) -> Any:

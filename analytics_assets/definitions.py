@@ -17,18 +17,19 @@ from dagster import (
 )
 
 from analytics_assets.assets.churn import churn_assets
+from analytics_assets.assets.churn_performance import performance_assets
 from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
+from analytics_assets.assets.profiles import profile_assets, with_profile
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.serving import serving_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.freshness import with_freshness
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
-from analytics_assets.checks.freshness import freshness_checks
-from analytics_assets.checks.reconciliation import reconciliation_checks
-from analytics_assets.checks.schema import schema_checks
+from analytics_assets.checks.churn import churn_checks
+from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
@@ -42,7 +43,7 @@ warnings.filterwarnings(
 )
 
 UNCHECKED = ("source_loads",)  # a ledger beside the assets, not one of them
-LEDGERS = ("data_quality_metrics", "pipeline_executions")
+LEDGERS = ("data_quality_metrics", "data_quality_scores", "pipeline_executions")
 SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
 
@@ -71,25 +72,34 @@ def build_definitions(settings: Settings) -> Definitions:
     checked = [table for table in present if table.name not in LEDGERS]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
 
+    checks = [
+        *check_definitions(all_checks(settings, sources, daily, checked), settings.checks),
+        *churn_checks(),
+    ]
     assets: list[Any] = [
         *raw_assets(sources, daily, absent),
         dbt_models(settings, sources, partitions),
         *churn_assets(settings, daily),
+        *performance_assets(settings),
     ]
     last = _leaves(modelled, assets)
-    assets += [*quality_assets(last), *serving_assets(settings, [*last, *LEDGERS])]
+    assets += [
+        *quality_assets(last, _expected([*assets, *checks])),
+        *serving_assets(settings, [*last, *LEDGERS]),
+    ]
     if sources.calendar.end is None:
         # Data that has ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
-    executable = [table.name for table in present] + ["published_warehouse"]
+    assets = [
+        *map_asset_specs(with_profile(settings), assets),
+        # Without a freshness policy: pages are drawn when somebody wants them.
+        *profile_assets(settings, last),
+    ]
+    executable = [table.name for table in present] + ["published_warehouse", *PROFILE_ASSETS]
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
-        asset_checks=[
-            *schema_checks(checked),
-            *reconciliation_checks(sources.absent),
-            *freshness_checks(sources, daily),
-        ],
+        asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
         sensors=build_sensors(
@@ -103,6 +113,15 @@ def build_definitions(settings: Settings) -> Definitions:
         # One writing process: the steps of a run follow each other in one.
         executor=in_process_executor,
     )
+
+
+def _expected(definitions: list[Any]) -> dict[str, set[str]]:
+    """The checks of each table, those of dbt included."""
+    expected: dict[str, set[str]] = {}
+    for definition in definitions:
+        for spec in definition.check_specs:
+            expected.setdefault(spec.asset_key.path[-1], set()).add(spec.name)
+    return expected
 
 
 def _leaves(names: list[str], assets: list[Any]) -> list[str]:

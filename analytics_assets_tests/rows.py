@@ -29,7 +29,7 @@ def default(column: Any) -> Any:
         return Decimal("1")
     if isinstance(type_, dt.Timestamp):
         return datetime(DAY.year, DAY.month, DAY.day, 12)
-    return DAY if isinstance(type_, dt.Date) else b"x"
+    return DAY
 
 
 def insert(connection: duckdb.DuckDBPyConnection, name: str, *rows: dict[str, Any]) -> None:

@@ -54,10 +54,21 @@ DESIGN = {
         ),
         "customer_analytics_daily": DAILY,
     },
-    "churn": {"churn_features": MONTHLY, "churn_model": NONE, "churn_predictions": DAILY},
-    "quality": dict.fromkeys(("data_quality_metrics", "pipeline_executions"), NONE),
+    "churn": {
+        "churn_features": MONTHLY,
+        "churn_model": NONE,
+        "churn_backtest": NONE,
+        "churn_predictions": DAILY,
+        "churn_performance": NONE,
+        "churn_drift": NONE,
+    },
+    "quality": dict.fromkeys(
+        ("data_quality_metrics", "data_quality_scores", "pipeline_executions", "table_profiles"),
+        NONE,
+    ),
     "serving": {"published_warehouse": NONE},
 }
+BESIDE = ("published_warehouse", "table_profiles")  # no tables
 OPTIONAL = {
     *("customers_source", "products_source", "user_sessions_source"),
     *("raw_customers", "raw_products", "raw_user_sessions"),
@@ -168,7 +179,7 @@ def test_every_asset_says_what_it_is_whose_it_is_and_what_is_in_it(composed: Def
             continue
         assert node.owners == ["team:analytics"], name
         assert node.code_version, name
-        if name == "published_warehouse":
+        if name in BESIDE:
             continue
         columns = node.metadata["dagster/column_schema"].columns
         assert [column.name for column in columns] == TABLES[name].columns, name
@@ -249,8 +260,10 @@ def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) ->
     assert parents("customer_days") == {"fact_orders"}
     for mart in ("customer_cohort_analysis", "customer_sales", "customer_analytics_daily"):
         assert "customer_days" in parents(mart)
-    assert parents("churn_model") == {"churn_features"}
+    assert parents("churn_model") == parents("churn_backtest") == {"churn_features"}
     assert parents("churn_predictions") == {"customer_analytics_daily", "churn_model"}
+    assert parents("churn_performance") == {"churn_predictions", "churn_model", "customer_days"}
+    assert parents("churn_drift") == {"churn_predictions", "churn_model"}
 
 
 def test_the_ledgers_and_the_published_copy_come_after_all_tables(composed: Definitions) -> None:
@@ -260,7 +273,7 @@ def test_the_ledgers_and_the_published_copy_come_after_all_tables(composed: Defi
         for name, node in nodes(composed).items()
         if node.group_name in ("core", "marts", "churn")
     }
-    ledgers = {AssetKey(name) for name in DESIGN["quality"]}
+    ledgers = {AssetKey(name) for name in DESIGN["quality"] if name not in BESIDE}
     for ledger in ledgers:
         assert tables <= graph.get_ancestor_asset_keys(ledger)
     assert tables | ledgers <= graph.get_ancestor_asset_keys(AssetKey("published_warehouse"))

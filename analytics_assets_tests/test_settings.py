@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.settings import PROJECT_ROOT, SettingsError, load_settings
+from analytics_assets.settings import CHECK_POLICIES, PROJECT_ROOT, SettingsError, load_settings
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_dev_needs_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         settings.published_builds,
         settings.seed,
     ) == (90, 8, 3, 7)
+    assert (
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.mlflow_uri,
+        settings.mlflow_model,
+    ) == (2, 200_000, 100, 5.0, 0.1, None, "churn")
 
 
 def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: Path) -> None:
@@ -45,7 +54,8 @@ def test_everything_written_lies_under_home(complete: dict[str, str], tmp_path: 
         settings.sample_dir,
         settings.dagster_home,
         settings.dbt_target_dir,
-    } == {home / "published", home / "sample", home / "dagster", home / "dbt"}
+        settings.mlflow_dir,
+    } == {home / name for name in ("published", "sample", "dagster", "dbt", "mlflow")}
 
 
 def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> None:
@@ -59,18 +69,40 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
             "ANALYTICS_REFRESH_DAYS": "4",
             "ANALYTICS_PUBLISHED_BUILDS": "5",
             "ANALYTICS_SEED": "0",
+            "ANALYTICS_CHURN_TEST_DATES": "4",
+            "ANALYTICS_CHURN_TRAINING_ROWS": "5000",
+            "ANALYTICS_CHURN_BOOSTING_ITERATIONS": "50",
+            "ANALYTICS_CONTACT_COST": "0.25",
+            "ANALYTICS_CONTACT_SUCCESS": "1",
+            "ANALYTICS_MLFLOW_URI": "https://mlflow.example.com",
+            "ANALYTICS_MLFLOW_MODEL": "churn_staging",
             "ANALYTICS_WEBHOOK_URL": " https://hooks.example.com/a ",
+            "ANALYTICS_CHECKS": " anomalies=off, volume = block,dbt=warn ,",
+            "ANALYTICS_MAX_ORPHAN_SHARE": ".2",
         }
     )
     assert settings.deployment == "production"
+    changed = {"anomalies": "off", "volume": "block", "dbt": "warn"}
+    assert settings.checks == CHECK_POLICIES | changed
+    assert settings.max_orphan_share == 0.2
     assert settings.sources_file == tmp_path / "sources.yaml"
     assert settings.webhook_url == "https://hooks.example.com/a"
     assert (settings.refresh_days, settings.published_builds, settings.seed) == (4, 5, 0)
+    assert (
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.mlflow_uri,
+        settings.mlflow_model,
+    ) == (4, 5000, 50, 0.25, 1.0, "https://mlflow.example.com", "churn_staging")
     assert settings.dbt_environment == {
         "ANALYTICS_WAREHOUSE": str(tmp_path / "home" / "warehouse.duckdb"),
         "ANALYTICS_THREADS": "3",
         "ANALYTICS_MEMORY_LIMIT": "512MB",
         "ANALYTICS_CHURN_HORIZON_DAYS": "60",
+        "ANALYTICS_DBT_TESTS": "warn",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
@@ -133,3 +165,18 @@ def test_without_an_argument_the_process_environment_is_read(
     for name, value in {**complete, "ANALYTICS_SEED": "42"}.items():
         monkeypatch.setenv(name, value)
     assert load_settings().seed == 42
+
+
+@pytest.mark.parametrize("wrong", ["anomaly=off", "volume=error", "volume", "=off", "a=b=c"])
+def test_a_wrong_policy_of_checks_names_the_right_words(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="ANALYTICS_CHECKS") as caught:
+        load_settings({"ANALYTICS_CHECKS": f"freshness=block, {wrong}"})
+    assert repr(wrong) in str(caught.value)
+    assert "anomalies" in str(caught.value)
+    assert "block, warn, off" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["5", "-0.1", "5%", "1.01", "nan"])
+def test_a_share_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="ANALYTICS_MAX_ORPHAN_SHARE"):
+        load_settings({"ANALYTICS_MAX_ORPHAN_SHARE": wrong})

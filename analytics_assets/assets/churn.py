@@ -1,24 +1,30 @@
 """The churn model and the scores of a day.
 
-Belongs here: the assets around `churn.training`. Does not belong here: maths (`churn`) or features
-(the dbt project).
+Belongs here: the assets around `churn.training` and `churn.registry`. Does not belong here: maths
+(`churn`), features (the dbt project), or what became of past scores (`churn_performance`).
 """
 
-from datetime import date
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import duckdb
+import numpy as np
 import pandas as pd
 from dagster import (
-    AssetDep,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
     AssetExecutionContext,
-    AssetIn,
     AssetsDefinition,
     BackfillPolicy,
     Failure,
+    MaterializeResult,
     MetadataValue,
+    Output,
     PartitionsDefinition,
     ResourceParam,
     asset,
+    multi_asset,
 )
 
 from analytics_assets.assets import plots
@@ -29,166 +35,414 @@ from analytics_assets.assets.common import (
     code_version,
     markdown_table,
     table_metadata,
+    table_spec,
 )
-from analytics_assets.partitions import window_of
+from analytics_assets.churn.data import (
+    FeatureSet,
+    HistoryError,
+    ModelError,
+    Purchases,
+    TrainingError,
+)
+from analytics_assets.churn.registry import Registry, RegistryError, Version
+from analytics_assets.partitions import Window, window_of
 from analytics_assets.schemas import TABLES
-from analytics_assets.schemas.churn import FEATURE_COLUMNS
+from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
 from analytics_assets.schemas.dagster_types import dagster_type
+from analytics_assets.schemas.marts import RISK_BANDS
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.windows import replace_window, window_predicate
 
-_SHOWN = ["candidate", "is_chosen", "roc_auc", "average_precision", "brier", "log_loss"]
+if TYPE_CHECKING:
+    from analytics_assets.churn.training import Plan, TrainingResult
+
+MODEL, BACKTEST, PREDICTIONS = (
+    TABLES[name] for name in ("churn_model", "churn_backtest", "churn_predictions")
+)
+FEATURES = FeatureSet(
+    columns=FEATURE_COLUMNS,
+    recency="days_since_last_order",
+    rule=RULE_COLUMN,
+    purchases=Purchases(
+        days="active_days",
+        tenure="tenure_days",
+        silence="days_since_last_order",
+        amount="gross_amount",
+    ),
+    value="customer_value",
+    # Counted since the first purchase, session or registration.
+    growing=tuple(
+        name
+        for name in (
+            "tenure_days",
+            "days_since_registration",
+            "active_days",
+            "sale_orders",
+            "sale_lines",
+            "units",
+            "gross_amount",
+            "net_amount",
+            "return_lines",
+            "returned_amount",
+            "sessions_total",
+        )
+        if name in FEATURE_COLUMNS
+    ),
+)
+CODE = ("churn", "schemas", "assets/churn.py")
+BATCH_ROWS = 100_000
+_SHOWN = ["candidate", "is_chosen", "roc_auc", "average_precision", "brier", "log_loss", "profit"]
 
 
 def churn_assets(settings: Settings, daily: PartitionsDefinition) -> list[AssetsDefinition]:
-    """churn_model and churn_predictions."""
-    return [_churn_model(settings), _churn_predictions(daily)]
+    """churn_model with churn_backtest, and churn_predictions."""
+    return [_churn_model(settings), _churn_predictions(settings, daily)]
 
 
-def _common(name: str, *code: str, knobs: str = "") -> dict[str, Any]:
-    table = TABLES[name]
-    return {
-        "name": name,
-        "group_name": table.group,
-        "description": table.description,
-        "owners": OWNERS,
-        "tags": {"layer": table.group},
-        "metadata": table_metadata(table),
-        "dagster_type": dagster_type(table),
-        "code_version": f"{code_version(*code)}{knobs}",
-        "pool": POOL,
-        "retry_policy": RETRY,
-    }
+def model_registry(settings: Settings) -> Registry:
+    """The registry of the settings; nothing is opened."""
+    return Registry(settings.mlflow_dir, settings.mlflow_uri, settings.mlflow_model)
+
+
+# Training.
 
 
 def _churn_model(settings: Settings) -> AssetsDefinition:
-    columns = ["as_of", "customer_id", *FEATURE_COLUMNS, "churned"]
-
-    @asset(
-        ins={"churn_features": AssetIn(metadata={"columns": columns})},
-        kinds={"python", "scikitlearn", "duckdb"},
-        **_common(
-            "churn_model",
-            "churn",
-            "schemas",
-            knobs=f"-{settings.churn_horizon_days}-{settings.seed}",
-        ),
+    knobs = (
+        settings.churn_horizon_days,
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.seed,
     )
-    def churn_model(
-        context: AssetExecutionContext,
-        churn_features: pd.DataFrame,
-        warehouse: ResourceParam[Warehouse],
-    ) -> Any:
-        # Imported here: scikit-learn would double the time that the definitions take to load.
-        from analytics_assets.churn import training
+    version = f"{code_version(*CODE)}-{'-'.join(map(str, knobs))}"
 
-        try:
-            result = training.train(
-                churn_features, FEATURE_COLUMNS, settings.churn_horizon_days, settings.seed
+    @multi_asset(
+        name="churn_training",
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "scikitlearn", "mlflow", "duckdb"},
+                deps=["churn_features"],
+                partitions_def=None,
+                code_version=version,
             )
-        except training.HistoryError as error:
-            if _chosen_model(warehouse):
+            for table in (MODEL, BACKTEST)
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def churn_training(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[MaterializeResult]:
+        # Imported here: scikit-learn would double the time that the definitions take to load.
+        from analytics_assets.churn.training import train
+
+        registry = model_registry(settings)
+        with warehouse.read() as connection:
+            frame = _training_rows(connection, settings)
+        metadata: dict[str, Any] = {}
+        try:
+            result = train(frame, FEATURES, training_plan(settings))
+        except HistoryError as error:
+            if registry.champion():
                 raise Failure(f"The model in use stays: {error}", allow_retries=False) from error
             # A young shop is no fault: its days go on without predictions until there is history.
             context.log.warning(f"No model yet: {error}")
-            context.add_output_metadata({"no model yet": str(error)})
-            return pd.DataFrame(columns=TABLES["churn_model"].columns)
-        except training.TrainingError as error:
+            rows = {table: pd.DataFrame(columns=table.columns) for table in (MODEL, BACKTEST)}
+            metadata = {"no model yet": str(error)}
+        except TrainingError as error:
             raise Failure(str(error), allow_retries=False) from error
-        candidates = result.candidates.assign(
-            model_version=result.model_version,
-            horizon_days=result.horizon_days,
-            artifact=None,
-        )[TABLES["churn_model"].columns]
-        candidates.loc[candidates["is_chosen"], "artifact"] = training.dump_model(result.model)
-        chosen = candidates[candidates["is_chosen"]].iloc[0]
-        context.add_output_metadata(
-            {
-                "model version": result.model_version,
-                "chosen": result.chosen,
-                "roc_auc": float(chosen["roc_auc"]),
-                "log_loss": float(chosen["log_loss"]),
-                "tested as of": str(chosen["test_as_of"])[:10],
-                "candidates": markdown_table(_SHOWN, candidates[_SHOWN].itertuples(index=False)),
-                "calibration": MetadataValue.md(
-                    plots.reliability_curve(result.reliability, "Calibration on the hold-out")
-                ),
-            }
-        )
-        return candidates
+        else:
+            try:
+                registered = _register(registry, result, frame, settings)
+            except RegistryError as error:
+                raise Failure(str(error)) from error
+            if registered.decision == "refused":
+                context.log.info(f"The champion stays: {registered.reason}")
+            rows = _result_rows(result, registered)
+            metadata = _training_metadata(result, registered, settings)
+        held = {}
+        with warehouse.transaction() as connection:
+            for table in (MODEL, BACKTEST):
+                connection.register("made", rows[table])
+                # Trainings before this one stay.
+                where = "model_version IN (SELECT model_version FROM made)"
+                replace_window(connection, table, "made", None, where=where)
+                count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
+                held[table] = count[0][0]
+        for table, shown in ((MODEL, metadata), (BACKTEST, {})):
+            yield MaterializeResult(
+                asset_key=table.name, metadata={"dagster/row_count": held[table], **shown}
+            )
 
-    return churn_model
+    return churn_training
 
 
-def _churn_predictions(daily: PartitionsDefinition) -> AssetsDefinition:
-    columns = ["snapshot_date", "as_of", "customer_id", "sale_orders", *FEATURE_COLUMNS]
+def training_plan(settings: Settings) -> "Plan":
+    """How the settings want a model to be trained."""
+    from analytics_assets.churn.metrics import Economics
+    from analytics_assets.churn.training import Plan
 
+    return Plan(
+        horizon_days=settings.churn_horizon_days,
+        seed=settings.seed,
+        dates=settings.churn_test_dates,
+        iterations=settings.churn_boosting_iterations,
+        economics=Economics(settings.contact_cost, settings.contact_success),
+    )
+
+
+def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pd.DataFrame:
+    """Features with their labels, and those of the newest date; at most so many, by customer.
+
+    The value of a customer is what they have spent in a label window so far, on average; a tenure
+    shorter than one counts as one.
+    """
+    columns = ", ".join(f'"{name}"' for name in FEATURES.inputs)
+    horizon = settings.churn_horizon_days
+    wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
+    found = connection.execute(
+        f"SELECT count(*) FROM churn.churn_features WHERE {wanted}"
+    ).fetchone()
+    rows = found[0] if found else 0
+    sampled = "TRUE"
+    if rows > settings.churn_training_rows:
+        # Whole customers, the same in each run: hashes are even.
+        share = int(settings.churn_training_rows / rows * 0x1_0000_0000)
+        sampled = f"md5(customer_id) < '{share:08x}'"
+    return connection.execute(
+        f"SELECT as_of, customer_id, churned, {columns}, "
+        f"greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) "
+        f"AS {FEATURES.value} FROM churn.churn_features WHERE ({wanted}) AND {sampled}"
+    ).fetchdf()
+
+
+def _register(
+    registry: Registry, result: "TrainingResult", frame: pd.DataFrame, settings: Settings
+) -> Version:
+    """The version of a training, decided; the same training is decided only once."""
+    from analytics_assets.churn.artifact import dump_model
+    from analytics_assets.churn.card import model_card
+    from analytics_assets.churn.decision import decide
+
+    parameters = {
+        "horizon_days": settings.churn_horizon_days,
+        "test_dates": settings.churn_test_dates,
+        "boosting_iterations": settings.churn_boosting_iterations,
+        "contact_cost": settings.contact_cost,
+        "contact_success": settings.contact_success,
+        "seed": settings.seed,
+        "code_version": code_version(*CODE),
+    }
+    champion = registry.champion()
+    figures = _figures(result)
+    files = {f"plots/{name}.png": plots.png(figure) for name, figure in figures.items()}
+    links = {name: f"![{name}](plots/{name}.png)" for name in figures}
+    files["model_card.md"] = model_card(result, training_plan(settings), links).encode()
+    version = registry.register(result, dump_model(result.model), parameters, files)
+    if version.decision:
+        return version
+    if champion and champion.number == version.number:
+        # The run broke off between the promotion and its record.
+        return registry.decide(version, promote=True, reason="Promoted by a run that broke off.")
+    try:
+        model = registry.load(champion) if champion else None
+    except ModelError:
+        model = None
+    frozen = registry.backtest(champion) if champion else None
+    decision = decide(result, model, frozen, frame, settings.seed)
+    return registry.decide(version, decision.promote, decision.reason)
+
+
+def _result_rows(result: "TrainingResult", registered: Version) -> dict[Any, pd.DataFrame]:
+    """The rows of both tables."""
+    version = result.model.version
+    candidates = result.candidates.assign(
+        model_version=version,
+        tests=result.backtest["test"].nunique(),
+        test_as_of=result.newest_test,
+        first_as_of=result.trained_on[0],
+        last_as_of=result.trained_on[1],
+        labels_to=result.model.trained_to,
+        horizon_days=result.model.horizon_days,
+        data_hash=result.data_hash,
+    )
+    chosen = candidates["is_chosen"]
+    recorded: dict[str, Any] = {
+        "registered_version": registered.number,
+        "decision": registered.decision,
+        "decision_reason": registered.reason,
+    }
+    for name, value in recorded.items():
+        candidates[name] = [value if is_chosen else None for is_chosen in chosen]
+    tests = result.backtest.rename(columns={"test": "test_as_of"}).assign(model_version=version)
+    return {MODEL: candidates[MODEL.columns], BACKTEST: tests[BACKTEST.columns]}
+
+
+def _figures(result: "TrainingResult") -> dict[str, str]:
+    """Plots of the newest test by name, as Markdown."""
+    return {
+        "calibration": plots.reliability_curve(
+            result.reliability, f"Calibration on {result.newest_test}"
+        ),
+        "gain": plots.gain_curve(result.lift, f"Churners found on {result.newest_test}"),
+    }
+
+
+def _training_metadata(
+    result: "TrainingResult", registered: Version, settings: Settings
+) -> dict[str, Any]:
+    from analytics_assets.churn.card import model_card
+
+    chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
+    shown = result.candidates[_SHOWN].itertuples(index=False)
+    decision = f"{registered.decision}. {registered.reason}"
+    card = model_card(result, training_plan(settings), _figures(result), decision)
+    return {
+        "model version": result.model.version,
+        "registered version": registered.number,
+        "decision": registered.decision,
+        "because": registered.reason,
+        "chosen": result.chosen,
+        "roc_auc": float(chosen["roc_auc"]),
+        "log_loss": float(chosen["log_loss"]),
+        "tested as of": result.newest_test,
+        "candidates": markdown_table(_SHOWN, shown),
+        **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
+        "model card": MetadataValue.md(card),
+    }
+
+
+# Scoring.
+
+
+def _churn_predictions(settings: Settings, daily: PartitionsDefinition) -> AssetsDefinition:
     @asset(
-        ins={
-            "customer_analytics_daily": AssetIn(metadata={"columns": list(dict.fromkeys(columns))})
-        },
-        deps=[AssetDep("churn_model")],
+        name=PREDICTIONS.name,
+        group_name=PREDICTIONS.group,
+        description=PREDICTIONS.description,
+        owners=OWNERS,
+        tags={"layer": PREDICTIONS.group},
+        metadata=table_metadata(PREDICTIONS),
+        dagster_type=dagster_type(PREDICTIONS),
+        code_version=code_version(*CODE),
+        pool=POOL,
+        retry_policy=RETRY,
+        deps=["customer_analytics_daily", "churn_model"],
         partitions_def=daily,
         backfill_policy=BackfillPolicy.single_run(),
-        kinds={"python", "scikitlearn", "duckdb"},
-        **_common("churn_predictions", "churn", "schemas"),
+        kinds={"python", "scikitlearn", "mlflow", "duckdb"},
+        check_specs=[
+            AssetCheckSpec(
+                "scored_by_the_champion",
+                asset=PREDICTIONS.name,
+                description=(
+                    "The scores are the champion's: it could be read. Otherwise an earlier model "
+                    "has scored."
+                ),
+            )
+        ],
     )
     def churn_predictions(
-        context: AssetExecutionContext,
-        customer_analytics_daily: pd.DataFrame,
-        warehouse: ResourceParam[Warehouse],
-    ) -> Any:
-        from analytics_assets.churn import training
-
-        chosen = _chosen_model(warehouse)
-        if chosen is None:
-            context.log.warning("No model yet: nothing is predicted.")
-            context.add_output_metadata({"no model yet": "see churn_model"})
-            return pd.DataFrame(columns=TABLES["churn_predictions"].columns)
-        version, artifact, trained_to = chosen
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[Any]:
         window = window_of(context)
-        if window.start < trained_to:
+        try:
+            found = model_registry(settings).load_good()
+        except ModelError as error:
+            raise Failure(str(error), allow_retries=False) from error
+        except RegistryError as error:
+            raise Failure(str(error)) from error
+        if found is None:
+            context.log.warning("No model yet: nothing is predicted.")
+            yield Output(
+                pd.DataFrame(columns=PREDICTIONS.columns),
+                metadata={"no model yet": "see churn_model"},
+            )
+            yield AssetCheckResult(passed=True, description="There is no champion yet.")
+            return
+        model, version, problems = found
+        for problem in problems:
+            context.log.warning(f"Not read, an earlier model scores instead: {problem}")
+        if model.trained_to and window.start.isoformat() < model.trained_to:
             context.log.warning(
-                f"The model has seen labels up to {trained_to}: scores of {window} are not "
+                f"The model has seen labels up to {model.trained_to}: scores of {window} are not "
                 "predictions, and say nothing of how well it predicts."
             )
-        buyers = customer_analytics_daily[customer_analytics_daily["sale_orders"] > 0]
-        probability = training.score(training.load_model(artifact), buyers, FEATURE_COLUMNS)
-        predictions = pd.DataFrame(
-            {
-                "snapshot_date": buyers["snapshot_date"],
-                "as_of": buyers["as_of"],
-                "customer_id": buyers["customer_id"],
-                "churn_probability": probability,
-                "risk_band": training.risk_band(probability),
-                "model_version": version,
-            }
+        with warehouse.read() as connection:
+            predictions = predicted(connection, model, window)
+        yield Output(predictions, metadata=_prediction_metadata(predictions, version, problems))
+        yield AssetCheckResult(
+            passed=not problems,
+            severity=AssetCheckSeverity.WARN,
+            description=(
+                " ".join([f"Version {version.number} has scored.", *problems])
+                if problems
+                else f"Version {version.number}, the champion, has scored."
+            ),
         )
-        bands = predictions["risk_band"].value_counts().reindex(training.RISK_BANDS, fill_value=0)
-        context.add_output_metadata(
-            {
-                "model version": version,
-                "customers": len(predictions),
-                "mean probability": float(probability.mean()) if len(predictions) else 0.0,
-                "risk bands": MetadataValue.md(
-                    plots.bar_chart(
-                        list(bands.index), bands.tolist(), "Customers by risk band", "customers"
-                    )
-                ),
-            }
-        )
-        return predictions
 
     return churn_predictions
 
 
-def _chosen_model(warehouse: Warehouse) -> tuple[str, bytes, date] | None:
-    """Version and bytes of the model in use, and the end of the last label it was fitted on."""
-    with warehouse.read() as connection:
-        if relation_kind(connection, TABLES["churn_model"]) is None:
-            return None
-        row = connection.execute(
-            "SELECT model_version, artifact, test_as_of + horizon_days "
-            "FROM churn.churn_model WHERE is_chosen"
-        ).fetchone()
-    return (row[0], bytes(row[1]), row[2]) if row else None
+def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window) -> pd.DataFrame:
+    """Rows of churn_predictions for all who had bought by the days of a window.
+
+    Read and scored in batches: only the results of all customers are in memory together.
+    """
+    from analytics_assets.churn.model import reasons, risk_band
+
+    columns = ", ".join(f'"{name}"' for name in model.inputs)
+    reader = connection.sql(
+        f"SELECT snapshot_date, as_of, customer_id, {columns} FROM marts.customer_analytics_daily "
+        f"WHERE sale_orders > 0 AND {window_predicate('snapshot_date', window)} "
+        "ORDER BY snapshot_date, customer_id"
+    ).to_arrow_reader(BATCH_ROWS)
+    parts = []
+    for batch in reader:
+        rows = batch.to_pandas()
+        matrix = model.matrix(rows)
+        probability = model.probability(matrix)
+        parts.append(
+            rows[["snapshot_date", "as_of", "customer_id"]].assign(
+                churn_probability=probability,
+                risk_band=risk_band(probability),
+                **_expected(model, matrix),
+                **reasons(model, matrix, probability),
+                model_version=model.version,
+            )
+        )
+    if not parts:
+        return pd.DataFrame(columns=PREDICTIONS.columns)
+    return pd.concat(parts, ignore_index=True)[PREDICTIONS.columns]
+
+
+def _expected(model: Any, matrix: pd.DataFrame) -> dict[str, Any]:
+    """Expected purchases and values; null where the model was trained without."""
+    from analytics_assets.churn.purchases import EXPECTED, expected
+
+    if not model.purchases:
+        return dict.fromkeys(EXPECTED, np.nan)
+    return dict(expected(model.purchases, matrix, model.horizon_days))
+
+
+def _prediction_metadata(
+    predictions: pd.DataFrame, version: Version, problems: list[str]
+) -> dict[str, Any]:
+    bands = predictions["risk_band"].value_counts().reindex(RISK_BANDS, fill_value=0)
+    chart = plots.bar_chart(
+        list(bands.index), bands.tolist(), "Customers by risk band", "customers"
+    )
+    mean = predictions["churn_probability"].mean() if len(predictions) else 0.0
+    return {
+        "model version": version.model_version,
+        "registered version": version.number,
+        **({"fell back because": "; ".join(problems)} if problems else {}),
+        "customers": len(predictions),
+        "mean probability": float(mean),
+        "risk bands": MetadataValue.md(chart),
+    }

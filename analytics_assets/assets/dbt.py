@@ -112,7 +112,8 @@ def prepare_manifest(settings: Settings) -> Path:
     """
     manifest = settings.dbt_target_dir / "manifest.json"
     parsed = settings.dbt_target_dir / "parsed.txt"
-    content = _project_hash(settings.dbt_project_dir)
+    # Whether tests block, warn or are off is read when the project is parsed.
+    content = f"{_project_hash(settings.dbt_project_dir)} {settings.checks['dbt']}"
     # By content: an image or a rollback brings new code with old times.
     if manifest.is_file() and parsed.is_file() and parsed.read_text() == content:
         return manifest

@@ -47,7 +47,7 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="calibrated", zorder=1)
     share = bins["observed"]
     error = 1.96 * np.sqrt(share * (1 - share) / bins["n"].clip(lower=1))
-    bars = [np.minimum(error, share), np.minimum(error, 1 - share)]
+    bars = np.array([np.minimum(error, share), np.minimum(error, 1 - share)])
     ax.errorbar(
         bins["mean_predicted"],
         share,
@@ -67,6 +67,37 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
     ax.grid(color=FAINT, lw=0.6)
     ax.legend(frameon=False, loc="upper left")
     return _markdown(fig, title)
+
+
+def gain_curve(lift: pd.DataFrame, title: str) -> str:
+    """Share of all churners among the customers with the highest predictions.
+
+    Args:
+        lift: One row for each tenth, the highest predictions first: captured (share of all
+            churners in this tenth and those before).
+        title: Shown above the figure.
+
+    """
+    captured = _numbers(lift["captured"])
+    fig, ax = _figure(5.2, 4.2, title)
+    if not captured.notna().any():
+        return _no_data(fig, ax, title)
+    share = np.arange(len(captured) + 1) / len(captured)
+    ax.plot(share, share, color="#888888", lw=1, ls="--", label="at random")
+    ax.plot(
+        share, [0.0, *captured], color=COLOURS[0], marker="o", ms=4, lw=1.8, label="by the model"
+    )
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="Customers contacted", ylabel="Churners among them")
+    ax.xaxis.set_major_formatter(_percent)
+    ax.yaxis.set_major_formatter(_percent)
+    ax.grid(color=FAINT, lw=0.6)
+    ax.legend(frameon=False, loc="upper left")
+    return _markdown(fig, title)
+
+
+def png(markdown: str) -> bytes:
+    """The image of a figure, from its Markdown."""
+    return base64.b64decode(markdown.rpartition("base64,")[2].removesuffix(")"))
 
 
 def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> str:

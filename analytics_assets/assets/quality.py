@@ -4,8 +4,8 @@ Belongs here: copying Dagster's records of checks and runs into tables that outl
 belong here: the checks (`checks`).
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 import duckdb
@@ -16,6 +16,7 @@ from dagster import (
     AssetsDefinition,
     DagsterEventType,
     DagsterInstance,
+    DagsterRunStatus,
     MaterializeResult,
     MetadataValue,
     ResourceParam,
@@ -23,6 +24,7 @@ from dagster import (
     multi_asset,
 )
 
+from analytics_assets.assets import plots
 from analytics_assets.assets.common import (
     POOL,
     RETRY,
@@ -31,6 +33,7 @@ from analytics_assets.assets.common import (
     run_window,
     table_spec,
 )
+from analytics_assets.checks.score import scores
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
@@ -38,10 +41,18 @@ from analytics_assets.warehouse.windows import replace_window
 
 BATCH = 200  # runs that are asked of the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
+SCORES = TABLES["data_quality_scores"]
+# What dbt's tests count towards, by the end of their names; the others test values.
+DBT_DIMENSIONS = {"_key": "uniqueness", "_member": "consistency", "_totals": "consistency"}
 
 
-def quality_assets(upstream: list[str]) -> list[AssetsDefinition]:
-    """data_quality_metrics and pipeline_executions, after the tables whose checks they record."""
+def quality_assets(upstream: list[str], expected: Mapping[str, set[str]]) -> list[AssetsDefinition]:
+    """The ledgers and the scores, after the tables whose checks they record.
+
+    Args:
+        upstream: the tables.
+        expected: the checks that should run whenever a table is made.
+    """
 
     @multi_asset(
         name="quality_ledgers",
@@ -51,9 +62,11 @@ def quality_assets(upstream: list[str]) -> list[AssetsDefinition]:
                 kinds={"python", "duckdb"},
                 deps=upstream,
                 partitions_def=None,
-                code_version=code_version("assets/quality.py", "schemas/quality.py"),
+                code_version=code_version(
+                    "assets/quality.py", "checks/score.py", "schemas/quality.py"
+                ),
             )
-            for table in (CHECKS, RUNS)
+            for table in (CHECKS, SCORES, RUNS)
         ],
         pool=POOL,
         retry_policy=RETRY,
@@ -69,6 +82,8 @@ def quality_assets(upstream: list[str]) -> list[AssetsDefinition]:
                 monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
                 window = run_window(run.dagster_run.tags, monthly=monthly)
                 evaluations = _evaluations(context.instance, run, window)
+                if run.dagster_run.status == DagsterRunStatus.SUCCESS:
+                    evaluations += _not_run(run, window, assets, evaluations, expected)
                 checks += evaluations
                 executions.append(_run_row(run, window, assets, evaluations))
             run_ids = [run.dagster_run.run_id for run in runs]
@@ -78,30 +93,57 @@ def quality_assets(upstream: list[str]) -> list[AssetsDefinition]:
                 replace_window(
                     connection, table, "new_rows", None, where="run_id IN (FROM new_runs)"
                 )
-            for table, summary in ((CHECKS, _CHECKS_SUMMARY), (RUNS, _RUNS_SUMMARY)):
-                count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
+            months = [table.name for table in TABLES.values() if table.partitioning == "monthly"]
+            replace_window(connection, SCORES, f"({scores(months)})", None)
+            for name, summary in SUMMARIES.items():
+                count = connection.execute(f"SELECT count(*) FROM quality.{name}").fetchone()
+                plot = {"history": _score_history(connection)} if name == SCORES.name else {}
                 yield MaterializeResult(
-                    asset_key=table.name,
+                    asset_key=name,
                     metadata={
                         "dagster/row_count": count[0] if count else 0,
                         "newest": _shown(connection, summary),
+                        **plot,
                     },
                 )
 
     return [quality_ledgers]
 
 
-_CHECKS_SUMMARY = """
-    SELECT asset, count(*) AS checks, count(*) FILTER (passed) AS passed,
-        count(*) FILTER (NOT passed AND severity = 'WARN') AS warned,
-        count(*) FILTER (NOT passed AND severity = 'ERROR') AS failed
-    FROM quality.data_quality_metrics GROUP BY asset ORDER BY failed DESC, warned DESC, asset
-"""
-_RUNS_SUMMARY = """
-    SELECT job, status, started_at, round(seconds, 1) AS seconds, window_start, window_end, assets,
-        checks_passed, checks_failed
-    FROM quality.pipeline_executions ORDER BY started_at DESC LIMIT 20
-"""
+SUMMARIES = {
+    CHECKS.name: """
+        SELECT asset, count(*) AS checks, count(*) FILTER (passed) AS passed,
+            count(*) FILTER (NOT passed AND severity = 'WARN') AS warned,
+            count(*) FILTER (NOT passed AND severity = 'ERROR') AS failed,
+            count(*) FILTER (NOT ran) AS "did not run", round(sum(seconds), 2) AS seconds
+        FROM quality.data_quality_metrics WHERE day IS NULL
+        GROUP BY asset ORDER BY failed DESC, warned DESC, asset
+    """,
+    SCORES.name: """
+        SELECT * REPLACE (round(score, 4) AS score) FROM quality.data_quality_scores
+        QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
+        ORDER BY score, asset
+    """,
+    RUNS.name: """
+        SELECT job, status, started_at, round(seconds, 1) AS seconds, window_start, window_end,
+            assets, checks_passed, checks_failed
+        FROM quality.pipeline_executions ORDER BY started_at DESC LIMIT 20
+    """,
+}
+
+
+def _score_history(connection: duckdb.DuckDBPyConnection) -> MetadataValue:
+    """The mean score of each layer by day."""
+    groups = {table.name: table.group for table in TABLES.values()}
+    frame = connection.execute("SELECT asset, day, score FROM quality.data_quality_scores").df()
+    frame["layer"] = frame["asset"].map(groups)
+    # Layers made once stand on the last day only; a line needs more than one.
+    by_layer = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
+    by_layer = by_layer.loc[:, by_layer.notna().sum() > 1]
+    series = {str(layer): by_layer[layer].tolist() for layer in by_layer}
+    return MetadataValue.md(
+        plots.line_chart(by_layer.index.tolist(), series, "Quality score by layer", "score, 0 to 1")
+    )
 
 
 def _final_runs(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -147,27 +189,113 @@ def _evaluations(
         evaluation = event.event_specific_data if event else None
         if not isinstance(evaluation, AssetCheckEvaluation):
             continue
-        failing = evaluation.metadata.get("failing rows")
         # A retried step evaluates again: the last verdict counts.
-        rows[evaluation.asset_key, evaluation.check_name] = {
-            "run_id": run.dagster_run.run_id,
-            "evaluated_at": _utc(entry.timestamp),
-            "asset": evaluation.asset_key.path[-1],
-            "check_name": evaluation.check_name,
-            "passed": evaluation.passed,
-            "severity": evaluation.severity.value,
-            "window_start": window.start if window else None,
-            "window_end": window.end if window else None,
-            "failing_rows": failing.value if failing is not None else None,
-            "description": evaluation.description,
+        rows[evaluation.asset_key, evaluation.check_name] = _verdict(
+            run.dagster_run.run_id, entry.timestamp, evaluation, window
+        )
+    return [row for found in rows.values() for row in found]
+
+
+def _verdict(
+    run_id: str, timestamp: float, evaluation: AssetCheckEvaluation, window: Window | None
+) -> list[dict[str, Any]]:
+    """The row of a check, and one for each day that it counted."""
+    metadata: dict[str, Any] = {
+        name: value.value for name, value in evaluation.metadata.items() if hasattr(value, "value")
+    }
+    asset, name = evaluation.asset_key.path[-1], evaluation.check_name
+    ours = "family" in metadata
+    # dbt's tests look at the run's window of what has one.
+    windowed = "window" in metadata if ours else TABLES[asset].partitioning is not None
+    seen = window if windowed else None
+    row = _row(run_id, timestamp, asset, name, seen) | {
+        "passed": evaluation.passed,
+        "severity": evaluation.severity.value,
+        "rows_checked": metadata.get("rows checked"),
+        "failing_rows": metadata.get("failing rows", metadata.get("dagster_dbt/failed_row_count")),
+        "share": metadata.get("share"),
+        "figure": metadata.get("figure"),
+        "threshold": metadata.get("threshold"),
+        "seconds": metadata.get("seconds", metadata.get("Execution Duration")),
+        "description": evaluation.description,
+    }
+    if ours:
+        row |= {"family": metadata["family"], "dimension": metadata["dimension"]}
+    days = [
+        row
+        | {
+            "day": date.fromisoformat(day),
+            "passed": not failing,
+            "rows_checked": rows,
+            "failing_rows": failing,
+            "share": failing / rows if rows else None,
+            **dict.fromkeys(("figure", "seconds", "description")),
         }
-    return list(rows.values())
+        for day, (rows, failing) in metadata.get("by day", {}).items()
+    ]
+    return [row, *days]
+
+
+def _row(
+    run_id: str, timestamp: float, asset: str, name: str, window: Window | None
+) -> dict[str, Any]:
+    """What every row of the ledger has; the family as for a test of dbt."""
+    ends = (words for end, words in DBT_DIMENSIONS.items() if name.endswith(end))
+    return {
+        **dict.fromkeys(CHECKS.columns),
+        "run_id": run_id,
+        "evaluated_at": _utc(timestamp),
+        "asset": asset,
+        "check_name": name,
+        "family": "dbt",
+        "dimension": next(ends, "validity"),
+        "ran": True,
+        "window_start": window.start if window else None,
+        "window_end": window.end if window else None,
+    }
+
+
+def _not_run(
+    run: RunRecord,
+    window: Window | None,
+    assets: set[str],
+    evaluations: list[dict[str, Any]],
+    expected: Mapping[str, set[str]],
+) -> list[dict[str, Any]]:
+    """Rows of the checks that a run which succeeded should have evaluated and did not.
+
+    A selection that leaves tests out shows as success everywhere else.
+    """
+    found = {(row["asset"], row["check_name"]) for row in evaluations}
+    missing = sorted(
+        (asset, name)
+        for asset in assets
+        for name in expected.get(asset, ())
+        if (asset, name) not in found
+    )
+    return [
+        _row(
+            run.dagster_run.run_id,
+            run.end_time or run.create_timestamp.timestamp(),
+            asset,
+            name,
+            window if TABLES[asset].partitioning else None,
+        )
+        | {
+            "ran": False,
+            "passed": False,
+            "severity": "ERROR",
+            "description": "The check did not run, though the run that made the table succeeded.",
+        }
+        for asset, name in missing
+    ]
 
 
 def _run_row(
     run: RunRecord, window: Window | None, assets: set[str], evaluations: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    passed = sum(row["passed"] for row in evaluations)
+    verdicts = [row for row in evaluations if row["day"] is None]
+    passed = sum(row["passed"] for row in verdicts)
     return {
         "run_id": run.dagster_run.run_id,
         "job": run.dagster_run.job_name,
@@ -179,7 +307,7 @@ def _run_row(
         "window_end": window.end if window else None,
         "assets": len(assets),
         "checks_passed": passed,
-        "checks_failed": len(evaluations) - passed,
+        "checks_failed": len(verdicts) - passed,
     }
 
 

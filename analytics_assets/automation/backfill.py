@@ -44,6 +44,7 @@ class AssetOutcome:
     rows: float | None = None
     seconds: float = 0.0
     passed: int = 0
+    warned: int = 0
     failed: int = 0
 
 
@@ -197,8 +198,10 @@ def _record(
         evaluation = event.asset_check_evaluation_data
         checked = outcome.asset(evaluation.asset_key.path[-1])
         checked.passed += evaluation.passed
-        checked.failed += not evaluation.passed
-        if not evaluation.passed and evaluation.severity == AssetCheckSeverity.ERROR:
+        if not evaluation.passed and evaluation.severity == AssetCheckSeverity.WARN:
+            checked.warned += 1
+        elif not evaluation.passed:
+            checked.failed += 1
             return (
                 f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}: "
                 f"{evaluation.description or 'failed'}"

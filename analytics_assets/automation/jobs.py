@@ -1,7 +1,7 @@
 """Jobs: what is materialized together, in which partitioning.
 
 Daily and monthly assets do not resolve in one job, and scores belong to the day being scored, not
-to every day that is loaded again; so there are four.
+to every day that is loaded again; so there are four, and one for the pages beside.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 LOAD_DAYS = "load_days"
 SCORE_DAY = "score_day"
+PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
 
@@ -19,12 +20,16 @@ SNAPSHOT_ASSETS = (
     "customer_analytics_daily",
     "user_analytics",
     "churn_predictions",
+    "churn_performance",
+    "churn_drift",
     "data_quality_metrics",
+    "data_quality_scores",
     "pipeline_executions",
     "published_warehouse",
 )
 MONTHLY_ASSETS = ("churn_features",)
-TRAINED_ASSETS = ("churn_model",)
+TRAINED_ASSETS = ("churn_model", "churn_backtest")
+PROFILE_ASSETS = ("table_profiles",)  # beside the others: nothing waits for them
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class JobPlan:
 
 def job_plans(executable: Iterable[str]) -> list[JobPlan]:
     """The jobs over the graph's executable assets; each asset is in exactly one."""
-    apart = {*SNAPSHOT_ASSETS, *MONTHLY_ASSETS, *TRAINED_ASSETS}
+    apart = {*SNAPSHOT_ASSETS, *MONTHLY_ASSETS, *TRAINED_ASSETS, *PROFILE_ASSETS}
     loaded = tuple(sorted(name for name in executable if name not in apart))
     return [
         JobPlan(
@@ -62,6 +67,7 @@ def job_plans(executable: Iterable[str]) -> list[JobPlan]:
             "Customer snapshot and churn scores as of a day, the ledgers, and the published copy.",
             "daily",
         ),
+        JobPlan(PROFILE_TABLES, PROFILE_ASSETS, "Draws the HTML page of each table anew.", None),
     ]
 
 

@@ -6,7 +6,7 @@ running anything (`backfill`).
 
 from dagster import AssetKey, DagsterInstance, Definitions
 
-from analytics_assets.automation.jobs import MONTHLY_ASSETS, TRAINED_ASSETS
+from analytics_assets.automation.jobs import MONTHLY_ASSETS, PROFILE_ASSETS, TRAINED_ASSETS
 from analytics_assets.automation.ranges import contiguous
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import changed_days
@@ -39,7 +39,9 @@ def outdated(
     materialized = {
         key: instance.get_latest_materialization_event(key)
         for key in graph.executable_asset_keys
-        if graph.get(key).is_materializable and not (key in of_months and not months)
+        if graph.get(key).is_materializable
+        and key.path[-1] not in PROFILE_ASSETS
+        and not (key in of_months and not months)
     }
     times = {key: entry.timestamp for key, entry in materialized.items() if entry}
     if len(times) < len(materialized) or times[LAST] < max(times.values()):

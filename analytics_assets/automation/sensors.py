@@ -27,6 +27,7 @@ from analytics_assets.assets.common import run_window
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import contiguous, range_tags
+from analytics_assets.checks.churn import reasons_to_retrain
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days
 from analytics_assets.sources.config import SourcesConfig
@@ -99,6 +100,31 @@ def build_sensors(
     def retrain_after_features(context: RunStatusSensorContext) -> RunRequest:
         return RunRequest(run_key=context.dagster_run.run_id)
 
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="retrain_when_scores_fail",
+        monitored_jobs=[jobs[SCORE_DAY]],
+        request_job=jobs[RETRAIN],
+        default_status=DefaultSensorStatus.STOPPED,
+        description=(
+            "Asks for another training when past scores were worse than promised or inputs have "
+            "drifted; once a month for each model at most."
+        ),
+    )
+    def retrain_when_scores_fail(context: RunStatusSensorContext) -> RunRequest | SkipReason:
+        try:
+            with warehouse.read() as connection:
+                version, reasons = reasons_to_retrain(connection)
+        except WarehouseError as error:
+            return SkipReason(str(error))
+        if not reasons:
+            return SkipReason("The scores and their inputs hold.")
+        window = run_window(context.dagster_run.tags)
+        month = f"{window.end:%Y-%m}" if window else ""
+        return RunRequest(
+            run_key=f"{version}-{month}", tags={"analytics/because": "; ".join(reasons)[:200]}
+        )
+
     @run_failure_sensor(
         name="report_failures",
         default_status=DefaultSensorStatus.RUNNING,
@@ -117,4 +143,10 @@ def build_sensors(
             context.log.warning(f"The failure of run {run.run_id} was not reported: {problem}")
         return None
 
-    return [changed_sources, score_after_load, retrain_after_features, report_failures]
+    return [
+        changed_sources,
+        score_after_load,
+        retrain_after_features,
+        retrain_when_scores_fail,
+        report_failures,
+    ]

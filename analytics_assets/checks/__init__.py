@@ -1,1 +1,1 @@
-"""Asset checks: from schemas, and the accounting of rows and money between layers."""
+"""Asset checks: families that share one shape, one set of policies and one ledger."""

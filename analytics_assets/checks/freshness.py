@@ -4,51 +4,63 @@ Beside Dagster's freshness policies, which look at the newest materialization of
 backfill of an old day turns those green.
 """
 
-from dagster import (
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
-    PartitionsDefinition,
-    ResourceParam,
-    asset_check,
-)
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
 
-from analytics_assets.assets.common import POOL
-from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.warehouse.connection import Warehouse
+import duckdb
+from dagster import PartitionsDefinition
 
-
-def freshness_checks(
-    sources: SourcesConfig, daily: PartitionsDefinition
-) -> list[AssetChecksDefinition]:
-    """One warning check for each source that has days."""
-    return [
-        _newest_day_loaded(config, daily)
-        for config in sources.sources.values()
-        if config.contract.time_column
-    ]
+from analytics_assets.checks.base import Check, Finding
+from analytics_assets.checks.scans import Scans
+from analytics_assets.partitions import Window
+from analytics_assets.sources.config import SourcesConfig
 
 
-def _newest_day_loaded(config: SourceConfig, daily: PartitionsDefinition) -> AssetChecksDefinition:
-    @asset_check(
-        asset=config.contract.table.name,
-        name="newest_day_loaded",
-        description="The newest day of the calendar that has closed was loaded.",
-        pool=POOL,
-    )
-    def newest_day_loaded(warehouse: ResourceParam[Warehouse]) -> AssetCheckResult:
+def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Check]:
+    """One check for each source that has days."""
+    for source, config in sources.sources.items():
+        if config.contract.time_column:
+            yield Check(
+                "freshness",
+                config.contract.table.name,
+                "newest_day_loaded",
+                "The newest day of the calendar that has closed was loaded.",
+                "timeliness",
+                "Look whether the source has the day, and whether the schedule daily_refresh and "
+                "its daemon run; then load the missing days with analytics-assets backfill.",
+                (source, daily),
+            )
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """The newest day loaded, in whatever run, against the newest closed day of the calendar."""
+    for check in checks:
+        began = time.perf_counter()
+        source, daily = check.rule
         expected = daily.get_last_partition_key()
-        with warehouse.read() as connection:
-            row = connection.execute(
-                "SELECT max(window_date)::VARCHAR FROM raw.source_loads WHERE source = ?",
-                [config.source],
-            ).fetchone()
+        row = connection.execute(
+            "SELECT max(window_date)::VARCHAR FROM raw.source_loads WHERE source = ?", [source]
+        ).fetchone()
         found = row[0] if row else None
-        return AssetCheckResult(
+        missing = None
+        if found and expected:
+            missing = max(0, (date.fromisoformat(expected) - date.fromisoformat(found)).days)
+        yield Finding(
+            check,
             passed=found == expected,
-            severity=AssetCheckSeverity.WARN,
             description=f"Newest day loaded is {found}, newest expected {expected}.",
-            metadata={"newest loaded": str(found), "newest expected": str(expected)},
+            figure=missing,
+            threshold=0,
+            query=(
+                "SELECT window_date FROM raw.source_loads\n"
+                f"WHERE source = '{source}' ORDER BY 1 DESC LIMIT 10"
+            ),
+            details={"newest loaded": str(found), "newest expected": str(expected)},
+            seconds=time.perf_counter() - began,
         )
-
-    return newest_day_loaded

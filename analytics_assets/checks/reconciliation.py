@@ -1,195 +1,320 @@
-"""Rows and money add up between the layers; each equation is a blocking check.
+"""Rows and money add up between the layers, on every day.
 
-Belongs here: the equations of DESIGN, as SQL over a window. Does not belong here: rules within one
-table (`schema`, dbt tests).
+Belongs here: the equations of DESIGN, as figures of two relations. Does not belong here: rules
+within one table (`schema`, `validity`, dbt tests).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 import duckdb
-from dagster import (
-    AssetCheckExecutionContext,
-    AssetCheckKey,
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSpec,
-    AssetKey,
-    MetadataValue,
-    ResourceParam,
-    multi_asset_check,
+
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
+from analytics_assets.checks.scans import Scans, scan
+from analytics_assets.partitions import Window
+from analytics_assets.sources.config import SourcesConfig
+
+Figures = dict[date | None, Decimal]
+REMEDY = (
+    "Rows or money were lost or doubled on the way. Load the days again; if they still differ, a "
+    "model or the warehouse is at fault: the query lists the days with both figures."
 )
 
-from analytics_assets.assets.common import POOL, run_window
-from analytics_assets.partitions import Window
-from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.windows import window_predicate
+
+@dataclass(frozen=True)
+class Side:
+    """One figure of an equation: an aggregate over a relation, by day where it has days.
+
+    Attributes:
+        relation: table or view.
+        figure: SQL aggregate.
+        by: SQL expression of the day (or month) that figures are compared by; None compares one.
+        where: condition on the rows.
+    """
+
+    relation: str
+    figure: str = "count(*)"
+    by: str | None = None
+    where: str | None = None
+
+    def scan(self, window: Window | None) -> str:
+        """The scan that has the figure."""
+        return scan(self.relation, self.by, window, self.where)
+
+    def query(self, window: Window | None) -> str:
+        """SQL of the figures: columns day and figure."""
+        return self.scan(window).replace("{figures}", f"{self.figure} AS figure")
 
 
 @dataclass(frozen=True)
 class Equation:
-    """Two figures that are equal in every window.
+    """The left side is the sum of the right ones, on every day that they are told by.
 
     Attributes:
-        name: the check.
-        asset: the table that the check belongs to, the later of those compared.
-        description: the equation in words.
-        left: SQL of one figure; `{where:column}` stands for the window by a column.
-        right: SQL of the other.
-        needs: sources without which there is nothing to compare.
+        left: one figure.
+        right: the figures that add up to it.
+        windowed: whether a window of it can be looked at; otherwise it holds for whole tables.
+        money: whether the figures are money rather than rows.
     """
 
-    name: str
-    asset: str
-    description: str
-    left: str
-    right: str
-    needs: tuple[str, ...] = ()
+    left: Side
+    right: tuple[Side, ...]
+    windowed: bool = True
+    money: bool = False
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """All of them."""
+        return (self.left, *self.right)
+
+    def query(self, window: Window | None) -> str:
+        """SQL that lists the days on which it does not hold, with both figures."""
+        right = "\n    UNION ALL ".join(side.query(window) for side in self.right)
+        return (
+            "SELECT coalesce(l.day, r.day) AS day, coalesce(l.figure, 0) AS left_figure, "
+            "coalesce(r.figure, 0) AS right_figure\n"
+            f"FROM ({self.left.query(window)}) AS l\n"
+            f"FULL JOIN (\n    SELECT day, sum(figure) AS figure FROM (\n    {right}\n    ) "
+            "GROUP BY day\n) AS r ON l.day IS NOT DISTINCT FROM r.day\n"
+            "WHERE left_figure <> right_figure\nORDER BY day"
+        )
 
 
-def _accounted(source: str, column: str) -> Equation:
-    table = f"raw_{source}"
-    return Equation(
-        "read_is_accepted_plus_rejected",
-        table,
-        f"Every row read from {source} was accepted or rejected.",
-        f"SELECT coalesce(sum(rows_read), 0) FROM raw.source_loads "
-        f"WHERE source = '{source}' AND {{window_date}}",
-        f"SELECT (SELECT count(*) FROM raw.{table} WHERE {{{column}}}) + (SELECT count(*) "
-        f"FROM raw.rejected_rows WHERE source = '{source}' AND {{window_date}})",
-        (source,),
-    )
+def checks(sources: SourcesConfig) -> Iterator[Check]:
+    """All equations of the configured sources."""
+    for source, config in sources.sources.items():
+        yield _accounted(source, config.contract.table.window_column)
+        yield _staged(source, config.contract.table.window_column)
+    for fact, source, day in (
+        ("fact_orders", "orders", "order_date"),
+        ("fact_user_sessions", "user_sessions", "session_date"),
+    ):
+        if source not in sources.absent:
+            yield _check(
+                fact,
+                "staged_is_fact",
+                f"Every staged row of {source} is in the fact, none dropped for an unknown "
+                "customer or product.",
+                Equation(Side(f"staging.stg_{source}", by=day), (Side(f"core.{fact}", by=day),)),
+            )
+    for dimension, source in (("dim_customers", "customers"), ("dim_products", "products")):
+        if source not in sources.absent:
+            yield _check(
+                dimension,
+                "staged_is_members_of_the_source",
+                f"Every staged row of {source} is a member of the dimension.",
+                Equation(
+                    Side(f"staging.stg_{source}"),
+                    (Side(f"core.{dimension}", where="member_type = 'source'"),),
+                    windowed=False,
+                ),
+            )
+    yield from _sales()
 
 
-EQUATIONS = (
-    _accounted("orders", "order_date"),
-    _accounted("user_sessions", "session_date"),
-    Equation(
-        "accepted_is_staged_plus_collapsed",
-        "stg_orders",
-        "Every accepted order line is staged, or collapsed into one that is.",
-        "SELECT count(*) FROM raw.raw_orders WHERE {order_date}",
-        "SELECT coalesce(sum(copies), 0) FROM staging.stg_orders WHERE {order_date}",
-    ),
-    Equation(
-        "staged_is_fact",
+def _sales() -> Iterator[Check]:
+    day = "order_date"
+    net = "coalesce(sum(net_amount), 0)"
+    extended = "coalesce(sum(extended_amount), 0)"
+    days = Side("core.customer_days", net, day)
+    yield _check(
         "fact_orders",
-        "Every staged order line is in the fact, none dropped for an unknown customer or product.",
-        "SELECT count(*) FROM staging.stg_orders WHERE {order_date}",
-        "SELECT count(*) FROM core.fact_orders WHERE {order_date}",
-    ),
-    Equation(
         "money_of_staged_is_money_of_fact",
-        "fact_orders",
         "The extended amounts of the staged lines and of the fact are the same.",
-        "SELECT coalesce(sum(extended_amount), 0) FROM staging.stg_orders WHERE {order_date}",
-        "SELECT coalesce(sum(extended_amount), 0) FROM core.fact_orders WHERE {order_date}",
-    ),
-    Equation(
-        "no_key_stands_on_two_days",
-        "fact_orders",
-        "An order line stands once in the whole fact: de-duplication looks within a day only.",
-        "SELECT count(*) FROM core.fact_orders",
-        "SELECT count(*) FROM (SELECT DISTINCT order_id, line_number FROM core.fact_orders)",
-    ),
-    Equation(
-        "no_key_stands_on_two_days",
-        "fact_user_sessions",
-        "A session stands once in the whole fact: de-duplication looks within a day only.",
-        "SELECT count(*) FROM core.fact_user_sessions",
-        "SELECT count(*) FROM (SELECT DISTINCT session_id FROM core.fact_user_sessions)",
-        ("user_sessions",),
-    ),
-    Equation(
-        "lines_of_fact_are_lines_of_days",
-        "customer_days",
-        "customer_days counts every line of the fact.",
-        "SELECT count(*) FROM core.fact_orders WHERE {order_date}",
-        "SELECT coalesce(sum(lines), 0) FROM core.customer_days WHERE {order_date}",
-    ),
-    Equation(
-        "money_of_fact_is_money_of_days",
-        "customer_days",
-        "Net of the fact (sales and returns) is net of customer_days.",
-        "SELECT coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0) "
-        "FROM core.fact_orders WHERE {order_date}",
-        "SELECT coalesce(sum(net_amount), 0) FROM core.customer_days WHERE {order_date}",
-    ),
-    Equation(
-        "money_of_days_is_money_of_sales",
-        "sales_daily",
-        "Net of customer_days is net of sales_daily.",
-        "SELECT coalesce(sum(net_amount), 0) FROM core.customer_days",
-        "SELECT coalesce(sum(net_amount), 0) FROM marts.sales_daily",
-    ),
-    Equation(
-        "money_of_days_is_money_of_customers",
-        "customer_sales",
-        "Net of customer_days is net of customer_sales.",
-        "SELECT coalesce(sum(net_amount), 0) FROM core.customer_days",
-        "SELECT coalesce(sum(net_amount), 0) FROM marts.customer_sales",
-    ),
-)
-_WINDOW_COLUMNS = ("order_date", "session_date", "window_date")
-
-
-def reconciliation_checks(absent_sources: tuple[str, ...]) -> list[AssetChecksDefinition]:
-    """All equations, one step a layer."""
-    layers: dict[str, list[Equation]] = {}
-    for equation in EQUATIONS:
-        if not set(equation.needs) & set(absent_sources):
-            layer = "raw" if equation.asset.startswith("raw_") else "models"
-            layers.setdefault(layer, []).append(equation)
-    return [_layer(layer, equations) for layer, equations in layers.items()]
-
-
-def _layer(layer: str, equations: list[Equation]) -> AssetChecksDefinition:
-    by_key = {AssetCheckKey(AssetKey(e.asset), e.name): e for e in equations}
-
-    @multi_asset_check(
-        name=f"{layer}_reconciliation",
-        specs=[
-            AssetCheckSpec(e.name, asset=e.asset, blocking=True, description=e.description)
-            for e in equations
-        ],
-        can_subset=True,
-        pool=POOL,
+        Equation(
+            Side("staging.stg_orders", extended, day),
+            (Side("core.fact_orders", extended, day),),
+            money=True,
+        ),
     )
-    def check(
-        context: AssetCheckExecutionContext, warehouse: ResourceParam[Warehouse]
-    ) -> Iterator[AssetCheckResult]:
-        window = run_window(context.run.tags)
-        with warehouse.read() as connection:
-            for key in context.selected_asset_check_keys:
-                yield evaluate(connection, by_key[key], window)
+    missing = "count(*) FILTER (amount IS NULL)"
+    yield _check(
+        "fact_orders",
+        "missing_amounts_are_still_missing",
+        "The lines that came without an amount are without one in the fact: nothing is imputed "
+        "before the marts.",
+        Equation(
+            Side("staging.stg_orders", missing, day), (Side("core.fact_orders", missing, day),)
+        ),
+    )
+    yield _check(
+        "customer_sales",
+        "imputed_amounts_are_the_missing_ones",
+        "Every amount that customer_sales has made up for is counted, in its month.",
+        Equation(
+            Side(
+                "core.fact_orders",
+                "count(*) FILTER (amount IS NULL AND line_type IN ('sale', 'return'))",
+                "date_trunc('month', order_date)::DATE",
+            ),
+            (Side("marts.customer_sales", "coalesce(sum(amounts_imputed), 0)", "month"),),
+            windowed=False,
+        ),
+    )
+    yield _check(
+        "customer_days",
+        "lines_of_fact_are_lines_of_days",
+        "customer_days counts every line of the fact.",
+        Equation(
+            Side("core.fact_orders", by=day),
+            (Side("core.customer_days", "coalesce(sum(lines), 0)", day),),
+        ),
+    )
+    yield _check(
+        "customer_days",
+        "money_of_fact_is_money_of_days",
+        "Net of the fact (sales and returns) is net of customer_days.",
+        Equation(
+            Side(
+                "core.fact_orders",
+                "coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0)",
+                day,
+            ),
+            (days,),
+            money=True,
+        ),
+    )
+    yield _check(
+        "sales_daily",
+        "money_of_days_is_money_of_sales",
+        "Net of customer_days is net of sales_daily.",
+        Equation(days, (Side("marts.sales_daily", net, day),), windowed=False, money=True),
+    )
+    yield _check(
+        "customer_sales",
+        "money_of_days_is_money_of_customers",
+        "Net of customer_days is net of customer_sales.",
+        Equation(
+            Side("core.customer_days", net, "date_trunc('month', order_date)::DATE"),
+            (Side("marts.customer_sales", net, "month"),),
+            windowed=False,
+            money=True,
+        ),
+    )
 
-    return check
+
+def _accounted(source: str, day: str | None) -> Check:
+    """Read = accepted + rejected."""
+    of_source = f"source = '{source}'"
+    by = "window_date" if day else None
+    return _check(
+        f"raw_{source}",
+        "read_is_accepted_plus_rejected",
+        f"Every row read from {source} was accepted or rejected.",
+        Equation(
+            Side("raw.source_loads", "coalesce(sum(rows_read), 0)", by, of_source),
+            (
+                Side(f"raw.raw_{source}", by=day),
+                Side("raw.rejected_rows", by=by, where=of_source),
+            ),
+            windowed=day is not None,
+        ),
+    )
+
+
+def _staged(source: str, day: str | None) -> Check:
+    """Accepted = staged + collapsed duplicates."""
+    return _check(
+        f"stg_{source}",
+        "accepted_is_staged_plus_collapsed",
+        f"Every accepted row of {source} is staged, or collapsed into one that is.",
+        Equation(
+            Side(f"raw.raw_{source}", by=day),
+            (Side(f"staging.stg_{source}", "coalesce(sum(copies), 0)", day),),
+            windowed=day is not None,
+        ),
+    )
+
+
+def _check(asset: str, name: str, description: str, equation: Equation) -> Check:
+    return Check("accounting", asset, name, description, "consistency", REMEDY, equation)
+
+
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for both sides of each equation."""
+    for check in checks:
+        for side in check.rule.sides:
+            scans.want(side.scan(_seen(check, window)), side.figure)
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, equation: Equation, window: Window | None
-) -> AssetCheckResult:
-    """Compare both sides of an equation in a window; over the whole tables without one."""
-    where = {column: window_predicate(column, window) for column in _WINDOW_COLUMNS}
-    left, right = (
-        _figure(connection, side.format_map(where)) for side in (equation.left, equation.right)
-    )
-    return AssetCheckResult(
-        asset_key=equation.asset,
-        check_name=equation.name,
-        passed=left == right,
-        description=f"{left:,} = {right:,}" if left == right else f"{left:,} is not {right:,}",
-        metadata={
-            "difference": float(left - right),
-            "left": MetadataValue.md(f"`{equation.left}`"),
-            "right": MetadataValue.md(f"`{equation.right}`"),
-            **({"window": str(window)} if window else {}),
-        },
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """Compare both sides of each equation."""
+    for check in checks:
+        seen = _seen(check, window)
+        sides = [
+            {
+                day: Decimal(figure)
+                for day, figure in scans.days(side.scan(seen), side.figure).items()
+            }
+            for side in check.rule.sides
+        ]
+        spent = sum(scans.seconds(side.scan(seen)) for side in check.rule.sides)
+        yield _compared(check, seen, sides[0], sides[1:], spent)
+
+
+def _seen(check: Check, window: Window | None) -> Window | None:
+    return window if check.rule.windowed else None
+
+
+def _compared(
+    check: Check, window: Window | None, left: Figures, rights: list[Figures], seconds: float
+) -> Finding:
+    right: Figures = {}
+    for side in rights:
+        for day, figure in side.items():
+            right[day] = right.get(day, Decimal()) + figure
+    nothing = Decimal()
+    days = {day: (left.get(day, nothing), right.get(day, nothing)) for day in {*left, *right}}
+    wrong = {day: sides for day, sides in days.items() if sides[0] != sides[1]}
+    totals = [sum((sides[side] for sides in days.values()), nothing) for side in (0, 1)]
+    equation: Equation = check.rule
+    rows = None if equation.money else int(max(totals))
+    failing = None if equation.money else int(sum(abs(a - b) for a, b in wrong.values()))
+    by_day = {
+        day: (int(max(sides)), int(abs(sides[0] - sides[1])))
+        for day, sides in days.items()
+        if day is not None
+    }
+    return Finding(
+        check,
+        passed=not wrong,
+        description=_in_words(totals, wrong),
+        window=window,
+        rows=rows,
+        failing=failing,
+        figure=float(totals[0] - totals[1]),
+        threshold=0.0,
+        # Of money there are no rows to count: a day adds up or does not.
+        days={day: (1, int(day in wrong)) for day in by_day} if equation.money else by_day,
+        keys=[
+            {"day": day, "left": sides[0], "right": sides[1]}
+            for day, sides in sorted(wrong.items(), key=lambda item: str(item[0]))[:KEYS_SHOWN]
+        ],
+        query=equation.query(window),
+        details={"difference": float(totals[0] - totals[1])},
+        seconds=seconds,
     )
 
 
-def _figure(connection: duckdb.DuckDBPyConnection, query: str) -> Decimal:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return Decimal(row[0])
+def _in_words(totals: list[Decimal], wrong: dict[date | None, tuple[Decimal, Decimal]]) -> str:
+    left, right = totals
+    if not wrong:
+        return f"{left:,} = {right:,}"
+    if None in wrong:
+        return f"{left:,} is not {right:,}"
+    days = f"{len(wrong):,} day{'s' if len(wrong) > 1 else ''}"
+    if left == right:
+        return f"{left:,} = {right:,} in total, but {days} differ"
+    return f"{left:,} is not {right:,}; {days} differ"

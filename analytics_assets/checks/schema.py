@@ -1,158 +1,222 @@
 """The schema check of every table: types and values as its Pandera model declares them.
 
-Belongs here: pushing a model's rules down to the warehouse, limited to the window. Does not belong
-here: what the rules are (`schemas`). Blocking: no later step of the run starts, and nothing is
-published, while a table breaks its schema. The dbt models are one step, whose tests block within.
+Belongs here: pushing a model's rules down to the warehouse, limited to the window: Pandera looks at
+the columns, and its rules of nulls and values become conditions of one scan, which other families
+share. (Pandera's own backend asks a query a rule, and a copy of each view.) Does not belong here:
+what the rules are (`schemas`).
 """
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-from dagster import (
-    AssetCheckExecutionContext,
-    AssetCheckKey,
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
-    AssetCheckSpec,
-    AssetKey,
-    MetadataValue,
-    ResourceParam,
-    multi_asset_check,
-)
+from dagster import MetadataValue
 
-from analytics_assets.assets.common import POOL, run_window
+from analytics_assets.checks.base import Check, Finding, fetch_keys
+from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
-from analytics_assets.schemas import Table
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.warehouse.connection import relation_kind
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
+# Good when they have nothing to hold: no rejected row, no churn model without a history.
+MAY_BE_EMPTY = ("rejected_rows", "churn_features", "churn_model", "churn_predictions")
+# What the rows of a view go into as they are: a rule that both declare is looked at there, where
+# values are stored, and not where every look computes them again. That all rows go there is
+# accounted for.
+STORED_IN = {"stg_orders": "fact_orders", "stg_user_sessions": "fact_user_sessions"}
+REMEDY = (
+    "Rows of a raw table: the contract let something in that the model refuses; load the days "
+    "again. Rows of a model: correct its SQL or the declared rule. Columns or types: after a "
+    "change to a table, delete the warehouse and run again. An empty table: look whether the "
+    "source has rows and whether the load ran."
+)
 
 
-def schema_checks(tables: Sequence[Table]) -> list[AssetChecksDefinition]:
-    """One step a layer, one blocking check a table."""
-    groups: dict[tuple[str, bool], list[Table]] = {}
+def checks(tables: Sequence[Table]) -> Iterator[Check]:
+    """One check for each table."""
     for table in tables:
-        groups.setdefault((table.group, table.partitioning == "monthly"), []).append(table)
-    return [_layer_checks(members) for members in groups.values()]
+        yield Check(
+            "schema",
+            table.name,
+            CHECK_NAME,
+            f"Columns, types, nulls and values of {table.relation} are as its model declares, in "
+            "the run's window, and the table is not empty.",
+            "validity",
+            REMEDY,
+            table,
+        )
 
 
-def _layer_checks(tables: list[Table]) -> AssetChecksDefinition:
-    by_key = {AssetCheckKey(AssetKey(table.name), CHECK_NAME): table for table in tables}
-    monthly = tables[0].partitioning == "monthly"
-
-    @multi_asset_check(
-        name=f"{tables[0].group}_{'monthly_' if monthly else ''}schema",
-        specs=[
-            AssetCheckSpec(
-                CHECK_NAME,
-                asset=table.name,
-                blocking=True,
-                description=(
-                    f"Columns, types, nulls and values of {table.relation} are as its model "
-                    "declares, in the run's window."
-                ),
-            )
-            for table in tables
-        ],
-        can_subset=True,
-        pool=POOL,
-    )
-    def check(
-        context: AssetCheckExecutionContext, warehouse: ResourceParam[Warehouse]
-    ) -> Iterator[AssetCheckResult]:
-        window = run_window(context.run.tags, monthly=monthly)
-        with warehouse.read() as connection:
-            for key in context.selected_asset_check_keys:
-                table = by_key[key]
-                yield evaluate(connection, table, window if table.day_column else None)
-
-    return check
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for the rows and the broken rules of each table that has its columns."""
+    for check in checks:
+        table = TABLES[check.asset]
+        if not structure_problems(connection, table):
+            scans.want(_scan(table, window), "count(*)", *(_count(r.broken) for r in rules(table)))
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection, table: Table, window: Window | None
-) -> AssetCheckResult:
-    """Validate a table, or a window of it, without pulling rows into Python.
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """Validate tables, or a window of those that have days, without pulling rows into Python.
 
-    The result names rules and counts rows; values stay in the warehouse.
+    The finding names rules and counts rows; values stay in the warehouse.
     """
-    problems, rows = _problems(connection, table, window)
-    failing = sum(problem["failing rows"] for problem in problems)
-    return AssetCheckResult(
-        asset_key=table.name,
-        check_name=CHECK_NAME,
-        passed=not problems,
-        severity=AssetCheckSeverity.ERROR,
-        description=(
-            "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
-            or f"{rows:,} rows keep every rule"
-        ),
-        metadata={
-            "rows checked": rows,
-            "failing rows": failing,
-            **({"window": str(window)} if window else {}),
-            **({"problems": MetadataValue.json(problems)} if problems else {}),
-        },
-    )
+    for check in checks:
+        began = time.perf_counter()
+        table = TABLES[check.asset]
+        seen = window if table.day_column else None
+        problems = structure_problems(connection, table)
+        rows, spent = 0, time.perf_counter() - began
+        if not problems:
+            rows, problems = _broken_rules(scans, table, window)
+            spent += scans.seconds(_scan(table, window), 1 + len(rules(table)))
+        began = time.perf_counter()
+        empty = not rows and not problems and table.name not in MAY_BE_EMPTY
+        if empty and seen:
+            # A day without rows is one; a table without any is not.
+            empty = connection.execute(f"SELECT 1 FROM {table.relation} LIMIT 1").fetchone() is None
+        keys, query = _failing_rows(connection, table, seen, problems)
+        named = "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
+        yield Finding(
+            check,
+            passed=not problems and not empty,
+            description=named
+            or ("the table is empty" if empty else f"{rows:,} rows keep every rule"),
+            severe=not empty,
+            window=seen,
+            rows=rows,
+            failing=sum(problem["failing rows"] for problem in problems),
+            keys=keys,
+            query=query,
+            details={"problems": MetadataValue.json(problems)} if problems else {},
+            seconds=spent + time.perf_counter() - began,
+        )
 
 
-def _problems(
-    connection: duckdb.DuckDBPyConnection, table: Table, window: Window | None
-) -> tuple[list[dict[str, Any]], int]:
+@dataclass(frozen=True)
+class Rule:
+    """A declared rule of a column, and SQL that is true where a row breaks it."""
+
+    column: str
+    name: str
+    broken: str
+
+
+def rules(table: Table) -> list[Rule]:
+    """The rules of nulls and values that are looked at in a table."""
+    stored = TABLES.get(STORED_IN.get(table.name, ""))
+    elsewhere = _declared(stored) if stored else []
+    return [rule for rule in _declared(table) if rule not in elsewhere]
+
+
+def _declared(table: Table) -> list[Rule]:
+    found = []
+    for name, column in table.schema.columns.items():
+        value = f'"{name}"'
+        # NaN is no value either.
+        missing = f"({value} IS NULL OR isnan({value}))" if _floats(column) else f"{value} IS NULL"
+        if not column.nullable:
+            found.append(Rule(name, "not_nullable", missing))
+        found += [Rule(name, check.name, _broken(value, check)) for check in column.checks]
+    return found
+
+
+def _floats(column: Any) -> bool:
+    return column.dtype.type.is_floating()
+
+
+def _broken(value: str, check: Any) -> str:
+    figures = check.statistics
+    if check.name == "isin":
+        allowed = ", ".join(
+            str(word) if isinstance(word, int) else f"'{word}'"
+            for word in sorted(figures["allowed_values"])
+        )
+        return f"{value} NOT IN ({allowed})"
+    if check.name == "greater_than_or_equal_to":
+        return f"{value} < {figures['min_value']}"
+    if check.name == "in_range":
+        return f"{value} NOT BETWEEN {figures['min_value']} AND {figures['max_value']}"
+    raise NotImplementedError(f"no SQL for the check {check.name}")
+
+
+def structure_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+    """Columns that are missing, unknown or of another type, by Pandera."""
     # Imported here: only a run needs them, and every load of the definitions would pay for them.
     import ibis
     from pandera.config import ValidationDepth, config_context
     from pandera.errors import SchemaErrors
 
-    kind = relation_kind(connection, table)
-    if kind is None:
-        return [{"column": "", "rule": "the table does not exist", "failing rows": 0}], 0
-    where = window_predicate(str(table.day_column), window)
-    backend = ibis.duckdb.from_connection(connection)
-    if kind == "VIEW":
-        # Every rule is a scan, and every scan of a view would run it again.
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE seen AS FROM {table.relation} WHERE {where}"
-        )
-        relation = backend.table("seen", database="temp.main")
-    else:
-        relation = backend.table(table.name, database=table.group)
-        if window is not None:
-            day = relation[str(table.day_column)]
-            relation = relation.filter((day >= window.start) & (day < window.end))
-    rows = int(relation.count().execute())
+    if relation_kind(connection, table) is None:
+        return [{"column": "", "rule": "the table does not exist", "failing rows": 0}]
+    relation = ibis.duckdb.from_connection(connection).table(table.name, database=table.group)
     try:
-        with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+        with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
             table.schema.validate(relation, lazy=True)
     except SchemaErrors as errors:
-        # Over no rows Pandera's Ibis backend reports every rule of nulls and values as broken.
-        found = [error for error in errors.schema_errors if rows or _of_shape(error)]
-        return [_problem(relation, error) for error in found], rows
-    return [], rows
+        return [_problem(error) for error in errors.schema_errors]
+    return []
 
 
-def _of_shape(error: Any) -> bool:
-    """Whether an error is of columns and types, not of what they hold."""
-    return isinstance(error.check, str) and error.check != "not_nullable"
-
-
-def _problem(relation: Any, error: Any) -> dict[str, Any]:
-    """A broken rule and the rows that break it; never a value of theirs."""
+def _problem(error: Any) -> dict[str, Any]:
     rule = error.check if isinstance(error.check, str) else error.check.name
-    output = error.check_output
     column = str(error.schema.name or "")
-    failing = 0
     if rule in ("column_in_dataframe", "column_in_schema"):
         column = str(error.failure_cases)  # the name of the column
-    elif rule == "not_nullable":
-        values = relation[column]
-        missing = values.isnull()
-        if values.type().is_floating():
-            missing = missing | values.isnan()
-        failing = int(missing.sum().execute() or 0)
-    elif output is not None and hasattr(output, "check_output"):
-        failing = int((~output.check_output).sum().execute() or 0)
-    return {"column": column, "rule": str(rule), "failing rows": failing}
+    return {"column": column, "rule": str(rule), "failing rows": 0}
+
+
+def _scan(table: Table, window: Window | None) -> str:
+    return scan(table.relation, table.day_column, window)
+
+
+def _count(broken: str) -> str:
+    return f"count(*) FILTER (WHERE {broken})"
+
+
+def _broken_rules(
+    scans: Scans, table: Table, window: Window | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Rows, and the rules that some of them break."""
+    of_table = _scan(table, window)
+    rows = sum(scans.days(of_table, "count(*)").values())
+    problems = []
+    for rule in rules(table):
+        failing = sum(scans.days(of_table, _count(rule.broken)).values())
+        if failing:
+            problems.append({"column": rule.column, "rule": rule.name, "failing rows": failing})
+    return rows, problems
+
+
+def _failing_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    window: Window | None,
+    problems: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Keys of a few rows that break a value rule, and SQL that lists all of them."""
+    wrong = {problem["column"] for problem in problems if problem["failing rows"]}
+    broken = [rule.broken for rule in rules(table) if rule.column in wrong]
+    if not broken:
+        return [], None
+    listing = (
+        f"FROM {table.relation}\nWHERE {window_predicate(str(table.day_column), window)}\n"
+        f"    AND ({' OR '.join(broken)})"
+    )
+    # A column that holds what it should not may hold anything.
+    names = [name for name in table.key if name not in wrong]
+    keys = fetch_keys(connection, names, listing) if names else []
+    return keys, f"SELECT *\n{listing}"

@@ -23,7 +23,6 @@ Boolean = dt.Boolean()
 Date = dt.Date()
 Timestamp = dt.Timestamp(scale=6)
 Money = dt.Decimal(18, 4)
-Blob = dt.Binary()
 
 Partitioning = Literal["daily", "monthly"]
 

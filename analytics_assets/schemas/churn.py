@@ -7,7 +7,6 @@ features' own columns, which the daily snapshot shares (marts).
 
 from analytics_assets.schemas.base import (
     BigInt,
-    Blob,
     Boolean,
     Date,
     Double,
@@ -20,6 +19,7 @@ from analytics_assets.schemas.base import (
 from analytics_assets.schemas.marts import RISK_BANDS, CustomerFeatures, SnapshotKey
 
 FEATURE_COLUMNS = tuple(CustomerFeatures.to_schema().columns)
+RULE_COLUMN = "churn_risk_score"  # of the features and of the daily snapshot: a baseline
 
 
 class MonthKey(TableModel):
@@ -43,6 +43,12 @@ class ChurnFeatures(CustomerFeatures, MonthKey):
     month is materialized again once its label window has closed.
     """
 
+    churn_risk_score: Double = column(
+        "Silence since the last sale as a share of the longest that is normal for the customer, "
+        "at most 1: a rule, no probability; null before the first sale",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
     label_window_closed: Boolean = column("The churn horizon after as_of has been observed")
     churned: Boolean = column(
         "No sale within the churn horizon from as_of on; null until that has been observed",
@@ -50,29 +56,100 @@ class ChurnFeatures(CustomerFeatures, MonthKey):
     )
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("artifact",))
-class ChurnModel(TableModel):
-    """The candidates of the newest training, how they did on the later month, which was chosen."""
+class Measures(TableModel):
+    """How good probabilities were; what is null was not testable, such as one class only."""
+
+    prevalence: Double = column("Share that churned", nullable=True)
+    roc_auc: Double = column(
+        "Area under the ROC curve", nullable=True, in_range={"min_value": 0, "max_value": 1}
+    )
+    roc_auc_low: Double = column("Lower end of its 95% interval", nullable=True)
+    roc_auc_high: Double = column("Upper end of its 95% interval", nullable=True)
+    average_precision: Double = column("Area under the precision-recall curve", nullable=True)
+    brier: Double = column("Mean squared error of the probability", nullable=True)
+    log_loss: Double = column("Mean log loss, nats", nullable=True)
+    calibration_slope: Double = column(
+        "Slope of the outcome on the predicted log-odds: below 1 too extreme, above 1 too timid; "
+        "null where all predictions are the same",
+        nullable=True,
+    )
+    calibration_intercept: Double = column(
+        "Log-odds by which churn was predicted too low; below 0, too high", nullable=True
+    )
+    top_decile_lift: Double = column(
+        "Share that churned among the tenth with the highest predictions, over that of all",
+        nullable=True,
+    )
+    profit: Double = column(
+        "Money made by contacting the best share of the customers, by cost and success of a "
+        "contact and each customer's own value",
+        nullable=True,
+    )
+    profit_share: Double = column("The share contacted for that profit", nullable=True)
+
+
+class CandidateKey(TableModel):
+    """Columns before the measures of a candidate."""
 
     model_version: Text = column("Version of the training")
     candidate: Text = column("Name of the candidate")
-    is_chosen: Boolean = column("The candidate that predictions use")
-    roc_auc: Double = column(
-        "Area under the ROC curve on the test month; null with one class only",
-        nullable=True,
-        in_range={"min_value": 0, "max_value": 1},
-    )
-    average_precision: Double = column("Average precision on the test month", nullable=True)
-    brier: Double = column("Mean squared error of the probability on the test month", nullable=True)
-    log_loss: Double = column("Log loss on the test month", nullable=True)
-    prevalence: Double = column("Share of churned customers in the test month", nullable=True)
-    train_rows: BigInt = column("Rows trained on", ge=0)
-    test_rows: BigInt = column("Rows tested on", ge=0)
-    train_as_of_first: Date = column("First as_of trained on")
-    train_as_of_last: Date = column("Last as_of trained on; its label window ends by test_as_of")
+
+
+class ModelKey(CandidateKey):
+    """Columns before the measures of a candidate over all tests."""
+
+    is_chosen: Boolean = column("The simplest candidate within the noise of the best")
+
+
+class BacktestKey(CandidateKey):
+    """Columns before the measures of a candidate in one test."""
+
     test_as_of: Date = column("as_of tested on")
+
+
+DECISIONS = ("promoted", "refused", "withdrawn")
+
+
+@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+class ChurnModel(Measures, ModelKey):
+    """Every training: how its candidates did on as-of dates later than they knew, and the choice.
+
+    Measures are over all test dates together; churn_backtest has each of them.
+    """
+
+    excess_log_loss_low: Double = column(
+        "Lower end of the 95% interval of log_loss above the best candidate's"
+    )
+    excess_log_loss_high: Double = column("Upper end of that interval")
+    train_rows: BigInt = column("Rows that the newest test was trained on", ge=0)
+    test_rows: BigInt = column("Rows tested on", ge=0)
+    tests: Integer = column("Number of test dates", ge=1)
+    test_as_of: Date = column("Newest as_of tested on")
+    first_as_of: Date = column("First as_of that the chosen model was fitted on in the end")
+    last_as_of: Date = column("Last as_of that it was fitted on")
+    labels_to: Date = column("End of the last label window that it has learnt from")
     horizon_days: Integer = column("Days without a sale that make a churned customer", ge=1)
-    artifact: Blob = column("The serialised model; null for candidates not chosen", nullable=True)
+    data_hash: Text = column("Hash of all rows that were learnt from")
+    registered_version: Integer = column(
+        "Version of the chosen candidate's model in the registry; null for the others",
+        nullable=True,
+        ge=1,
+    )
+    decision: Text = column(
+        "Whether the chosen candidate's model became the champion; null for the others",
+        nullable=True,
+        isin=DECISIONS,
+    )
+    decision_reason: Text = column("Why", nullable=True)
+
+
+@table(group="churn", key=("model_version", "candidate", "test_as_of"))
+class ChurnBacktest(Measures, BacktestKey):
+    """How each candidate of each training did on each test date."""
+
+    calibrated: Boolean = column("Calibrated by older test dates; the first has none before it")
+    train_rows: BigInt = column("Rows trained on: all labels had closed by test_as_of", ge=0)
+    test_rows: BigInt = column("Rows tested on", ge=0)
 
 
 @table(
@@ -89,4 +166,82 @@ class ChurnPredictions(SnapshotKey):
         in_range={"min_value": 0, "max_value": 1},
     )
     risk_band: Text = column("Low, Medium or High by churn_probability", isin=RISK_BANDS)
+    expected_purchases: Double = column(
+        "Days with a purchase expected within the horizon, by the BG/NBD model; null without one",
+        nullable=True,
+        ge=0,
+    )
+    expected_value: Double = column(
+        "Money expected within the horizon: expected_purchases x the mean spend expected by the "
+        "Gamma-Gamma model; null without one",
+        nullable=True,
+        ge=0,
+    )
+    lifetime_value: Double = column(
+        "Money expected within 12 months, discounted by 10% a year, by both models; null without",
+        nullable=True,
+        ge=0,
+    )
+    lifetime_value_low: Double = column(
+        "Lower end of the interval in which the customer's own spending lies with 90%",
+        nullable=True,
+    )
+    lifetime_value_high: Double = column("Upper end of that interval", nullable=True)
+    reason_1: Text = column(
+        "Feature that pushes the score most, against its typical value; null where none does",
+        nullable=True,
+    )
+    push_1: Double = column("By how much, in log-odds; above 0 it raises the risk")
+    reason_2: Text = column("Feature that pushes second", nullable=True)
+    push_2: Double = column("By how much")
+    reason_3: Text = column("Feature that pushes third", nullable=True)
+    push_3: Double = column("By how much")
     model_version: Text = column("Version of the model that predicted")
+
+
+class PerformanceKey(TableModel):
+    """Columns before the measures of past scores."""
+
+    as_of: Date = column("as_of that was predicted from; its window has closed")
+    model_version: Text = column("Version of the model that predicted")
+    customers: BigInt = column("Customers predicted", ge=1)
+    mean_predicted: Double = column("Mean predicted probability")
+
+
+@table(group="churn", key=("as_of", "model_version"))
+class ChurnPerformance(Measures, PerformanceKey):
+    """What was predicted against what happened, once the window had closed.
+
+    Only of predictions: scores of a day before the model's last label are left out.
+    """
+
+    shortfall: Text = column(
+        "In what the scores were worse than the backtest promised; null where they held",
+        nullable=True,
+    )
+
+
+DRIFT_VERDICTS = ("stable", "moderate", "major", "by construction", "not testable")
+
+
+@table(group="churn", key=("snapshot_date", "feature"))
+class ChurnDrift(TableModel):
+    """How the inputs and scores of a day differ from those at the model's training.
+
+    Bins are those of the training. A verdict asks both for an effect, and for more than chance
+    could make with so many customers.
+    """
+
+    snapshot_date: Date = column("Day that was scored")
+    feature: Text = column("Input of the model, or churn_probability")
+    model_version: Text = column("Version of the model that scored")
+    psi: Double = column("Population stability index against the training", ge=0)
+    expected_psi: Double = column("What chance alone gives on average", ge=0)
+    p_value: Double = column("Probability of such an index, were nothing changed")
+    rows: BigInt = column("Customers scored", ge=0)
+    reference_rows: BigInt = column("Customers at training", ge=0)
+    missing: Double = column("Share without a value")
+    reference_missing: Double = column("The same at training")
+    verdict: Text = column(
+        "stable, moderate or major; by construction for what grows with time", isin=DRIFT_VERDICTS
+    )

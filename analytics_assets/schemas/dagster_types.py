@@ -86,6 +86,4 @@ def _fits(values: "pd.Series[Any]", type_: dt.DataType) -> bool:
         return kind == "integer"
     if isinstance(type_, dt.Floating | dt.Decimal):
         return kind in ("integer", "floating", "decimal", "mixed-integer-float")
-    if isinstance(type_, dt.Date | dt.Timestamp):
-        return kind in ("date", "datetime", "datetime64")
-    return kind == "bytes"
+    return kind in ("date", "datetime", "datetime64")

@@ -82,6 +82,18 @@ def test_a_reliability_curve_is_drawn():
     assert image.height > 400
 
 
+def test_a_gain_curve_is_drawn_and_shows_what_it_is_given():
+    random = pd.DataFrame({"captured": [0.1 * n for n in range(1, 11)]})
+    good = pd.DataFrame({"captured": [0.4, 0.7, 0.9, *[1.0] * 7]})
+    assert png(plots.gain_curve(good, "G")).width > 400
+    assert plots.gain_curve(good, "G") != plots.gain_curve(random, "G")
+
+
+def test_the_image_of_a_figure_can_be_taken_out():
+    markdown = plots.gain_curve(pd.DataFrame({"captured": [0.5, 1.0]}), "G [1]")
+    assert Image.open(io.BytesIO(plots.png(markdown))).size == png(markdown).size
+
+
 def test_bins_without_a_value_are_left_out_of_the_curve():
     with_null = pd.concat(
         [RELIABILITY, pd.DataFrame({"mean_predicted": [0.3], "observed": [np.nan], "n": [0]})]
@@ -196,6 +208,7 @@ def test_a_value_between_two_gaps_is_visible():
     "draw",
     [
         lambda: plots.reliability_curve(RELIABILITY.iloc[:0], "R"),
+        lambda: plots.gain_curve(pd.DataFrame({"captured": [None, None]}), "G"),
         lambda: plots.cohort_heatmap(make_cohorts(3).iloc[:0]),
         lambda: plots.cohort_heatmap(make_cohorts(3).assign(retention_rate=None)),
         lambda: plots.bar_chart([], [], "B", "rows"),

@@ -2,7 +2,7 @@
 # ruff: noqa: DTZ001  (the warehouse holds naive UTC)
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import duckdb
 import pytest
@@ -13,7 +13,20 @@ from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.rows import insert
 
-FAILED = {"asset": "fact_orders", "check_name": "key", "passed": False, "severity": "ERROR"}
+FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
+FAILED = {
+    "asset": "fact_orders",
+    "check_name": "key",
+    "passed": False,
+    "severity": "ERROR",
+    "day": None,
+    "window_start": None,
+    "window_end": None,
+}
+
+
+def of_days(first: date, last: date) -> dict[str, object]:
+    return {"window_start": first, "window_end": last + timedelta(1)}
 
 
 @pytest.fixture
@@ -24,8 +37,9 @@ def ledger() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def verdicts(connection: duckdb.DuckDBPyConnection, *rows: dict[str, object]) -> None:
     """One run a row, an hour after the one before."""
-    insert(connection, "data_quality_metrics")
-    insert(connection, "pipeline_executions")
+    for name in ("data_quality_metrics", "pipeline_executions"):
+        insert(connection, name)
+        connection.execute(f"DELETE FROM quality.{name}")
     for number, row in enumerate(rows):
         values = {"run_id": str(number), "evaluated_at": datetime(2024, 1, 1, number)}
         insert(connection, "pipeline_executions", {"run_id": str(number), "job": row["job"]})
@@ -46,6 +60,38 @@ def test_an_error_counts_until_the_check_has_passed_in_any_run(ledger) -> None:
 @pytest.mark.parametrize("harmless", [{"severity": "WARN"}, {"passed": True}])
 def test_warnings_and_passes_do_not_count(ledger, harmless) -> None:
     verdicts(ledger, {"job": "load", **harmless})
+    assert failed_checks(ledger) == []
+
+
+def test_a_pass_on_another_day_does_not_clear_a_failed_day(ledger) -> None:
+    failed = {"job": "load", **of_days(FIRST, FIRST)}
+    passed = {"job": "load", "passed": True, **of_days(SECOND, SECOND)}
+    verdicts(ledger, failed, passed)
+    assert failed_checks(ledger) == ["fact_orders.key"]
+    verdicts(ledger, failed, passed, {"job": "load", "passed": True, **of_days(FIRST, SECOND)})
+    assert failed_checks(ledger) == []
+
+
+def test_a_failed_range_is_cleared_day_by_day(ledger) -> None:
+    failed = {"job": "load", **of_days(FIRST, SECOND)}
+    days = [{"job": "load", "passed": True, **of_days(day, day)} for day in (FIRST, SECOND)]
+    verdicts(ledger, failed, days[0])
+    assert failed_checks(ledger) == ["fact_orders.key"]
+    verdicts(ledger, failed, *days)
+    assert failed_checks(ledger) == []
+
+
+def test_of_a_failed_range_only_its_failed_days_have_to_pass(ledger) -> None:
+    failed = {"job": "load", **of_days(FIRST, SECOND)}
+    verdicts(ledger, failed, {"job": "load", "passed": True, **of_days(SECOND, SECOND)})
+    for day, passed in ((FIRST, True), (SECOND, False)):
+        row = {**FAILED, "run_id": "0", "evaluated_at": datetime(2024, 1, 1)}
+        insert(ledger, "data_quality_metrics", {**row, "day": day, "passed": passed})
+    assert failed_checks(ledger) == []
+
+
+def test_a_later_warning_takes_the_place_of_an_error(ledger) -> None:
+    verdicts(ledger, {"job": "load"}, {"job": "load", "severity": "WARN"})
     assert failed_checks(ledger) == []
 
 

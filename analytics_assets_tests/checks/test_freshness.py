@@ -2,10 +2,10 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-import pytest
 from dagster import AssetCheckResult, AssetCheckSeverity
 
-from analytics_assets.checks.freshness import freshness_checks
+from analytics_assets.checks.freshness import checks
+from analytics_assets.checks.registry import evaluate
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.warehouse.connection import Warehouse
@@ -21,10 +21,10 @@ def check(
         for day in days:
             insert(connection, "source_loads", {"source": source, "window_date": day})
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", "orders.csv")})
-    (definition,) = freshness_checks(sources, daily_partitions(calendar))
-    result = definition(warehouse)
-    assert isinstance(result, AssetCheckResult)
-    return result
+    with warehouse.read() as connection:
+        found = list(checks(sources, daily_partitions(calendar)))
+        (finding,) = evaluate(connection, found, lambda check: None)
+    return finding.result("warn")
 
 
 def test_the_newest_day_loaded_passes(warehouse: Warehouse) -> None:
@@ -64,17 +64,6 @@ def test_only_sources_with_days_have_the_check() -> None:
             for name in ("orders", "user_sessions", "products")
         },
     )
-    keys = {
-        key.asset_key.path[-1]
-        for definition in freshness_checks(sources, daily_partitions(CLOSED))
-        for key in definition.check_keys
-    }
-    assert keys == {"raw_orders", "raw_user_sessions"}
-
-
-@pytest.mark.parametrize("newest", [date(2024, 1, 10)])
-def test_its_name_and_words(warehouse: Warehouse, newest: date) -> None:
-    sources = SourcesConfig(CLOSED, {"orders": SourceConfig("orders", "orders.csv")})
-    (definition,) = freshness_checks(sources, daily_partitions(CLOSED))
-    (spec,) = definition.check_specs
-    assert (spec.name, spec.blocking) == ("newest_day_loaded", False)
+    found = list(checks(sources, daily_partitions(CLOSED)))
+    assert {check.asset for check in found} == {"raw_orders", "raw_user_sessions"}
+    assert {check.name for check in found} == {"newest_day_loaded"}

@@ -21,8 +21,7 @@ PROJECT = Path(__file__).parents[2] / "dbt_project"
 DBT_TABLES = [
     table
     for table in TABLES.values()
-    if table.group in ("staging", "core", "marts", "churn")
-    and table.name not in ("churn_model", "churn_predictions")
+    if table.group in ("staging", "core", "marts") or table.name == "churn_features"
 ]
 SPAN = ("2024-01-01", "2024-03-01")
 

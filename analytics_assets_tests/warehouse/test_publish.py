@@ -80,6 +80,7 @@ def test_a_build_reports_and_holds_every_published_table(
         "core.dim_customers": 1,
         "churn.churn_predictions": 1,
         "quality.data_quality_metrics": 0,
+        "quality.data_quality_scores": 0,
         "quality.pipeline_executions": 0,
     }
     with duckdb.connect(str(build.path), read_only=True) as connection:

@@ -48,6 +48,7 @@ buyers as (
 select
     labels.month,
     features.*,
+    {{ churn_risk_score() }} as churn_risk_score,
     labels.label_window_closed,
     case when labels.label_window_closed then buyers.customer_id is null end as churned
 from features

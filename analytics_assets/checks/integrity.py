@@ -1,0 +1,67 @@
+"""Rows that point at a customer or product which its source does not have.
+
+Belongs here: orphans, counted by kind. Does not belong here: what the warehouse makes of them: an
+inferred member, or the unknown one (the dimensions, in dbt).
+"""
+
+from collections.abc import Iterator
+
+from analytics_assets.checks.base import Check
+from analytics_assets.checks.rows import RowRule
+from analytics_assets.schemas.core import UNKNOWN_MEMBER
+from analytics_assets.sources.config import SourcesConfig
+
+HOLD = (
+    "Hold the rows until the {member} arrives: load the {member}s again, then the days. Meanwhile "
+    "an inferred member stands for each, so that no row is lost."
+)
+MISSING = (
+    "Ask the source for the {member}, or accept it (guest orders): the rows count in all totals as "
+    "the member '{unknown}', and in nothing that is told by {member}."
+)
+
+
+def checks(sources: SourcesConfig, max_orphan_share: float) -> Iterator[Check]:
+    """Orphans of each fact, where there is a source to be missing from, and missing references.
+
+    Anonymous sessions are no fault, so sessions need no customer.
+    """
+    facts = [("fact_orders", "customer"), ("fact_orders", "product")]
+    if "user_sessions" not in sources.absent:
+        facts.append(("fact_user_sessions", "customer"))
+    for fact, member in facts:
+        if f"{member}s" not in sources.absent:
+            yield _orphans(fact, member, max_orphan_share)
+        if fact == "fact_orders":
+            yield Check(
+                "integrity",
+                fact,
+                f"{member}_is_known",
+                f"Every row names its {member}.",
+                "completeness",
+                MISSING.format(member=member, unknown=UNKNOWN_MEMBER),
+                RowRule(f"{member}_id = '{UNKNOWN_MEMBER}'"),
+                severe_share=None,
+            )
+
+
+def _orphans(fact: str, member: str, severe_share: float) -> Check:
+    column, dimension = f"{member}_id", f"core.dim_{member}s"
+    return Check(
+        "integrity",
+        fact,
+        f"{member}_is_in_its_source",
+        f"Every {member} that a row names is in the {member} source.",
+        "consistency",
+        HOLD.format(member=member),
+        RowRule(
+            f"{column} NOT IN (SELECT {column} FROM {dimension} "
+            f"WHERE member_type = 'source' AND {column} IS NOT NULL)",
+            applies=f"{column} <> '{UNKNOWN_MEMBER}'",
+            kind=(
+                f"CASE WHEN {column} IN (SELECT {column} FROM {dimension}) "
+                "THEN 'inferred member' ELSE 'no member' END"
+            ),
+        ),
+        severe_share=severe_share,
+    )

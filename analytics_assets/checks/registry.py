@@ -1,0 +1,147 @@
+"""All checks of a configuration, and the steps that evaluate them.
+
+Belongs here: which families there are, their policies, and how many steps a run makes of them. Does
+not belong here: any one check (a module a family).
+
+One step evaluates all checks of a layer over one connection: families share scans and temporary
+tables. A blocking check keeps every later step of the run from starting; that of later runs is the
+publishing step's, which reads the ledger.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import duckdb
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetKey,
+    PartitionsDefinition,
+    ResourceParam,
+    multi_asset_check,
+)
+
+from analytics_assets.assets.common import POOL, run_window
+from analytics_assets.checks import (
+    anomalies,
+    drift,
+    freshness,
+    integrity,
+    reconciliation,
+    rows,
+    schema,
+    uniqueness,
+    validity,
+    volume,
+)
+from analytics_assets.checks.base import Check, Evaluate, Finding, Want
+from analytics_assets.checks.scans import Scans
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.connection import Warehouse
+
+EVALUATE: Mapping[str, Evaluate] = {
+    "schema": schema.evaluate,
+    "accounting": reconciliation.evaluate,
+    "uniqueness": rows.evaluate,
+    "integrity": rows.evaluate,
+    "validity": rows.evaluate,
+    "anomalies": rows.evaluate,
+    "volume": volume.evaluate,
+    "freshness": freshness.evaluate,
+    "drift": drift.evaluate,
+}
+
+WANT: Mapping[str, Want] = {
+    "schema": schema.want,
+    "accounting": reconciliation.want,
+    **dict.fromkeys(("uniqueness", "integrity", "validity", "anomalies", "drift"), rows.want),
+}
+
+
+def all_checks(
+    settings: Settings,
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    tables: Sequence[Table],
+) -> list[Check]:
+    """Every check of the configured sources whose family is not off, dbt's tests aside."""
+    found = [
+        *schema.checks(tables),
+        *reconciliation.checks(sources),
+        *uniqueness.checks(sources, tables),
+        *integrity.checks(sources, settings.max_orphan_share),
+        *validity.checks(sources),
+        *anomalies.checks(),
+        *volume.checks(sources),
+        *freshness.checks(sources, daily),
+        *drift.checks(sources),
+    ]
+    return [check for check in found if settings.checks[check.family] != "off"]
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    checks: Sequence[Check],
+    window_of: Callable[[Check], Window | None],
+) -> Iterator[Finding]:
+    """The findings of checks of any families, the schemas' first."""
+    batches: dict[tuple[str, Window | None], list[Check]] = {}
+    for check in sorted(checks, key=lambda check: list(EVALUATE).index(check.family)):
+        batches.setdefault((check.family, window_of(check)), []).append(check)
+    scans = Scans(connection)
+    for (family, window), members in batches.items():
+        if family in WANT:
+            WANT[family](connection, scans, members, window)
+    for (family, window), members in batches.items():
+        yield from EVALUATE[family](connection, scans, members, window)
+
+
+def check_definitions(
+    checks: Sequence[Check], policies: Mapping[str, str]
+) -> list[AssetChecksDefinition]:
+    """The checks as Dagster's, one step a layer."""
+    steps: dict[str, list[Check]] = {}
+    for check in checks:
+        steps.setdefault(_step(check), []).append(check)
+    return [_definition(name, members, policies) for name, members in steps.items()]
+
+
+def _step(check: Check) -> str:
+    table = TABLES[check.asset]
+    if table.group in ("staging", "core", "marts"):
+        return "model_checks"
+    monthly = "monthly_" if table.partitioning == "monthly" else ""
+    return f"{monthly}{table.group}_checks"
+
+
+def _definition(
+    name: str, checks: Sequence[Check], policies: Mapping[str, str]
+) -> AssetChecksDefinition:
+    by_key = {AssetCheckKey(AssetKey(check.asset), check.name): check for check in checks}
+    assert len(by_key) == len(checks), f"two checks of one table have one name in {name}"
+
+    @multi_asset_check(
+        name=name,
+        specs=[check.spec(policies[check.family]) for check in checks],
+        can_subset=True,
+        pool=POOL,
+    )
+    def step(
+        context: AssetCheckExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[AssetCheckResult]:
+        tags = context.run.tags
+        selected = [by_key[key] for key in context.selected_asset_check_keys]
+        with warehouse.read() as connection:
+            for finding in evaluate(connection, selected, lambda check: check_window(check, tags)):
+                yield finding.result(policies[finding.check.family])
+
+    return step
+
+
+def check_window(check: Check, tags: Mapping[str, str]) -> Window | None:
+    """The window of a run, as the partitioning of the check's table reads its tags."""
+    return run_window(tags, monthly=TABLES[check.asset].partitioning == "monthly")

@@ -1,0 +1,250 @@
+"""Rules that a row keeps or breaks, counted by day in one pass over each relation.
+
+Belongs here: how such rules are evaluated and how the rows that break them are listed. Does not
+belong here: which rules there are (`validity`, `integrity`, `uniqueness`, `anomalies`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+
+from analytics_assets.checks.base import (
+    Check,
+    Finding,
+    fetch_keys,
+    rows_in_words,
+    tidy,
+)
+from analytics_assets.checks.scans import Scans, scan
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.windows import window_predicate
+
+REFERENCE_DAYS = 90  # days before a window that it is compared with
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A condition on the rows of a relation.
+
+    Attributes:
+        broken: SQL condition, true for a row that breaks the rule.
+        applies: SQL condition, true for the rows that the rule is about.
+        relation: what is looked at, where it is not the check's table.
+        day: DATE column of the relation; by default the table's.
+        keys: columns that name a row; by default the table's key.
+        kind: SQL expression that failing rows are counted by in the metadata.
+    """
+
+    broken: str
+    applies: str = "TRUE"
+    relation: str | None = None
+    day: str | None = None
+    keys: tuple[str, ...] | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedRows:
+    """Rows that only a query of its own can find.
+
+    Attributes:
+        query: SQL of the failing rows: the key columns and `day` (NULL without days).
+        total: relation whose rows are looked at, with `day_column`.
+        day_column: of the table that is looked at; None without days.
+        keys: columns that name a row.
+        given: name and SQL of what the query reads besides tables; made once for all rules that
+            are given the same.
+        details: name to SQL of a figure for the metadata.
+        kind: column of the query that failing rows are counted by in the metadata.
+
+    In all SQL `{window}` stands for the condition of the window on `day_column`, `{before}` for
+    that of the days before it, `{reference}` for that of both.
+    """
+
+    query: str
+    total: str
+    day_column: str | None
+    keys: tuple[str, ...]
+    given: tuple[tuple[str, str], ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
+    kind: str | None = None
+
+
+def want(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> None:
+    """Ask for the counts of rules on rows, and of the rows that listed ones are among."""
+    for check in checks:
+        if isinstance(check.rule, RowRule):
+            scans.want(_scan(check, window), *_counts(check.rule))
+        elif isinstance(check.rule, ListedRows):
+            scans.want(_total(check.rule, window), "count(*)")
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """The findings of checks whose rules are `RowRule` or `ListedRows`."""
+    for check in checks:
+        if isinstance(check.rule, RowRule):
+            yield _counted(connection, scans, check, window)
+    given: set[str] = set()
+    for check in checks:
+        if isinstance(check.rule, ListedRows):
+            yield _listed(connection, scans, check, window, given)
+    for name in given:
+        connection.execute(f"DROP TABLE temp.main.{name}")
+
+
+def conditions(day: str | None, window: Window | None) -> dict[str, str]:
+    """SQL conditions of the window, of the days before it that it is compared with, and of both."""
+    if day is None or window is None:
+        return {"{window}": "TRUE", "{before}": "FALSE", "{reference}": "TRUE"}
+    first = window.start - timedelta(days=REFERENCE_DAYS)
+    return {
+        "{window}": window_predicate(day, window),
+        "{before}": window_predicate(day, Window(first, window.start)),
+        "{reference}": window_predicate(day, Window(first, window.end)),
+    }
+
+
+def _relation(check: Check) -> str:
+    return check.rule.relation or TABLES[check.asset].relation
+
+
+def _day(check: Check) -> str | None:
+    if check.rule.relation:
+        return check.rule.day
+    return TABLES[check.asset].day_column
+
+
+def _counts(rule: RowRule) -> tuple[str, str]:
+    """Figures of the rows that the rule is about, and of those that break it."""
+    applies = f"({rule.applies}) AND " if rule.applies != "TRUE" else ""
+    total = f"count(*) FILTER (WHERE {rule.applies})" if applies else "count(*)"
+    return total, f"count(*) FILTER (WHERE {applies}({rule.broken}))"
+
+
+def _scan(check: Check, window: Window | None) -> str:
+    return scan(_relation(check), _day(check), window)
+
+
+def _total(rule: ListedRows, window: Window | None) -> str:
+    return scan(rule.total, rule.day_column, window)
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, scans: Scans, check: Check, window: Window | None
+) -> Finding:
+    rule: RowRule = check.rule
+    relation, day = _relation(check), _day(check)
+    seen = window if day else None
+    total, broken = (scans.days(_scan(check, window), figure) for figure in _counts(rule))
+    days = {day: (rows, broken[day]) for day, rows in total.items()}
+    seconds = scans.seconds(_scan(check, window), 2)
+    began = time.perf_counter()
+    listing = tidy(
+        f"FROM {relation}\nWHERE {window_predicate(str(day), seen)}\n"
+        f"    AND ({rule.applies})\n    AND ({rule.broken})"
+    )
+    keys: list[dict[str, Any]] = []
+    details: dict[str, Any] = {}
+    if any(broken.values()):
+        keys = fetch_keys(connection, rule.keys or TABLES[check.asset].key, listing)
+        if rule.kind:
+            details["by kind"] = dict(
+                connection.execute(
+                    f"SELECT {rule.kind}, count(*) {listing} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
+                ).fetchall()
+            )
+    seconds += time.perf_counter() - began
+    return _finding(check, seen, days, keys, f"SELECT *\n{listing}", details, seconds)
+
+
+def _listed(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    check: Check,
+    window: Window | None,
+    given: set[str],
+) -> Finding:
+    began = time.perf_counter()
+    rule: ListedRows = check.rule
+    seen = window if rule.day_column else None
+    places = conditions(rule.day_column, seen)
+
+    def placed(sql: str) -> str:
+        for place, condition in places.items():
+            sql = sql.replace(place, condition)
+        return tidy(sql)
+
+    for name, sql in rule.given:
+        if name not in given:
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {placed(sql)}")
+            given.add(name)
+    query = placed(rule.query)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {query}")
+    failing = dict(connection.execute("SELECT day, count(*) FROM listed GROUP BY 1").fetchall())
+    totals = scans.days(_total(rule, window), "count(*)")
+    days = {day: (rows, failing.pop(day, 0)) for day, rows in totals.items()}
+    days |= {day: (count, count) for day, count in failing.items()}
+    keys = fetch_keys(connection, rule.keys, "FROM listed")
+    details: dict[str, Any] = {}
+    for name, sql in rule.details.items():
+        row = connection.execute(placed(sql)).fetchone()
+        details[name] = row[0] if row else None
+    if rule.kind and keys:
+        details["by kind"] = dict(
+            connection.execute(
+                f"SELECT {rule.kind}, count(*) FROM listed GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
+            ).fetchall()
+        )
+    connection.execute("DROP TABLE listed")
+    shown = ",\n".join(f"{name} AS (\n{placed(sql)}\n)" for name, sql in rule.given)
+    if shown:
+        query = (
+            f"WITH {shown}\n{query}"
+            if not query.startswith("WITH ")
+            else (f"WITH {shown},\n{query.removeprefix('WITH ')}")
+        )
+    return _finding(check, seen, days, keys, query, details, time.perf_counter() - began)
+
+
+def _finding(
+    check: Check,
+    window: Window | None,
+    days: dict[date | None, tuple[int, int]],
+    keys: list[dict[str, Any]],
+    query: str,
+    details: dict[str, Any],
+    seconds: float,
+) -> Finding:
+    rows = sum(counts[0] for counts in days.values())
+    failing = sum(counts[1] for counts in days.values())
+    dated = {day: counts for day, counts in days.items() if day is not None}
+    return Finding(
+        check,
+        passed=failing <= check.allowed_share * rows,
+        description=rows_in_words(rows, failing),
+        severe=check.is_severe(rows, failing),
+        window=window,
+        rows=rows,
+        failing=failing,
+        threshold=check.allowed_share,
+        days=dated or None,
+        keys=keys,
+        query=query,
+        details=details,
+        seconds=seconds,
+    )

@@ -1,0 +1,75 @@
+"""One pass over each relation, whatever checks want figures of it.
+
+Belongs here: collecting aggregates and executing them together. Does not belong here: which
+aggregates (the families) or what follows from them.
+
+A view is run again by every query, and a table of ten million lines is read again: what families
+want of the same rows, told by the same days, is asked in one query.
+"""
+
+import time
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from analytics_assets.partitions import Window
+from analytics_assets.warehouse.windows import window_predicate
+
+Days = dict[date | None, Any]
+
+
+def scan(relation: str, by: str | None, window: Window | None, where: str | None = None) -> str:
+    """SQL of the days and `{figures}` of a relation.
+
+    Args:
+        relation: table, view or subquery.
+        by: SQL expression of the day that figures are told by; None for one figure.
+        window: days that are looked at, by that expression.
+        where: further condition.
+    """
+    conditions = [window_predicate(by, window)] if by and window else []
+    conditions += [where] if where else []
+    filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {by or 'NULL::DATE'} AS day, {{figures}} FROM {relation}{filtered} GROUP BY 1"
+
+
+class Scans:
+    """Figures wanted of scans, asked for together when the first of a scan is looked at."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._wanted: dict[str, dict[str, None]] = {}
+        self._uses: dict[str, int] = {}
+        self._found: dict[str, tuple[dict[str, Days], float]] = {}
+
+    def want(self, scan: str, *figures: str) -> None:
+        """Ask for aggregates of a scan, before any of it is looked at."""
+        self._wanted.setdefault(scan, {}).update(dict.fromkeys(figures))
+        self._uses[scan] = self._uses.get(scan, 0) + len(figures)
+
+    def days(self, scan: str, figure: str) -> Days:
+        """Day to figure; days without rows are not in it."""
+        if figure not in self._wanted.get(scan, {}):
+            self.want(scan, figure)
+            self._found.pop(scan, None)
+        return self._execute(scan)[0][figure]
+
+    def seconds(self, scan: str, figures: int = 1) -> float:
+        """The part of the scan's time that so many of its figures take."""
+        return self._execute(scan)[1] / self._uses[scan] * figures
+
+    def _execute(self, scan: str) -> tuple[dict[str, Days], float]:
+        if scan not in self._found:
+            began = time.perf_counter()
+            figures = list(self._wanted[scan])
+            rows = self._connection.execute(scan.replace("{figures}", ", ".join(figures)))
+            found = rows.fetchall()
+            self._found[scan] = (
+                {
+                    figure: {row[0]: row[position] for row in found}
+                    for position, figure in enumerate(figures, start=1)
+                },
+                time.perf_counter() - began,
+            )
+        return self._found[scan]

@@ -1,0 +1,127 @@
+"""What should stand once stands once.
+
+Belongs here: keys over whole tables, and rows that a source supplied more than once. Does not
+belong here: keys within the models' window (dbt tests).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from analytics_assets.checks.base import Check
+from analytics_assets.checks.rows import ListedRows
+from analytics_assets.schemas import Table
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.contract import Contract
+
+# What a source may change of an order line without saying anything else of it.
+CHANGING = ("status", "updated_at")
+
+
+def checks(sources: SourcesConfig, tables: Sequence[Table]) -> Iterator[Check]:
+    """A key for each table that no dbt test covers over its whole length, and repeated rows."""
+    for table in tables:
+        # A view is one window of its raw table, and dbt tests the key of what is built at once.
+        whole = table.group == "raw" or table.name.startswith(("fact_", "churn_"))
+        if whole and table.name != "churn_features":
+            yield _key(table)
+    for config in sources.sources.values():
+        yield _repeated(config.contract)
+    yield _corrected(sources.sources["orders"].contract)
+
+
+def _key(table: Table) -> Check:
+    key = ", ".join(table.key)
+    day = table.day_column
+    days = day or "NULL::DATE"
+    return Check(
+        "uniqueness",
+        table.name,
+        "key_stands_once",
+        f"No {key} stands twice in the whole of {table.relation}; the window's are looked for.",
+        "uniqueness",
+        "A row was loaded on two days, or a key is none. De-duplication looks within a day: "
+        "load the days of the listed keys again, or correct the dates in the source.",
+        ListedRows(
+            # Numbers are compared, not texts: a hash that stands once is a key that stands once.
+            f"""
+            SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
+            FROM {table.relation}
+            WHERE hash({key}) IN (
+                SELECT hash({key}) AS h FROM {table.relation}
+                WHERE hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})
+                GROUP BY h HAVING count(*) > 1
+            )
+            GROUP BY {key} HAVING count(*) > 1
+            """,
+            total=table.relation,
+            day_column=day,
+            keys=table.key,
+        ),
+    )
+
+
+def _repeated(contract: Contract) -> Check:
+    table = contract.table
+    columns = ", ".join(contract.columns)
+    day = table.window_column
+    return Check(
+        "uniqueness",
+        table.name,
+        "no_row_twice",
+        f"No row of {contract.source} was supplied twice, the same in every column.",
+        "uniqueness",
+        "Nothing is counted twice: staging keeps one of them. Find out why the source repeats rows "
+        "(overlapping exports, a join) and remove the copies there.",
+        ListedRows(
+            f"""
+            SELECT source_file, source_row, {day or "NULL::DATE"} AS day FROM {table.relation}
+            WHERE {{window}} AND hash({columns}) IN (
+                SELECT hash({columns}) AS h FROM {table.relation} WHERE {{window}}
+                GROUP BY h HAVING count(*) > 1
+            )
+            QUALIFY row_number() OVER (
+                PARTITION BY {columns} ORDER BY source_file, source_row
+            ) > 1
+            """,
+            total=table.relation,
+            day_column=day,
+            keys=("source_file", "source_row"),
+        ),
+        severe_share=None,
+    )
+
+
+def _corrected(contract: Contract) -> Check:
+    table = contract.table
+    key = "order_date, order_id, line_number"
+    content = ", ".join(
+        name for name in contract.columns if name not in (*CHANGING, "order_id", "line_number")
+    )
+    return Check(
+        "uniqueness",
+        table.name,
+        "no_line_with_two_contents",
+        "No numbered line was supplied again with another content than its status.",
+        "consistency",
+        "The newest by updated_at stands in the facts, and all are kept in raw_orders. Review by "
+        "hand whether the source corrects lines, or numbers two lines alike.",
+        ListedRows(
+            f"""
+            SELECT source_file, source_row, order_date AS day FROM {table.relation}
+            WHERE {{window}} AND line_number IS NOT NULL AND hash({key}) IN (
+                SELECT hash({key}) AS h FROM {table.relation}
+                WHERE {{window}} AND line_number IS NOT NULL
+                GROUP BY h HAVING min(hash({content})) <> max(hash({content}))
+            )
+            QUALIFY row_number() OVER (
+                PARTITION BY {key} ORDER BY updated_at DESC NULLS LAST, source_file DESC,
+                    source_row DESC
+            ) < count(*) OVER (PARTITION BY {key})
+                AND min(hash({content})) OVER (PARTITION BY {key})
+                    <> max(hash({content})) OVER (PARTITION BY {key})
+            """,
+            total=table.relation,
+            day_column="order_date",
+            keys=("source_file", "source_row"),
+        ),
+        severe_share=None,
+    )

@@ -1,0 +1,229 @@
+"""Predictions of the past that a candidate could have made, and how good they were.
+
+Here: splits in time (or, for a table that is one snapshot, folds), and the predictions of every
+candidate on rows that its fit has not seen. Not here: the candidates, or the choice among them.
+
+Origins lie a label window apart, newest first: as-of dates T1 > T2 > ... with each label closed
+before the next origin begins. The fit for an origin uses every as-of date whose label window had
+closed by it. So no training label was open when the test began, no two tests share a label window,
+and what was predicted on the older origins can calibrate the newer ones. See Tashman, Out-of-sample
+tests of forecasting accuracy, International Journal of Forecasting 16 (2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analytics_assets.churn import candidates as c
+from analytics_assets.churn.data import (
+    HistoryError,
+    LabelledRows,
+    TrainingError,
+    require_both_classes,
+)
+from analytics_assets.churn.metrics import common_slope, log_odds, probability_of
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A test and what may be known before it.
+
+    Attributes:
+        name: The test's as-of date, or the number of the fold.
+        train: Row numbers to fit on.
+        test: Row numbers to predict.
+        calibration: Names of the splits whose test predictions may be used to calibrate this one.
+        reported: Counts in comparisons. The oldest origin has nothing to be calibrated by and only
+            serves those after it, unless it is the only one.
+
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    calibration: tuple[str, ...]
+    reported: bool
+
+
+def rolling_origins(as_of: pd.Series, y: np.ndarray, horizon_days: int, dates: int) -> list[Split]:
+    """Splits in time, newest first; see the module.
+
+    Args:
+        as_of: As-of date of each row with a closed label, shape (n,).
+        y: Labels, shape (n,), boolean.
+        horizon_days: Length of the label window in days.
+        dates: Tests to report at most; one more is made to calibrate the oldest.
+
+    Raises:
+        HistoryError: No row lies a label window before the newest as-of date.
+        TrainingError: The horizon or the number of dates is not positive, or the newest test or
+            its training rows lack a class.
+
+    """
+    if horizon_days < 1 or dates < 1:
+        raise TrainingError(
+            f"The horizon and the number of test dates must be at least 1, and are {horizon_days} "
+            f"days and {dates}."
+        )
+    horizon = pd.Timedelta(days=horizon_days)
+    splits: list[tuple[str, np.ndarray, np.ndarray]] = []
+    origin = as_of.max()
+    while len(splits) <= dates:
+        train = np.flatnonzero((as_of + horizon <= origin).to_numpy())
+        if not len(train):
+            break
+        test = np.flatnonzero((as_of == origin).to_numpy())
+        name = f"{origin:%Y-%m-%d}"
+        try:
+            require_both_classes(y[train], f"The training rows before {name}")
+            require_both_classes(y[test], f"The test rows of {name}")
+        except TrainingError:
+            if splits:
+                break  # the history before is too young to count
+            raise
+        splits.append((name, train, test))
+        origin = as_of.iloc[train].max()
+    if not splits:
+        raise HistoryError(
+            f"No training rows can be held apart from the test: closed labels exist on "
+            f"{as_of.nunique()} as-of dates, {as_of.min():%Y-%m-%d} to {as_of.max():%Y-%m-%d}, and "
+            f"none lies {horizon_days} days (the horizon) or more before the last. "
+            "Load a longer history or shorten the horizon."
+        )
+    names = [name for name, _, _ in splits]
+    return [
+        Split(
+            name,
+            train,
+            test,
+            tuple(names[number + 1 :]),
+            reported=number == 0 or number + 1 < len(names),
+        )
+        for number, (name, train, test) in enumerate(splits)
+    ]
+
+
+def folds(y: np.ndarray, number: int, seed: int) -> list[Split]:
+    """Stratified folds for a table that is one snapshot; each is calibrated by the others.
+
+    Args:
+        y: Labels, shape (n,), boolean.
+        number: Of folds.
+        seed: Seed of the shuffling.
+
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    shuffled = StratifiedKFold(number, shuffle=True, random_state=seed)
+    return [
+        Split(
+            f"fold {fold + 1}",
+            train,
+            test,
+            tuple(f"fold {other + 1}" for other in range(number) if other != fold),
+            reported=True,
+        )
+        for fold, (train, test) in enumerate(shuffled.split(np.zeros(len(y)), y))
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What the candidates predicted on rows that their fits had not seen.
+
+    Attributes:
+        rows: Row numbers in the labelled rows, all splits one after the other, shape (n,).
+        split: Name of the split of each, shape (n,).
+        reported: Whether the split counts in comparisons, shape (n,).
+        raw: Probabilities before calibration by candidate, each of shape (n,).
+        calibrated: Probabilities after calibration by candidate, each of shape (n,).
+        slopes: Calibration slope that the next model would get, by candidate, from all splits.
+        failed: Why a candidate is left out, by its name: a model of purchases without an estimate.
+
+    """
+
+    rows: np.ndarray
+    split: np.ndarray
+    reported: np.ndarray
+    raw: dict[str, np.ndarray]
+    calibrated: dict[str, np.ndarray]
+    slopes: dict[str, float]
+    failed: dict[str, str]
+
+
+def run(
+    labelled: LabelledRows, splits: Sequence[Split], candidates: Sequence[c.Candidate]
+) -> Predictions:
+    """Fit every candidate for every split, predict its test, and calibrate by the older ones."""
+    y = labelled.y
+    rows = np.concatenate([split.test for split in splits])
+    names = np.concatenate([np.full(len(split.test), split.name, object) for split in splits])
+    raw, calibrated, slopes = {}, {}, {}
+    failed: dict[str, str] = {}
+    for candidate in candidates:
+        try:
+            parts = [_predicted(labelled, split, candidate) for split in splits]
+        except ValueError as error:
+            if not candidate.from_history:
+                raise
+            failed[candidate.name] = str(error)
+            continue
+        predicted = np.concatenate(parts)
+        raw[candidate.name] = predicted
+        calibrated[candidate.name] = np.concatenate(
+            [
+                recalibrated(
+                    part,
+                    _slope(y[rows], predicted, names, split.calibration),
+                    float(log_odds(y[split.train].mean())),
+                )
+                for split, part in zip(splits, parts, strict=True)
+            ]
+        )
+        slopes[candidate.name] = _slope(y[rows], predicted, names, [s.name for s in splits])
+    return Predictions(
+        rows=rows,
+        split=names,
+        reported=np.isin(names, [split.name for split in splits if split.reported]),
+        raw=raw,
+        calibrated=calibrated,
+        slopes=slopes,
+        failed=failed,
+    )
+
+
+def _predicted(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> np.ndarray:
+    x = labelled.x
+    if candidate.from_history:
+        # Histories as of the test's date are known by then; its labels are not looked at.
+        fitted = c.fit(candidate, x.iloc[split.test], None)
+    else:
+        fitted = c.fit(candidate, x.iloc[split.train], labelled.y[split.train])
+    return c.predict(fitted, x.iloc[split.test][list(candidate.columns)])
+
+
+def recalibrated(probability: np.ndarray, slope: float, centre: float) -> np.ndarray:
+    """Probabilities spread out, or drawn in, around a centre in log-odds.
+
+    Args:
+        probability: Shape (n,).
+        slope: 1 changes nothing; below 1 makes less extreme.
+        centre: Log-odds that stay where they are, of the share that churned in training.
+
+    """
+    if slope == 1.0:
+        return probability
+    return probability_of(centre + slope * (log_odds(probability) - centre))
+
+
+def _slope(
+    observed: np.ndarray, predicted: np.ndarray, names: np.ndarray, used: Sequence[str]
+) -> float:
+    mask = np.isin(names, list(used))
+    if not mask.any():
+        return 1.0
+    return common_slope(observed[mask], predicted[mask], names[mask])

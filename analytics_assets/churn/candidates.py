@@ -1,0 +1,209 @@
+"""What could be the model: from the simplest to the most complex.
+
+Here: the candidates and their sizes. Not here: how they are compared (`backtest`), or chosen
+(`training`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from threadpoolctl import ThreadpoolController
+
+from analytics_assets.churn.data import FeatureSet
+from analytics_assets.churn.purchases import BgNbdClassifier
+
+CHUNK_ROWS = 8192
+FOREST_TREES = 25
+FOREST_ROWS = 10_000  # each tree's sample: a forest grows slowly, and few rows a tree suffice
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to predict.
+
+    Attributes:
+        name: What it is called in tables and reports.
+        estimator: An unfitted classifier.
+        columns: The columns that it reads.
+        from_history: It is fitted on purchase histories as of the day it predicts from, and knows
+            no labels; the others are fitted on labelled rows.
+
+    """
+
+    name: str
+    estimator: Any
+    columns: tuple[str, ...]
+    from_history: bool = False
+
+
+def build_candidates(
+    features: FeatureSet, iterations: int, seed: int, horizon_days: int = 0
+) -> list[Candidate]:
+    """The candidates for which the table has columns, simplest first.
+
+    Args:
+        features: The roles of the columns.
+        iterations: Trees of gradient boosting.
+        seed: Seed of the forest and of boosting.
+        horizon_days: Length of the label window in days, for the models of purchases.
+
+    """
+    columns = features.columns
+    found = [Candidate("prevalence", DummyClassifier(strategy="prior"), columns)]
+    if features.recency:
+        recency = Pipeline([("log", FunctionTransformer(np.log1p)), *_logistic()])
+        found.append(Candidate("recency", recency, (features.recency,)))
+    if features.rule:
+        found.append(Candidate("rule", Pipeline(_logistic()), (features.rule,)))
+    if features.purchases:
+        read = (
+            features.purchases.days,
+            features.purchases.tenure,
+            features.purchases.silence,
+        )
+        buys = BgNbdClassifier(read, horizon_days)
+        found.append(Candidate("bg_nbd", buys, read, from_history=True))
+    return [
+        *found,
+        Candidate("logistic_regression", _numeric(features, _regression()), columns),
+        Candidate("random_forest", _numeric(features, _forest(seed)), columns),
+        Candidate("gradient_boosting", _numeric(features, _boosting(iterations, seed)), columns),
+    ]
+
+
+def parameters(candidate: Candidate) -> dict[str, str]:
+    """All parameters of a candidate by name, as text."""
+    return {
+        name: repr(value)
+        for name, value in sorted(candidate.estimator.get_params().items())
+        if not hasattr(value, "get_params") and not isinstance(value, list)
+    }
+
+
+def recipe(candidates: Sequence[Candidate]) -> str:
+    """Everything that a fit depends on besides its rows, as JSON."""
+    described: list[Any] = [[c.name, list(c.columns), parameters(c)] for c in candidates]
+    return json.dumps([described, sklearn.__version__, np.__version__], sort_keys=True)
+
+
+def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
+    """The candidate's estimator, fitted on the rows that it is given.
+
+    Args:
+        candidate: Which.
+        x: Features, shape (n, at least the candidate's columns).
+        y: Labels, shape (n,), boolean; None for a candidate from history.
+
+    """
+    x = x[list(candidate.columns)]
+    # Neither the trees' binning nor a median exists for a column without any value: make it
+    # constant, so that it carries no information but keeps its place.
+    empty = x.columns[x.isna().all()]
+    estimator = sklearn.clone(candidate.estimator)
+    rows = min(FOREST_ROWS, len(x))
+    if "classifier__max_samples" in estimator.get_params():
+        estimator.set_params(classifier__max_samples=rows)
+    # One thread: the result does not depend on the machine's cores, and the trees' many short
+    # parallel sections take 10 times as long when another process keeps a core busy.
+    with _thread_pools().limit(limits=1):
+        return estimator.fit(x.fillna(dict.fromkeys(empty, 0.0)), y)
+
+
+def predict(estimator: Any, x: pd.DataFrame) -> np.ndarray:
+    """Probabilities of churn by a fitted estimator, shape (n,).
+
+    Chunks that fit into a core's cache are predicted side by side: a tree passes over all rows of a
+    chunk, so that large ones go through memory once a tree.
+    """
+    chunks = [x.iloc[start : start + CHUNK_ROWS] for start in range(0, len(x), CHUNK_ROWS)]
+    limits = _thread_pools()
+
+    def predicted(chunk: pd.DataFrame) -> np.ndarray:
+        # OpenMP counts threads for each thread that calls it.
+        with limits.limit(limits=1, user_api="openmp"):
+            return estimator.predict_proba(chunk)[:, 1]
+
+    with limits.limit(limits=1):
+        if len(chunks) < 2:
+            return predicted(chunks[0]) if chunks else np.empty(0)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate(list(pool.map(predicted, chunks)))
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries' thread pools; to look for them takes longer than to predict a chunk."""
+    return ThreadpoolController()
+
+
+def _numeric(features: FeatureSet, steps: list[tuple[str, Any]]) -> Pipeline:
+    """The steps, on numbers: a column for each common name of the categorical features."""
+    if not features.categorical:
+        return Pipeline(steps)
+    names = list(features.categorical)
+    encode = ColumnTransformer(
+        [
+            (
+                "names",
+                OneHotEncoder(handle_unknown="ignore", min_frequency=20, sparse_output=False),
+                names,
+            )
+        ],
+        remainder="passthrough",
+    )
+    return Pipeline([("encode", encode), *steps])
+
+
+def _logistic() -> list[tuple[str, Any]]:
+    return [
+        ("impute", SimpleImputer(strategy="median")),
+        ("scale", StandardScaler()),
+        ("classifier", LogisticRegression()),
+    ]
+
+
+def _regression() -> list[tuple[str, Any]]:
+    return [
+        # Logarithmic in both directions: counts and money are skewed and may be negative.
+        ("asinh", FunctionTransformer(np.arcsinh)),
+        ("impute", SimpleImputer(strategy="median", add_indicator=True)),
+        ("scale", StandardScaler()),
+        ("classifier", LogisticRegression(C=0.1, max_iter=1000)),
+    ]
+
+
+def _forest(seed: int) -> list[tuple[str, Any]]:
+    forest = RandomForestClassifier(
+        FOREST_TREES, min_samples_leaf=10, max_features=0.4, max_samples=1, random_state=seed
+    )
+    return [("impute", SimpleImputer(strategy="median")), ("classifier", forest)]
+
+
+def _boosting(iterations: int, seed: int) -> list[tuple[str, Any]]:
+    boosting = HistGradientBoostingClassifier(
+        learning_rate=6 / max(iterations, 1),  # fewer, larger steps come about as far
+        max_iter=iterations,
+        max_leaf_nodes=15,
+        min_samples_leaf=40,
+        l2_regularization=1.0,
+        early_stopping=False,  # it would hold out rows at random, not in time
+        random_state=seed,
+    )
+    return [("classifier", boosting)]

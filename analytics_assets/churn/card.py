@@ -1,0 +1,116 @@
+"""The model card: what a model is, how good it is, and what it must not be used for.
+
+Here: words and tables, as Markdown. Not here: plots, which are handed in, or measures. The sections
+follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analytics_assets.churn.training import Plan, TrainingResult
+
+_LIMITS = """\
+- Not for decisions about a person's rights, credit, employment or prices: it knows purchases, and
+  nothing of reasons.
+- Not for a cause: a feature that pushes a score need not be why somebody leaves, and changing it
+  need not keep them. Whether a contact works is for an experiment to say.
+- Not for customers without a purchase, and not for another horizon than the one above.
+- Not for days before {trained_to}: it has seen their labels.
+- A season that the tests have not seen may move the level of all scores; `churn_performance` says
+  so once it can be known."""
+
+
+def model_card(
+    result: TrainingResult,
+    plan: Plan,
+    figures: Mapping[str, str],
+    decision: str = "",
+) -> str:
+    """The card of a training.
+
+    Args:
+        result: The training.
+        plan: How it was made.
+        figures: Plots by name, as Markdown.
+        decision: What was decided on the model and why; left out where empty.
+
+    """
+    model = result.model
+    chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
+    newest = result.backtest[
+        (result.backtest["candidate"] == result.chosen)
+        & (result.backtest["test"] == result.newest_test)
+    ].iloc[0]
+    asked = (
+        f"Probability that a customer buys nothing within {model.horizon_days} days from the "
+        "as-of date on."
+        if model.horizon_days
+        else "Probability that a customer churns."
+    )
+    money = plan.economics
+    dates = (
+        f"as-of dates {result.trained_on[0]} to {result.trained_on[1]}, labels to "
+        f"{model.trained_to}"
+        if model.trained_to
+        else "one snapshot"
+    )
+    parts = [
+        f"# Churn model {model.version}",
+        f"{asked} The candidate is **{result.chosen.replace('_', ' ')}**, the simplest within the "
+        "noise of the best.",
+        *([f"**Decision:** {decision}"] if decision else []),
+        "## Data",
+        f"- Fitted on {dates}; hash `{result.data_hash[:12]}`.\n"
+        f"- Tested on {', '.join(dict.fromkeys(result.backtest['test']))}: {chosen['test_rows']:,} "
+        f"rows, each later than all that its fit had learnt from; {chosen['prevalence']:.1%} "
+        "churned.\n"
+        f"- {len(model.inputs)} inputs, from events before the as-of date only. Those that move "
+        f"scores most: {', '.join(model.explained) or 'none'}.\n"
+        f"- No resampling. Calibrated by older tests: log-odds are multiplied by {model.slope:.2f} "
+        "around the mean.",
+        "## How good it is",
+        "All tests together; log loss in nats, with the 95% interval of what it is above the best "
+        "candidate's. Profit is that of contacting the best share, at "
+        f"{money.contact_cost:g} a contact that keeps {money.contact_success:.0%} of churners.",
+        _candidates(result.candidates),
+        f"On the newest test, {result.newest_test}: calibration slope "
+        f"{_number(newest['calibration_slope'])}, intercept "
+        f"{_number(newest['calibration_intercept'])}; the tenth with the highest scores churned "
+        f"{newest['top_decile_lift']:.2f} times as often as all.",
+        *figures.values(),
+        "## What it must not be used for",
+        _LIMITS.format(trained_to=model.trained_to or "the snapshot"),
+    ]
+    if result.failed:
+        failed = "\n".join(f"- {name}: {reason}" for name, reason in result.failed.items())
+        parts += ["## Left out, without an estimate", failed]
+    return "\n\n".join(parts) + "\n"
+
+
+def _candidates(table: pd.DataFrame) -> str:
+    lines = [
+        "| candidate | ROC AUC (95%) | PR AUC | Brier | log loss | above the best (95%) | slope | "
+        "profit |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table.to_dict("records"):
+        name = row["candidate"].replace("_", " ")
+        cells = [
+            f"**{name}**" if row["is_chosen"] else name,
+            f"{row['roc_auc']:.3f} ({row['roc_auc_low']:.3f} to {row['roc_auc_high']:.3f})",
+            _number(row["average_precision"]),
+            _number(row["brier"]),
+            f"{row['log_loss']:.4f}",
+            f"{row['excess_log_loss_low']:+.4f} to {row['excess_log_loss_high']:+.4f}",
+            _number(row["calibration_slope"]),
+            "" if row["profit"] != row["profit"] else f"{row['profit']:,.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return "none" if value != value else f"{value:.3f}"

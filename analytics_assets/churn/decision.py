@@ -1,0 +1,127 @@
+"""Whether a new model replaces the one in use.
+
+Here: the comparison of the challenger and the champion on rows that neither had seen. Not here:
+where the decision is kept (`registry`).
+
+Both are held against the same rows, in one of two ways. A champion whose last label had closed
+before the challenger's newest test is applied to that test as it is. A younger champion has seen
+labels of that test, so what it predicted in its own backtest, frozen when it was made, is held
+against the challenger's on the tests that both have in common. The challenger is better when its
+log loss is smaller and the 95% interval of the difference, by a paired bootstrap over customers,
+lies below zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analytics_assets.churn.metrics import excess_interval, log_losses
+from analytics_assets.churn.model import ChurnModel, score
+from analytics_assets.churn.training import TrainingResult
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided, and by what.
+
+    Attributes:
+        promote: The challenger becomes the champion.
+        reason: Why, in a sentence.
+        difference: Log loss of the challenger less the champion's, with low and high (95%); None
+            where they were not compared.
+        rows: Rows that they were compared on.
+
+    """
+
+    promote: bool
+    reason: str
+    difference: tuple[float, float, float] | None = None
+    rows: int = 0
+
+
+def decide(
+    challenger: TrainingResult,
+    champion: ChurnModel | None,
+    champion_backtest: pd.DataFrame | None,
+    frame: pd.DataFrame,
+    seed: int,
+) -> Decision:
+    """Compare a training with the model in use.
+
+    Args:
+        challenger: The new training.
+        champion: The model in use; None where there is none, or none that can be read.
+        champion_backtest: `TrainingResult.predictions` of the champion's training.
+        frame: The rows that the challenger was trained from.
+        seed: Seed of the bootstrap.
+
+    """
+    if champion is None:
+        return Decision(True, "There is no champion that can be used.")
+    if champion.horizon_days != challenger.model.horizon_days:
+        return Decision(
+            True,
+            f"The champion predicts {champion.horizon_days} days, no longer asked for; this one "
+            f"{challenger.model.horizon_days}.",
+        )
+    if gone := [name for name in champion.inputs if name not in frame.columns]:
+        return Decision(True, f"The champion needs features that are gone: {', '.join(gone)}.")
+    newest = challenger.newest_test
+    ours = challenger.predictions
+    if champion.trained_to and champion.trained_to <= newest:
+        ours = ours[ours["test"] == newest]
+        rows = frame[pd.to_datetime(frame["as_of"]).dt.strftime("%Y-%m-%d") == newest]
+        theirs = pd.DataFrame(
+            {
+                "test": newest,
+                "customer_id": rows["customer_id"].astype(str),
+                "champion": score(champion, rows),
+            }
+        )
+        on = f"{newest}, later than all that the champion has learnt from"
+    else:
+        kept = champion_backtest if champion_backtest is not None else ours.iloc[:0]
+        theirs = kept.rename(columns={"churn_probability": "champion"})[
+            ["test", "customer_id", "champion"]
+        ]
+        on = ""
+    both = ours.merge(theirs, on=["test", "customer_id"], validate="one_to_one")
+    if both.empty:
+        return Decision(False, "The champion's backtest has no row in common with this one's.")
+    on = on or f"the backtests' common dates {', '.join(sorted(both['test'].unique()))}"
+    return _compare(both, on, seed)
+
+
+def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
+    observed = both["observed"].to_numpy(bool)
+    losses = np.column_stack(
+        [
+            log_losses(observed, both["champion"].to_numpy()),
+            log_losses(observed, both["churn_probability"].to_numpy()),
+        ]
+    )
+    if np.array_equal(losses[:, 0], losses[:, 1]):
+        return Decision(
+            False,
+            f"It predicts as the champion does on {on}: newer data alone is judged once they lie "
+            "a label window after the champion's.",
+            (0.0, 0.0, 0.0),
+            len(both),
+        )
+    low, high = excess_interval(losses, both["customer_id"].to_numpy(), seed, reference=0)
+    difference = float(losses[:, 1].mean() - losses[:, 0].mean())
+    better = difference < 0 and high[1] < 0
+    return Decision(
+        promote=better,
+        reason=(
+            f"Its log loss is {losses[:, 1].mean():.4f} against the champion's "
+            f"{losses[:, 0].mean():.4f} on {len(both):,} rows of {on}; difference "
+            f"{difference:+.4f}, 95% interval {low[1]:+.4f} to {high[1]:+.4f}: "
+            f"{'better' if better else 'not better'}."
+        ),
+        difference=(difference, float(low[1]), float(high[1])),
+        rows=len(both),
+    )

@@ -1,0 +1,203 @@
+"""The model that is kept: a fitted classifier with all that applying and judging it needs.
+
+Here: probabilities, bands and reasons from features. Not here: fitting (`training`), bytes
+(`artifact`) or where models live (`registry`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analytics_assets.churn import candidates as c
+from analytics_assets.churn.backtest import recalibrated
+from analytics_assets.churn.data import ModelError, feature_matrix, require_columns
+from analytics_assets.churn.metrics import log_odds
+from analytics_assets.schemas.marts import RISK_BANDS
+
+RISK_MEDIUM_FROM = 0.3
+RISK_HIGH_FROM = 0.7
+REASONS = 3
+EXPLAINED = 6  # features that are tried as a reason: each costs another scoring of all rows
+BATCH_ROWS = 50_000
+
+
+@dataclass(eq=False)
+class ChurnModel:
+    """A model to use.
+
+    Attributes:
+        candidate: Name of the candidate.
+        version: 12 hexadecimal digits; the same data, settings and code give the same version.
+        classifier: The fitted estimator.
+        columns: What the classifier reads, in its order.
+        inputs: All columns that the model expects, in the order of training.
+        categorical: Those of the inputs that hold names.
+        slope: Calibration slope; see `backtest.recalibrated`.
+        centre: Log-odds of the share that churned in training.
+        typical: Value of each column that a reason is measured against: the median, or the most
+            frequent name.
+        explained: Columns that may be a reason, the most important first.
+        horizon_days: Length of the label window in days; 0 for a table that is one snapshot.
+        trained_to: End of the last label window that was learnt from, as an ISO date; empty for a
+            single snapshot.
+        purchases: Parameters of the models of purchases and spend; empty without them.
+        drift_reference: Fields of `drift.Reference` of each input, and of the score, by name.
+
+    """
+
+    candidate: str
+    version: str
+    classifier: Any
+    columns: tuple[str, ...]
+    inputs: tuple[str, ...]
+    categorical: tuple[str, ...]
+    slope: float
+    centre: float
+    typical: dict[str, Any]
+    explained: tuple[str, ...]
+    horizon_days: int
+    trained_to: str
+    purchases: dict[str, Any] = field(default_factory=dict)
+    drift_reference: dict[str, Any] = field(default_factory=dict)
+
+    def matrix(self, features: pd.DataFrame) -> pd.DataFrame:
+        """The model's inputs from a frame that holds them, in any order and numeric type.
+
+        Raises:
+            ModelError: A column is missing, not numeric or infinite.
+
+        """
+        require_columns(features, self.inputs, ModelError)
+        return feature_matrix(features, self.inputs, self.categorical, ModelError)
+
+    def probability(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Probability of churn for each row of a matrix, shape (n,)."""
+        raw = c.predict(self.classifier, matrix[list(self.columns)])
+        return recalibrated(raw, self.slope, self.centre)
+
+    def pushes(
+        self, matrix: pd.DataFrame, columns: Sequence[str], probability: np.ndarray | None = None
+    ) -> np.ndarray:
+        """By how much each column moves each score away from that of a typical value.
+
+        One column at a time is replaced by its typical value, the others stay. Above 0, the
+        customer's own value raises the risk. Columns that say much the same share their push.
+
+        Args:
+            matrix: From `matrix`, shape (n, inputs).
+            columns: The columns to replace.
+            probability: The scores, shape (n,), where they are known.
+
+        Returns:
+            Differences in log-odds, shape (n, columns).
+
+        """
+        own = log_odds(self.probability(matrix) if probability is None else probability)
+        found = np.empty((len(matrix), len(columns)))
+        for number, name in enumerate(columns):
+            if name not in self.columns:
+                found[:, number] = 0.0
+                continue
+            other = matrix.assign(**{name: self.typical[name]})
+            found[:, number] = own - log_odds(self.probability(other))
+        return found
+
+
+def score(model: ChurnModel, features: pd.DataFrame, batch_rows: int = BATCH_ROWS) -> np.ndarray:
+    """Churn probability of each row.
+
+    Args:
+        model: From `training.train` or the registry.
+        features: At least the model's inputs; nulls allowed.
+        batch_rows: Rows scored at a time; bounds memory, changes scores by rounding (1e-15) only.
+
+    Returns:
+        Probabilities in [0, 1], float64, shape (rows of features,).
+
+    Raises:
+        ModelError: A feature is missing, not numeric or infinite.
+
+    """
+    require_columns(features, model.inputs, ModelError)
+    parts = [model.probability(model.matrix(batch)) for batch in _batches(features, batch_rows)]
+    return np.concatenate([np.empty(0), *parts])
+
+
+def reasons(
+    model: ChurnModel, matrix: pd.DataFrame, probability: np.ndarray | None = None
+) -> pd.DataFrame:
+    """The features that push each score most, in either direction.
+
+    Args:
+        model: The model.
+        matrix: From `ChurnModel.matrix`, shape (n, inputs).
+        probability: The scores, shape (n,), where they are known.
+
+    Returns:
+        reason_1 to reason_3 (column names; None where nothing pushes) and push_1 to push_3
+        (log-odds, above 0 raises the risk; 0 where there is no reason), shape (n, 6).
+
+    """
+    names = np.array([*model.explained], dtype=object)
+    pushes = model.pushes(matrix, model.explained, probability)
+    order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :REASONS]
+    found = {}
+    for place in range(REASONS):
+        if place < order.shape[1]:
+            index = order[:, place]
+            push = pushes[np.arange(len(pushes)), index]
+            reason = names[index]
+            reason[push == 0.0] = None
+        else:
+            push, reason = np.zeros(len(pushes)), np.full(len(pushes), None)
+        found[f"reason_{place + 1}"] = reason
+        found[f"push_{place + 1}"] = push
+    return pd.DataFrame(found, index=matrix.index)
+
+
+def risk_band(probability: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:
+    """Name the risk: Low < 0.3 <= Medium < 0.7 <= High.
+
+    Args:
+        probability: Churn probabilities in [0, 1], shape (n,).
+
+    Returns:
+        Band names, an object array of shape (n,).
+
+    Raises:
+        ValueError: A value is null or outside [0, 1].
+
+    """
+    values = np.asarray(probability, dtype=float)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("A risk band needs probabilities between 0 and 1, without nulls.")
+    return np.array(RISK_BANDS, dtype=object)[
+        np.digitize(values, [RISK_MEDIUM_FROM, RISK_HIGH_FROM])
+    ]
+
+
+def typical_values(x: pd.DataFrame, categorical: Sequence[str]) -> dict[str, Any]:
+    """Median of each column, or its most frequent name; NaN where a column holds nothing."""
+    return {
+        str(name): str(values.mode().iloc[0]) if name in categorical else float(values.median())
+        for name, values in x.items()
+    }
+
+
+def most_important(
+    model: ChurnModel, x: pd.DataFrame, seed: int, rows: int = 2000
+) -> tuple[str, ...]:
+    """The columns that push the scores of a sample of rows most, on average."""
+    sample = x.sample(min(rows, len(x)), random_state=seed)
+    pushes = np.abs(model.pushes(sample, model.columns)).mean(axis=0)
+    order = np.argsort(-pushes, kind="stable")[:EXPLAINED]
+    return tuple(model.columns[number] for number in order if pushes[number] > 0)
+
+
+def _batches(frame: pd.DataFrame, rows: int) -> Iterator[pd.DataFrame]:
+    return (frame.iloc[start : start + rows] for start in range(0, len(frame), rows))

@@ -1,0 +1,415 @@
+"""Where models are kept: runs, versions and the champion, in MLflow.
+
+Here: everything that touches MLflow, and nothing else does. Not here: which model is better
+(`decision`). MLflow takes a second to import, so it is imported when first used. It is told to send
+no telemetry before it is imported.
+
+A version is decided once: promoted, refused, or withdrawn by a rollback. The alias `champion` says
+which one is in use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analytics_assets.churn.data import ModelError
+
+CHAMPION = "champion"
+PROMOTED, REFUSED, WITHDRAWN = "promoted", "refused", "withdrawn"
+MODEL_FILE = "model.skops"
+BACKTEST_FILE = "backtest/predictions.parquet"
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A registry that is away is an error within seconds, not a run that hangs.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot be reached or does not hold what is asked of it."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        number: MLflow's number of the version.
+        model_version: Version of the training, from its content.
+        decision: promoted, refused or withdrawn; empty while it is not decided.
+        reason: Why.
+        candidate: Name of the candidate.
+        trained_to: End of the last label window that it has learnt from.
+        source: Where its files lie.
+        sha256: Hash of the model's bytes.
+
+    """
+
+    number: int
+    model_version: str
+    decision: str
+    reason: str
+    candidate: str
+    trained_to: str
+    source: str
+    sha256: str
+
+
+class Registry:
+    """Versions of one registered model.
+
+    Making one switches MLflow's telemetry off for the process, unless its variables are set.
+
+    Args:
+        folder: Where the database and the artifacts lie, where no server is named.
+        uri: Address of an MLflow server.
+        name: Name of the registered model.
+
+    """
+
+    def __init__(self, folder: Path, uri: str | None, name: str) -> None:
+        self.name = name
+        self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
+        self._folder = None if uri else folder
+        self._opened: Any = None
+        # Before anything of MLflow is imported: it reads them then.
+        for variable, value in _ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
+
+    def exists(self) -> bool:
+        """Whether there can be a model: asked before MLflow is imported and its database made."""
+        return self._folder is None or (self._folder / "mlflow.db").is_file()
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first; none before the first training."""
+        if not self.exists():
+            return []
+        with _clear_errors(self.uri):
+            found = self._client().search_model_versions(f"name = '{self.name}'")
+        return sorted(map(_version, found), key=lambda version: -version.number)
+
+    def find(self, model_version: str) -> Version | None:
+        """The version of a training, by its content."""
+        return next((v for v in self.versions() if v.model_version == model_version), None)
+
+    def champion(self) -> Version | None:
+        """The version in use; None before the first training."""
+        if not self.exists():
+            return None
+        from mlflow.exceptions import MlflowException
+
+        with _clear_errors(self.uri):
+            try:
+                return _version(self._client().get_model_version_by_alias(self.name, CHAMPION))
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+
+    def good_versions(self) -> list[Version]:
+        """The champion, then those that were champion before it, newest first."""
+        champion = self.champion()
+        if champion is None:
+            return []
+        before = [v for v in self.versions() if v.decision == PROMOTED and v != champion]
+        return [champion, *before]
+
+    def load(self, version: Version) -> Any:
+        """The model of a version: a `model.ChurnModel`.
+
+        Raises:
+            ModelError: Its file is gone, damaged or not the one that was registered.
+
+        """
+        from analytics_assets.churn.artifact import load_model
+
+        data = self._read(version, f"model/data/{MODEL_FILE}")
+        if hashlib.sha256(data).hexdigest() != version.sha256:
+            raise ModelError(
+                f"The file of version {version.number} ({len(data):,} bytes) is damaged: it is not "
+                "what was registered. Restore it, or roll back."
+            )
+        return load_model(data)
+
+    def load_good(self) -> tuple[Any, Version, list[str]] | None:
+        """The champion's model, or the newest before it that can be read.
+
+        Returns:
+            The model, its version, and what is wrong with those that were tried before it; None
+            where there is no champion.
+
+        Raises:
+            ModelError: None can be read.
+
+        """
+        problems: list[str] = []
+        candidates = self.good_versions()
+        for version in candidates:
+            try:
+                return self.load(version), version, problems
+            except ModelError as error:
+                problems.append(f"version {version.number}: {error}")
+        if candidates:
+            raise ModelError(f"No model can be read. {' '.join(problems)} Train it again.")
+        return None
+
+    def backtest(self, version: Version) -> pd.DataFrame | None:
+        """What a version's training predicted in its backtest; None where the file is gone."""
+        import io
+
+        try:
+            return pd.read_parquet(io.BytesIO(self._read(version, BACKTEST_FILE)))
+        except (ModelError, OSError, ValueError):
+            return None
+
+    def register(
+        self,
+        result: Any,
+        data: bytes,
+        parameters: Mapping[str, Any],
+        files: Mapping[str, bytes],
+    ) -> Version:
+        """Record a training as a run and its model as a version; the same training only once.
+
+        Args:
+            result: A `training.TrainingResult`.
+            data: Its model, from `artifact.dump_model`.
+            parameters: What the run says of itself, beside what the result does.
+            files: Further files by path: plots, the model card.
+
+        """
+        known = self.find(result.model.version)
+        if known is not None:
+            return known
+        client = self._client()
+        with _clear_errors(self.uri), tempfile.TemporaryDirectory() as folder:
+            run = client.create_run(self._experiment(), run_name=result.model.version)
+            run_id = run.info.run_id
+            _log(client, run_id, result, parameters)
+            _write(Path(folder), result, data, files)
+            client.log_artifacts(run_id, folder)
+            client.set_terminated(run_id)
+            self._create_model()
+            made = client.create_model_version(
+                self.name,
+                source=f"{run.info.artifact_uri}/model",
+                run_id=run_id,
+                tags={
+                    "model_version": result.model.version,
+                    "candidate": result.model.candidate,
+                    "trained_to": result.model.trained_to,
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "data_hash": result.data_hash,
+                },
+            )
+        return _version(made)
+
+    def decide(self, version: Version, promote: bool, reason: str) -> Version:
+        """Write down the decision on a version, and move the champion where it is promoted."""
+        client = self._client()
+        number = str(version.number)
+        with _clear_errors(self.uri):
+            client.set_model_version_tag(self.name, number, "reason", reason)
+            if promote:
+                client.set_registered_model_alias(self.name, CHAMPION, number)
+            # Last: a version without it is decided again.
+            decision = PROMOTED if promote else REFUSED
+            client.set_model_version_tag(self.name, number, "decision", decision)
+            return _version(client.get_model_version(self.name, number))
+
+    def rollback(self, to: int | None = None) -> tuple[Version, Version]:
+        """Give the champion's place to an earlier version and withdraw the present one.
+
+        Args:
+            to: The version; by default the newest that was champion before.
+
+        Returns:
+            The version withdrawn and the champion now.
+
+        Raises:
+            RegistryError: There is no champion, or no such version to go back to.
+            ModelError: That version cannot be read.
+
+        """
+        present = self.champion()
+        if present is None:
+            raise RegistryError("There is no champion to roll back from. Train a model first.")
+        if to is None:
+            before = self.good_versions()[1:]
+            if not before:
+                raise RegistryError(
+                    f"Version {present.number} is the only one that ever was champion. Name "
+                    "another with --to, or train again."
+                )
+            target = before[0]
+        else:
+            target = next((v for v in self.versions() if v.number == to), present)
+            if target.number != to or target == present:
+                known = [v.number for v in self.versions() if v != present]
+                raise RegistryError(f"Version {to} is not one to go back to; there are {known}.")
+        self.load(target)
+        reason = f"Rolled back from version {present.number}."
+        made = self.decide(target, promote=True, reason=reason)
+        with _clear_errors(self.uri):
+            client = self._client()
+            number = str(present.number)
+            client.set_model_version_tag(self.name, number, "decision", WITHDRAWN)
+            client.set_model_version_tag(
+                self.name, number, "reason", f"Rolled back to version {target.number}."
+            )
+        return present, made
+
+    def _read(self, version: Version, path: str) -> bytes:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        uri = f"{version.source.removesuffix('/model')}/{path}"
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, dst_path=folder, tracking_uri=self.uri
+                )
+                return Path(file).read_bytes()
+        except (MlflowException, OSError) as error:
+            raise ModelError(f"{uri} cannot be read ({type(error).__name__}).") from error
+
+    def _experiment(self) -> str:
+        client = self._client()
+        found = client.get_experiment_by_name(self.name)
+        if found is not None:
+            return found.experiment_id
+        place = str(self._folder / "artifacts") if self._folder else None
+        return client.create_experiment(self.name, artifact_location=place)
+
+    def _create_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client().create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _client(self) -> Any:
+        if self._opened is None:
+            import logging
+
+            from mlflow import MlflowClient
+
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            if self._folder:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            with _clear_errors(self.uri):
+                self._opened = MlflowClient(self.uri, self.uri)
+        return self._opened
+
+
+def _version(found: Any) -> Version:
+    tags = found.tags
+    return Version(
+        number=int(found.version),
+        model_version=tags.get("model_version", ""),
+        decision=tags.get("decision", ""),
+        reason=tags.get("reason", ""),
+        candidate=tags.get("candidate", ""),
+        trained_to=tags.get("trained_to", ""),
+        source=found.source,
+        sha256=tags.get("sha256", ""),
+    )
+
+
+def _log(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]) -> None:
+    from mlflow.entities import Metric, Param
+
+    described = {
+        **parameters,
+        "candidate": result.chosen,
+        "model_version": result.model.version,
+        "data_hash": result.data_hash,
+        "first_as_of": result.trained_on[0],
+        "last_as_of": result.trained_on[1],
+        "trained_to": result.model.trained_to,
+        "tests": ", ".join(dict.fromkeys(result.backtest["test"])),
+        "calibration_slope_applied": result.model.slope,
+    }
+    measured = {
+        f"{row['candidate']}.{name}": value
+        for row in result.candidates.to_dict("records")
+        for name, value in row.items()
+        if isinstance(value, float) and value == value
+    }
+    chosen = f"{result.chosen}."
+    measured |= {k.removeprefix(chosen): v for k, v in measured.items() if k.startswith(chosen)}
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, 0, 0) for name, value in measured.items()],
+        params=[Param(name, str(value)) for name, value in described.items()],
+    )
+
+
+def _write(folder: Path, result: Any, data: bytes, files: Mapping[str, bytes]) -> None:
+    """The files of a run: the model as `mlflow models serve` takes it, and the records."""
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    model = result.model
+    kinds = {name: "string" if name in model.categorical else "double" for name in model.inputs}
+    stored = folder / MODEL_FILE
+    stored.write_bytes(data)
+    expected: list[Any] = [ColSpec(kind, name) for name, kind in kinds.items()]
+    answer: list[Any] = [ColSpec("double", "churn_probability"), ColSpec("string", "risk_band")]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example", UserWarning)
+        pyfunc.save_model(
+            str(folder / "model"),
+            loader_module="analytics_assets.churn.serving",
+            data_path=str(stored),
+            # Named here, so that MLflow starts no process to find out.
+            pip_requirements=["analytics_assets"],
+            signature=ModelSignature(
+                inputs=Schema(expected),
+                outputs=Schema(answer),
+            ),
+        )
+    stored.unlink()
+    (folder / "backtest").mkdir()
+    result.predictions.to_parquet(folder / BACKTEST_FILE, index=False)
+    for name in ("candidates", "backtest", "reliability", "lift", "profit"):
+        getattr(result, name).to_csv(folder / "backtest" / f"{name}.csv", index=False)
+    (folder / "features.json").write_text(json.dumps(kinds, indent=1), encoding="utf-8")
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+@contextmanager
+def _clear_errors(uri: str) -> Iterator[None]:
+    """Turns MLflow's errors into one that says which registry and what to do."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        first = str(error).splitlines()[0]
+        raise RegistryError(
+            f"The model registry at {uri} does not answer as it should: {first} "
+            "Check ANALYTICS_MLFLOW_URI, or the folder mlflow of ANALYTICS_HOME."
+        ) from error

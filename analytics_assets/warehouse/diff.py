@@ -1,0 +1,205 @@
+"""What differs between two published builds: tables, columns, rows by key.
+
+Belongs here: comparing two files. Does not belong here: publishing them (`publish`) or words for a
+terminal (`cli`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
+
+KEYS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """How a table differs from build A to build B.
+
+    Attributes:
+        table: its name with the layer.
+        rows: rows in A and in B; None where the build does not have the table.
+        added: rows whose key only B has.
+        removed: rows whose key only A has.
+        changed: rows of one key that differ in some column.
+        columns: column to rows that differ in it.
+        columns_added: columns that only B has.
+        columns_removed: columns that only A has.
+        types_changed: column to its types in A and B.
+        keys: a few keys of rows that differ, `+`, `-` or `~` before each.
+    """
+
+    table: str
+    rows: tuple[int | None, int | None]
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    columns_added: tuple[str, ...] = ()
+    columns_removed: tuple[str, ...] = ()
+    types_changed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return (
+            None not in self.rows
+            and not (self.added or self.removed or self.changed)
+            and not (self.columns_added or self.columns_removed or self.types_changed)
+        )
+
+
+def find_build(published_dir: Path, name: str) -> Path:
+    """The file of a build.
+
+    Args:
+        published_dir: where builds lie.
+        name: its number (7 or 000007), CURRENT, or the path of a file.
+
+    Raises:
+        WarehouseError: there is no such build.
+    """
+    if name.upper() == POINTER:
+        return current_build(published_dir)
+    builds = [path.name for path in sorted(published_dir.glob("[0-9]*"))]
+    if name.isdigit() and f"{int(name):06d}" in builds:
+        return published_dir / f"{int(name):06d}" / "warehouse.duckdb"
+    if Path(name).is_file():
+        return Path(name)
+    raise WarehouseError(
+        f"There is no build {name!r} in {published_dir}: it has {', '.join(builds) or 'none'}. "
+        f"Name one of these, {POINTER}, or a DuckDB file."
+    )
+
+
+def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]:
+    """The differences of each table, those that are the same included.
+
+    Columns that differ by load alone (load times, serialised models) are left out.
+
+    Args:
+        a: file of a build.
+        b: file of another.
+        tables: names of the tables; all published ones by default, without the ledgers.
+
+    Raises:
+        WarehouseError: a table is not a published one.
+    """
+    published = {t.name: t for t in TABLES.values() if t.group in PUBLISHED_GROUPS}
+    unknown = [name for name in tables if name not in published]
+    if unknown:
+        raise WarehouseError(
+            f"No published table is named {', '.join(unknown)}; there are {', '.join(published)}."
+        )
+    # The ledgers grow with every run; they are compared when they are asked for.
+    chosen = tables or [name for name, table in published.items() if table.group != "quality"]
+    with duckdb.connect() as connection:
+        for name, path in (("a", a), ("b", b)):
+            quoted = str(path).replace("'", "''")
+            connection.execute(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
+        found = [_diff(connection, published[name]) for name in chosen]
+    return [diff for diff in found if diff is not None]
+
+
+def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | None:
+    """None where neither build has the table."""
+    types = [_types(connection, build, table) for build in ("a", "b")]
+    rows = [
+        _count(connection, f"FROM {build}.{table.relation}") if columns else None
+        for build, columns in zip(("a", "b"), types, strict=True)
+    ]
+    if not any(types):
+        return None
+    if not all(types):
+        return TableDiff(table.relation, (rows[0], rows[1]))
+    in_a, in_b = types
+    shape = TableDiff(
+        table.relation,
+        (rows[0], rows[1]),
+        columns_added=tuple(name for name in in_b if name not in in_a),
+        columns_removed=tuple(name for name in in_a if name not in in_b),
+        types_changed={
+            name: (type_, in_b[name])
+            for name, type_ in in_a.items()
+            if name in in_b and in_b[name] != type_
+        },
+    )
+    key = [name for name in table.key if name in in_a and name in in_b]
+    if len(key) < len(table.key):
+        return shape  # without the key rows cannot be matched
+    both = [
+        name for name in in_a if name in in_b and name not in table.volatile and name not in key
+    ]
+    return _rows(connection, table, shape, key, both)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    shape: TableDiff,
+    key: list[str],
+    columns: list[str],
+) -> TableDiff:
+    same = " AND ".join(f'a."{name}" IS NOT DISTINCT FROM b."{name}"' for name in key)
+    differs = {name: f'a."{name}" IS DISTINCT FROM b."{name}"' for name in columns}
+    any_differs = " OR ".join(differs.values()) or "FALSE"
+    side = "a.in_a IS NULL", "b.in_b IS NULL"
+    joined = (
+        f"FROM (SELECT *, TRUE AS in_a FROM a.{table.relation}) AS a "
+        f"FULL JOIN (SELECT *, TRUE AS in_b FROM b.{table.relation}) AS b ON {same}"
+    )
+    matched = "a.in_a AND b.in_b"
+    counts = ", ".join(
+        f"count(*) FILTER ({condition})"
+        for condition in (
+            *side,
+            f"{matched} AND ({any_differs})",
+            *(f"{matched} AND {condition}" for condition in differs.values()),
+        )
+    )
+    found = connection.execute(f"SELECT {counts} {joined}").fetchone()
+    assert found is not None
+    added, removed, changed, *by_column = found
+    shown: list[tuple[str]] = []
+    if added or removed or changed:
+        named = " || ', ' || ".join(
+            f'coalesce(a."{name}"::VARCHAR, b."{name}"::VARCHAR, \'null\')' for name in key
+        )
+        shown = connection.execute(
+            f"SELECT CASE WHEN {side[0]} THEN '+ ' WHEN {side[1]} THEN '- ' ELSE '~ ' END || "
+            f"{named} AS shown {joined} WHERE {side[0]} OR {side[1]} OR {any_differs} "
+            f"ORDER BY 1 LIMIT {KEYS_SHOWN}"
+        ).fetchall()
+    return TableDiff(
+        shape.table,
+        shape.rows,
+        added,
+        removed,
+        changed,
+        {name: count for name, count in zip(columns, by_column, strict=True) if count},
+        shape.columns_added,
+        shape.columns_removed,
+        shape.types_changed,
+        tuple(row[0] for row in shown),
+    )
+
+
+def _types(connection: duckdb.DuckDBPyConnection, build: str, table: Table) -> dict[str, str]:
+    return dict(
+        connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+            [build, table.group, table.name],
+        ).fetchall()
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+    row = connection.execute(f"SELECT count(*) {source}").fetchone()
+    return int(row[0]) if row else 0

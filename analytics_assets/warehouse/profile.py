@@ -1,0 +1,263 @@
+"""One HTML page for a table: exact figures, drift against the last page, and a browsable sample.
+
+Belongs here: the figures of a table, their comparison, and the page. Does not belong here: which
+tables have one (`assets.profiles`), or verdicts (`checks`).
+
+The figures are counted over the whole table in SQL. Distributions and examples are skrub's
+`TableReport` of a sample of rows; it works without a network. Personal columns show whether they
+are filled and nothing else, in the figures and in the sample alike.
+"""
+
+import html
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from analytics_assets.schemas import Table
+
+SAMPLE_ROWS = 2000
+CATEGORIES = 50  # a text column of at most so many values has them listed
+HIDDEN = "(hidden)"
+# What is worth telling of a drift, in shares.
+NOTABLE = 0.01
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
+table { border-collapse: collapse; } th, td { padding: .2rem .8rem; text-align: left; }
+tr { border-bottom: 1px solid #ddd; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+
+
+@dataclass(frozen=True)
+class ColumnFigures:
+    """What is counted of a column; without values where it is personal.
+
+    Attributes:
+        type: DuckDB type.
+        nulls: rows without a value.
+        distinct: different values, approximate (HyperLogLog).
+        least: smallest number or earliest time, as text.
+        greatest: largest number or latest time, as text.
+        mean: of numbers.
+        categories: value to rows, of texts with few values.
+    """
+
+    type: str
+    nulls: int
+    distinct: int | None = None
+    least: str | None = None
+    greatest: str | None = None
+    mean: float | None = None
+    categories: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is counted of a table."""
+
+    made: str
+    rows: int
+    columns: dict[str, ColumnFigures]
+
+
+def write_profile(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    folder: Path,
+    made: datetime,
+    seed: int,
+) -> list[str]:
+    """Write `<table>.html` and the figures that it shows, `<table>.json`.
+
+    Args:
+        connection: to the warehouse.
+        table: the table.
+        folder: where the pages lie.
+        made: when, as the page says it.
+        seed: of the sample of rows.
+
+    Returns:
+        What has drifted since the page before, in words.
+    """
+    figures = count_figures(connection, table, made)
+    stored = folder / f"{table.name}.json"
+    before = read_figures(stored)
+    drift = drifted(before, figures) if before else []
+    page = _page(table, figures, before, drift, _report(connection, table, seed))
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (folder / f"{table.name}.html", page),
+        (stored, json.dumps(asdict(figures), indent=1)),
+    ):
+        beside = path.with_suffix(f"{path.suffix}.new")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    return drift
+
+
+def count_figures(connection: duckdb.DuckDBPyConnection, table: Table, made: datetime) -> Figures:
+    """Count a table's columns, in one pass, and the categories of its texts."""
+    kinds = {name: _kind(type_) for name, type_ in table.sql_types.items()}
+    wanted = ["count(*)"]
+    for name, kind in kinds.items():
+        column = f'"{name}"'
+        shown = name not in table.personal_columns
+        wanted.append(f"count(*) - count({column})")
+        wanted.append(f"approx_count_distinct({column})" if shown else "NULL")
+        bounds = shown and kind in ("number", "time")
+        wanted += [f"{end}({column})::VARCHAR" if bounds else "NULL" for end in ("min", "max")]
+        wanted.append(f"avg({column})::DOUBLE" if shown and kind == "number" else "NULL")
+    found = connection.execute(f"SELECT {', '.join(wanted)} FROM {table.relation}").fetchone()
+    assert found is not None
+    rows, *rest = found
+    columns = {}
+    for position, (name, kind) in enumerate(kinds.items()):
+        nulls, distinct, least, greatest, mean = rest[5 * position : 5 * position + 5]
+        categories = {}
+        named = name in table.key or name.endswith("_id")  # names of rows are no categories
+        if kind == "text" and not named and distinct is not None and distinct <= CATEGORIES:
+            categories = dict(
+                connection.execute(
+                    f'SELECT "{name}", count(*) FROM {table.relation} WHERE "{name}" IS NOT NULL '
+                    f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {CATEGORIES}"
+                ).fetchall()
+            )
+        columns[name] = ColumnFigures(
+            table.sql_types[name], nulls, distinct, least, greatest, mean, categories
+        )
+    return Figures(f"{made:%Y-%m-%d %H:%M} UTC", rows, columns)
+
+
+def read_figures(path: Path) -> Figures | None:
+    """The figures of an earlier page; None where there is none, or none that can be read."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        columns = {name: ColumnFigures(**found) for name, found in stored["columns"].items()}
+        return Figures(stored["made"], stored["rows"], columns)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def drifted(before: Figures, now: Figures) -> list[str]:
+    """What differs notably from one profile to the next, in words."""
+    found = []
+    if before.rows != now.rows:
+        found.append(f"rows: {before.rows:,} before, {now.rows:,} now")
+    found += [f"{name}: no longer there" for name in before.columns if name not in now.columns]
+    for name, column in now.columns.items():
+        past = before.columns.get(name)
+        if past is None:
+            found.append(f"{name}: new")
+            continue
+        if past.type != column.type:
+            found.append(f"{name}: {past.type} before, {column.type} now")
+        was, share = past.nulls / max(before.rows, 1), column.nulls / max(now.rows, 1)
+        if abs(share - was) > NOTABLE:
+            found.append(f"{name}: missing in {was:.1%} before, in {share:.1%} now")
+        if past.mean and column.mean is not None:
+            moved = column.mean / past.mean - 1
+            if abs(moved) > NOTABLE:
+                found.append(f"{name}: mean {past.mean:,.4g} before, {column.mean:,.4g} now")
+        if past.categories and column.categories:
+            new = [word for word in column.categories if word not in past.categories]
+            gone = [word for word in past.categories if word not in column.categories]
+            found += [f"{name}: {word} is new" for word in new]
+            found += [f"{name}: {word} is gone" for word in gone]
+    return found
+
+
+def _kind(type_: str) -> str:
+    if type_ in ("INT", "INTEGER", "BIGINT", "DOUBLE") or type_.startswith("DECIMAL"):
+        return "number"
+    if type_ == "DATE" or type_.startswith("TIMESTAMP"):
+        return "time"
+    if type_ == "BLOB":
+        return "bytes"
+    return "text" if type_ in ("VARCHAR", "TEXT") else "other"
+
+
+def _report(connection: duckdb.DuckDBPyConnection, table: Table, seed: int) -> str:
+    """The part of the page that skrub makes, of the same rows for the same table and seed."""
+    from skrub import TableReport
+
+    columns = []
+    for name, type_ in table.sql_types.items():
+        column = f'"{name}"'
+        if name in table.personal_columns:
+            column = f"CASE WHEN {column} IS NOT NULL THEN '{HIDDEN}' END AS {column}"
+        elif _kind(type_) == "bytes":
+            column = f"octet_length({column}) AS {column}"
+        columns.append(column)
+    key = ", ".join(f'"{name}"' for name in table.key)
+    frame = connection.execute(
+        f"SELECT {', '.join(columns)} FROM {table.relation} "
+        f"ORDER BY hash({seed}, {key}), {key} LIMIT {SAMPLE_ROWS}"
+    ).df()
+    if frame.empty:
+        return "<p>No rows.</p>"
+    report = TableReport(frame, verbose=0, plot_distributions=True, compute_associations=False)
+    return str(report.html_snippet())
+
+
+def _page(
+    table: Table, figures: Figures, before: Figures | None, drift: list[str], report: str
+) -> str:
+    if before is None:
+        told = "<p>There is no profile before this one.</p>"
+    elif drift:
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in drift)
+        told = f"<p>Against the profile of {before.made}:</p><ul>{items}</ul>"
+    else:
+        told = f"<p>Nothing notable against the profile of {before.made}.</p>"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{table.relation}</title><style>{STYLE}</style></head>
+<body>
+<h1>{table.relation}</h1>
+<p>{html.escape(table.summary)}</p>
+<p>{figures.rows:,} rows, as of {figures.made}.</p>
+<h2>Columns</h2>
+{_columns(table, figures)}
+<h2>Drift</h2>
+{told}
+<h2>A sample</h2>
+<p>Distributions and examples of at most {SAMPLE_ROWS:,} rows, drawn by the hash of their key.</p>
+{report}
+</body>
+</html>
+"""
+
+
+def _columns(table: Table, figures: Figures) -> str:
+    head = ("column", "type", "missing", "different values", "from", "to", "mean", "most frequent")
+    rows = []
+    for name, column in figures.columns.items():
+        frequent = ", ".join(
+            f"{word} ({count / max(figures.rows, 1):.0%})"
+            for word, count in list(column.categories.items())[:4]
+        )
+        hidden = name in table.personal_columns
+        cells: list[tuple[Any, bool]] = [
+            (name, False),
+            (column.type, False),
+            (f"{column.nulls:,} ({column.nulls / max(figures.rows, 1):.1%})", True),
+            ("" if column.distinct is None else f"about {column.distinct:,}", True),
+            (column.least or "", True),
+            (column.greatest or "", True),
+            ("" if column.mean is None else f"{column.mean:,.4g}", True),
+            ("personal: hidden" if hidden else frequent, False),
+        ]
+        rows.append(
+            "".join(
+                f"<td{' class=n' if number else ''}>{html.escape(str(cell))}</td>"
+                for cell, number in cells
+            )
+        )
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><tr>{titles}</tr>{body}</table>"

@@ -1,0 +1,492 @@
+"""Each check fails when the good warehouse is corrupted in the way that it is there to see.
+
+A corruption is undone by rolling it back, so that one copy of the built project serves all. What a
+check finds counts as more than it found before: the sample has planted rows of its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import duckdb
+import pytest
+
+from analytics_assets.checks.base import Check, Finding
+from analytics_assets.checks.registry import all_checks, evaluate
+from analytics_assets.partitions import Window, daily_partitions
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import CHECK_POLICIES
+from analytics_assets_tests.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+DAYS = 14  # at the end of the calendar: what came before is what they are compared with
+LAST = "(SELECT max(order_date) FROM core.fact_orders)"
+LINE = (
+    "(SELECT (order_id, line_number) FROM core.fact_orders WHERE order_date = "
+    f"{LAST} AND line_type = 'sale' AND amount IS NOT NULL ORDER BY ALL LIMIT 1)"
+)
+OF_LINE = f"(order_id, line_number) = {LINE}"
+RAW_ROW = (
+    "(source_file, source_row) = (SELECT (source_file, source_row) FROM raw.raw_orders "
+    f"WHERE order_date = {LAST} AND line_number IS NOT NULL ORDER BY ALL LIMIT 1)"
+)
+COPY = "INSERT INTO {0} FROM (FROM {0} WHERE {1} LIMIT 1)"
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """SQL, and the other checks of rows that it cannot but make fail too."""
+
+    sql: str
+    also: frozenset[str] = frozenset()
+
+
+def corrupt(sql: str, *also: str) -> Corruption:
+    return Corruption(sql, frozenset(also))
+
+
+def loads(source: str, change: str) -> str:
+    return (
+        f"UPDATE raw.source_loads SET {change} WHERE source = '{source}' AND "
+        "window_date IS NOT DISTINCT FROM (SELECT max(window_date) FROM raw.source_loads "
+        f"WHERE source = '{source}')"
+    )
+
+
+STAGED = {
+    # A view is replaced by one that has lost a row, or counts one twice.
+    source: f"CREATE OR REPLACE VIEW staging.stg_{source} AS FROM (FROM staged QUALIFY "
+    "row_number() OVER (ORDER BY source_file DESC, source_row DESC) > 1)"
+    for source in ("orders", "user_sessions", "customers", "products")
+}
+MONEY = "money_of_{}_is_money_of_{}"
+CORRUPTIONS: dict[str, Corruption] = {
+    # accounting
+    **{
+        f"raw_{source}.read_is_accepted_plus_rejected": corrupt(
+            loads(source, "rows_read = rows_read + 1")
+        )
+        for source in ("orders", "user_sessions", "customers", "products")
+    },
+    "stg_orders.accepted_is_staged_plus_collapsed": corrupt(
+        STAGED["orders"],
+        "fact_orders.staged_is_fact",
+        "fact_orders.money_of_staged_is_money_of_fact",
+    ),
+    "stg_user_sessions.accepted_is_staged_plus_collapsed": corrupt(
+        STAGED["user_sessions"], "fact_user_sessions.staged_is_fact"
+    ),
+    "stg_customers.accepted_is_staged_plus_collapsed": corrupt(
+        STAGED["customers"], "dim_customers.staged_is_members_of_the_source"
+    ),
+    "stg_products.accepted_is_staged_plus_collapsed": corrupt(
+        STAGED["products"], "dim_products.staged_is_members_of_the_source"
+    ),
+    "fact_orders.staged_is_fact": corrupt(
+        f"DELETE FROM core.fact_orders WHERE {OF_LINE}",
+        "fact_orders.money_of_staged_is_money_of_fact",
+        "customer_days.lines_of_fact_are_lines_of_days",
+        "customer_days.money_of_fact_is_money_of_days",
+    ),
+    "fact_user_sessions.staged_is_fact": corrupt(
+        "DELETE FROM core.fact_user_sessions WHERE session_id = (SELECT max(session_id) FROM "
+        "core.fact_user_sessions WHERE session_date = (SELECT max(session_date) FROM "
+        "core.fact_user_sessions))"
+    ),
+    "fact_orders.money_of_staged_is_money_of_fact": corrupt(
+        f"UPDATE core.fact_orders SET extended_amount = extended_amount + 0.001 WHERE {OF_LINE}",
+        "customer_days.money_of_fact_is_money_of_days",
+    ),
+    "dim_customers.staged_is_members_of_the_source": corrupt(
+        "DELETE FROM core.dim_customers WHERE customer_id = (SELECT min(c.customer_id) FROM "
+        "core.dim_customers AS c ANTI JOIN core.fact_orders USING (customer_id) ANTI JOIN "
+        "core.fact_user_sessions USING (customer_id) WHERE member_type = 'source')"
+    ),
+    "dim_products.staged_is_members_of_the_source": corrupt(
+        "INSERT INTO core.dim_products (product_id, member_type) VALUES ('new', 'source')"
+    ),
+    "customer_days.lines_of_fact_are_lines_of_days": corrupt(
+        f"UPDATE core.customer_days SET lines = lines + 1 WHERE order_date = {LAST}"
+    ),
+    "customer_days.money_of_fact_is_money_of_days": corrupt(
+        f"UPDATE core.customer_days SET net_amount = net_amount + 0.01 WHERE order_date = {LAST}",
+        "sales_daily.money_of_days_is_money_of_sales",
+        "customer_sales.money_of_days_is_money_of_customers",
+    ),
+    "sales_daily.money_of_days_is_money_of_sales": corrupt(
+        f"UPDATE marts.sales_daily SET order_date = order_date - 1 WHERE order_date = {LAST}"
+    ),
+    "customer_sales.money_of_days_is_money_of_customers": corrupt(
+        "DELETE FROM marts.customer_sales WHERE month = DATE '2024-03-01'"
+    ),
+    "fact_orders.missing_amounts_are_still_missing": corrupt(
+        f"UPDATE core.fact_orders SET amount = NULL WHERE {OF_LINE}",
+        "fact_orders.amount_present",
+        "customer_sales.imputed_amounts_are_the_missing_ones",
+    ),
+    "customer_sales.imputed_amounts_are_the_missing_ones": corrupt(
+        "UPDATE marts.customer_sales SET amounts_imputed = 0"
+    ),
+    # uniqueness
+    "churn_model.key_stands_once": corrupt(COPY.format("churn.churn_model", "TRUE")),
+    "churn_predictions.key_stands_once": corrupt(COPY.format("churn.churn_predictions", "TRUE")),
+    "raw_orders.key_stands_once": corrupt(
+        COPY.format("raw.raw_orders", f"order_date = {LAST}"),
+        "raw_orders.no_row_twice",
+        "raw_orders.read_is_accepted_plus_rejected",
+    ),
+    "raw_user_sessions.key_stands_once": corrupt(
+        "INSERT INTO raw.raw_user_sessions SELECT * REPLACE (session_id || 'x' AS session_id) "
+        "FROM raw.raw_user_sessions WHERE session_date = (SELECT max(session_date) FROM "
+        "raw.raw_user_sessions) LIMIT 1",
+        "raw_user_sessions.read_is_accepted_plus_rejected",
+        "fact_user_sessions.staged_is_fact",
+    ),
+    "raw_customers.key_stands_once": corrupt(
+        COPY.format("raw.raw_customers", "TRUE"),
+        "raw_customers.no_row_twice",
+        "raw_customers.read_is_accepted_plus_rejected",
+    ),
+    "raw_products.key_stands_once": corrupt(
+        "UPDATE raw.raw_products SET source_row = 1 WHERE source_row = 2"
+    ),
+    "rejected_rows.key_stands_once": corrupt(
+        "INSERT INTO raw.rejected_rows SELECT * REPLACE (window_date - 1 AS window_date) FROM "
+        "raw.rejected_rows WHERE source = 'orders' LIMIT 1"
+    ),
+    # The same line on another day, which no look at the window alone can see.
+    "fact_orders.key_stands_once": corrupt(
+        "INSERT INTO core.fact_orders SELECT * REPLACE (order_date - 30 AS order_date) FROM "
+        f"core.fact_orders WHERE {OF_LINE}"
+    ),
+    "fact_user_sessions.key_stands_once": corrupt(
+        "INSERT INTO core.fact_user_sessions SELECT * REPLACE (session_date - 30 AS session_date) "
+        "FROM core.fact_user_sessions WHERE session_id = (SELECT max(session_id) FROM "
+        "core.fact_user_sessions WHERE session_date = (SELECT max(session_date) FROM "
+        "core.fact_user_sessions))"
+    ),
+    "raw_orders.no_row_twice": corrupt(
+        "INSERT INTO raw.raw_orders SELECT * REPLACE (source_row + 1000000 AS source_row) FROM "
+        f"raw.raw_orders WHERE {RAW_ROW}",
+        "raw_orders.read_is_accepted_plus_rejected",
+    ),
+    "raw_user_sessions.no_row_twice": corrupt(
+        "INSERT INTO raw.raw_user_sessions SELECT * REPLACE (source_row + 1000000 AS source_row) "
+        "FROM raw.raw_user_sessions WHERE session_date = (SELECT max(session_date) FROM "
+        "raw.raw_user_sessions) LIMIT 1",
+        "raw_user_sessions.read_is_accepted_plus_rejected",
+    ),
+    "raw_customers.no_row_twice": corrupt(
+        "INSERT INTO raw.raw_customers SELECT * REPLACE (source_row + 1000000 AS source_row) FROM "
+        "raw.raw_customers LIMIT 1",
+        "raw_customers.read_is_accepted_plus_rejected",
+    ),
+    "raw_products.no_row_twice": corrupt(
+        "INSERT INTO raw.raw_products SELECT * REPLACE (source_row + 1000000 AS source_row) FROM "
+        "raw.raw_products LIMIT 1",
+        "raw_products.read_is_accepted_plus_rejected",
+    ),
+    "raw_orders.no_line_with_two_contents": corrupt(
+        "INSERT INTO raw.raw_orders SELECT * REPLACE (source_row + 1000000 AS source_row, "
+        f"unit_price + 1 AS unit_price) FROM raw.raw_orders WHERE {RAW_ROW}",
+        "raw_orders.read_is_accepted_plus_rejected",
+        "fact_orders.money_of_staged_is_money_of_fact",
+    ),
+    # integrity
+    "fact_orders.customer_is_in_its_source": corrupt(
+        f"UPDATE core.fact_orders SET customer_id = 'nobody' WHERE {OF_LINE}"
+    ),
+    "fact_orders.product_is_in_its_source": corrupt(
+        f"UPDATE core.fact_orders SET product_id = 'nothing' WHERE {OF_LINE}"
+    ),
+    "fact_user_sessions.customer_is_in_its_source": corrupt(
+        "UPDATE core.fact_user_sessions SET customer_id = 'nobody' WHERE session_id = (SELECT "
+        "max(session_id) FROM core.fact_user_sessions WHERE session_date = (SELECT "
+        "max(session_date) FROM core.fact_user_sessions))"
+    ),
+    "fact_orders.customer_is_known": corrupt(
+        f"UPDATE core.fact_orders SET customer_id = '(unknown)' WHERE {OF_LINE}"
+    ),
+    "fact_orders.product_is_known": corrupt(
+        f"UPDATE core.fact_orders SET product_id = '(unknown)' WHERE {OF_LINE}"
+    ),
+    # validity
+    "fact_orders.amount_present": corrupt(
+        f"UPDATE core.fact_orders SET amount = NULL WHERE {OF_LINE}",
+        "fact_orders.missing_amounts_are_still_missing",
+        "customer_sales.imputed_amounts_are_the_missing_ones",
+    ),
+    "fact_orders.amount_is_quantity_times_price": corrupt(
+        f"UPDATE core.fact_orders SET amount = amount + 0.01 WHERE {OF_LINE}"
+    ),
+    "fact_orders.price_is_not_zero": corrupt(
+        f"UPDATE core.fact_orders SET unit_price = 0 WHERE {OF_LINE}"
+    ),
+    "fact_orders.price_is_not_negative": corrupt(
+        f"UPDATE core.fact_orders SET unit_price = -unit_price WHERE {OF_LINE}"
+    ),
+    "fact_orders.quantity_is_not_zero": corrupt(
+        f"UPDATE core.fact_orders SET quantity = 0, line_type = 'adjustment', amount = 0, "
+        f"extended_amount = 0 WHERE {OF_LINE}",
+        "fact_orders.money_of_staged_is_money_of_fact",
+        "customer_days.money_of_fact_is_money_of_days",
+    ),
+    "raw_user_sessions.session_ends_after_its_start": corrupt(
+        "UPDATE raw.raw_user_sessions SET ended_at = started_at - INTERVAL 1 SECOND WHERE "
+        "source_row = 1 AND session_date = (SELECT max(session_date) FROM raw.raw_user_sessions)"
+    ),
+    **{
+        f"rejected_rows.no_rejected_{source}": corrupt(
+            "INSERT INTO raw.rejected_rows BY NAME SELECT * REPLACE ("
+            f"'{source}' AS source, {day} AS window_date, 4711 AS source_row) "
+            "FROM raw.rejected_rows LIMIT 1",
+            f"raw_{source}.read_is_accepted_plus_rejected",
+        )
+        for source, day in (
+            ("orders", LAST),
+            ("user_sessions", LAST),
+            ("customers", "NULL::DATE"),
+            ("products", "NULL::DATE"),
+        )
+    },
+    # anomalies: far in units, in the product's units, in money alone
+    "fact_orders.quantity_within_fences": corrupt(
+        f"UPDATE core.fact_orders SET quantity = 9 WHERE {OF_LINE}"
+    ),
+    "fact_orders.quantity_within_log_fences": corrupt(
+        f"UPDATE core.fact_orders SET quantity = 900 WHERE {OF_LINE}",
+        "fact_orders.quantity_within_fences",
+        "fact_orders.quantity_within_fences_of_its_product",
+    ),
+    "fact_orders.quantity_within_fences_of_its_product": corrupt(
+        f"UPDATE core.fact_orders SET quantity = 900 WHERE {OF_LINE}",
+        "fact_orders.quantity_within_fences",
+        "fact_orders.quantity_within_log_fences",
+    ),
+    "fact_orders.amount_near_others_of_its_product": corrupt(
+        "UPDATE core.fact_orders SET extended_amount = 100000 WHERE (order_id, line_number) = ("
+        "SELECT (order_id, line_number) FROM core.fact_orders WHERE product_id = (SELECT "
+        "mode(product_id) FROM core.fact_orders WHERE line_type = 'sale') AND line_type = 'sale' "
+        "ORDER BY order_date DESC, order_id LIMIT 1)",
+        "fact_orders.amount_is_quantity_times_price",
+        "fact_orders.money_of_staged_is_money_of_fact",
+        "customer_days.money_of_fact_is_money_of_days",
+    ),
+    # volume, freshness
+    "raw_orders.rows_of_a_usual_day": corrupt(loads("orders", "rows_accepted = 0")),
+    "raw_user_sessions.rows_of_a_usual_day": corrupt(
+        loads("user_sessions", "rows_accepted = rows_accepted * 100")
+    ),
+    "raw_orders.newest_day_loaded": corrupt(
+        loads("orders", "window_date = window_date - 1000"),
+        "raw_orders.read_is_accepted_plus_rejected",
+    ),
+    "raw_user_sessions.newest_day_loaded": corrupt(
+        loads("user_sessions", "window_date = window_date - 1000"),
+        "raw_user_sessions.read_is_accepted_plus_rejected",
+    ),
+    # drift
+    "raw_orders.null_shares_as_before": corrupt(
+        f"UPDATE raw.raw_orders SET status = NULL WHERE order_date > {LAST} - {DAYS}"
+    ),
+    "raw_user_sessions.null_shares_as_before": corrupt(
+        f"UPDATE raw.raw_user_sessions SET device = NULL WHERE session_date > {LAST} - {DAYS}"
+    ),
+    "raw_orders.no_new_categories": corrupt(
+        f"UPDATE raw.raw_orders SET status = 'new word' WHERE order_date > {LAST} - {DAYS}"
+    ),
+    "raw_user_sessions.no_new_categories": corrupt(
+        f"UPDATE raw.raw_user_sessions SET device = 'watch' WHERE session_date > {LAST} - {DAYS}"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A copy of the built project's warehouse, what is checked in it, and what that finds."""
+
+    connection: duckdb.DuckDBPyConnection
+    checks: list[Check]
+    window: Window
+    good: dict[str, tuple[bool, int]]
+
+    def findings(self, checks: list[Check]) -> dict[str, Finding]:
+        found = evaluate(self.connection, checks, lambda check: self.window)
+        return {f"{finding.check.asset}.{finding.check.name}": finding for finding in found}
+
+    def worse(self) -> dict[str, Finding]:
+        """Checks of rows that find more than in the good warehouse."""
+        found = self.findings([check for check in self.checks if check.family != "schema"])
+        return {
+            name: finding
+            for name, finding in found.items()
+            if not finding.passed
+            and (self.good[name][0] or (finding.failing or 0) > self.good[name][1])
+        }
+
+
+@pytest.fixture(scope="module")
+def warehouse(
+    built_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    calendar = built_project.calendar
+    assert calendar.end is not None
+    tables = [
+        table
+        for table in TABLES.values()
+        if table.group != "quality" and table.name != "source_loads"
+    ]
+    checks = all_checks(
+        built_project.settings, built_project.sources, daily_partitions(calendar), tables
+    )
+    path = tmp_path_factory.mktemp("mutations") / "warehouse.duckdb"
+    path.write_bytes(built_project.settings.warehouse_path.read_bytes())
+    with duckdb.connect(str(path)) as connection:
+        for source in STAGED:
+            # What a view held, to make another of it.
+            connection.execute(f"CREATE TABLE held_{source} AS FROM staging.stg_{source}")
+        window = Window(calendar.end - timedelta(DAYS), calendar.end)
+        made = Warehouse(connection, checks, window, {})
+        for name, finding in made.findings(checks).items():
+            made.good[name] = (finding.passed, finding.failing or 0)
+        yield made
+
+
+def test_every_check_has_a_corruption(warehouse: Warehouse) -> None:
+    rows = {name for name in warehouse.good if not name.endswith(".schema")}
+    assert rows == CORRUPTIONS.keys()
+    families = {check.family for check in warehouse.checks}
+    assert families == CHECK_POLICIES.keys() - {"dbt"}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_fails_its_check_and_only_those_it_must(
+    warehouse: Warehouse, name: str
+) -> None:
+    corruption = CORRUPTIONS[name]
+    connection = warehouse.connection
+    connection.execute("BEGIN")
+    try:
+        for source in STAGED:
+            if f"stg_{source} " in corruption.sql:
+                connection.execute(
+                    corruption.sql.replace("FROM staged", f"FROM main.held_{source}")
+                )
+                break
+        else:
+            connection.execute(corruption.sql)
+        worse = warehouse.worse()
+        assert name in worse, "the corruption is not seen"
+        assert worse.keys() - {name} == corruption.also
+        finding = worse[name]
+        assert finding.check.remedy
+        # Beside its planted rows the query lists those of the corruption.
+        if finding.query and finding.check.family not in ("accounting", "drift", "freshness"):
+            listed = connection.execute(finding.query).fetchall()
+            assert len(listed) == finding.failing
+    finally:
+        connection.execute("ROLLBACK")
+
+
+TABLES_CHECKED = [
+    table.name
+    for table in TABLES.values()
+    if table.group != "quality" and table.name != "source_loads"
+]
+
+
+@pytest.mark.parametrize("name", TABLES_CHECKED)
+def test_a_column_that_is_missing_fails_the_schema_check(warehouse: Warehouse, name: str) -> None:
+    table = TABLES[name]
+    column = table.columns[0]
+    connection = warehouse.connection
+    connection.execute("BEGIN")
+    try:
+        if table.group == "staging":
+            held = f"main.held_{name.removeprefix('stg_')}"
+            connection.execute(
+                f"CREATE OR REPLACE VIEW {table.relation} AS "
+                f"SELECT * EXCLUDE ({column}) FROM {held}"
+            )
+        else:
+            connection.execute(f"ALTER TABLE {table.relation} RENAME {column} TO other")
+        check = next(c for c in warehouse.checks if (c.asset, c.family) == (name, "schema"))
+        found = warehouse.findings([check])[f"{name}.schema"]
+        assert not found.passed
+        assert column in found.description
+    finally:
+        connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("name", TABLES_CHECKED)
+def test_an_emptied_table_fails_a_check_of_its_own_or_of_what_it_is_made_from(
+    warehouse: Warehouse, name: str
+) -> None:
+    table = TABLES[name]
+    connection = warehouse.connection
+    connection.execute("BEGIN")
+    try:
+        if table.group == "staging":
+            held = f"main.held_{name.removeprefix('stg_')}"
+            connection.execute(
+                f"CREATE OR REPLACE VIEW {table.relation} AS FROM {held} WHERE FALSE"
+            )
+        else:
+            connection.execute(f"DELETE FROM {table.relation}")
+        check = next(c for c in warehouse.checks if (c.asset, c.family) == (name, "schema"))
+        empty = warehouse.findings([check])[f"{name}.schema"]
+        # Without a model or a rejected row these are good; what is lost of them is accounted for.
+        if table.group == "churn":
+            assert empty.passed
+        elif name == "rejected_rows":
+            assert empty.passed
+            accounting = [c for c in warehouse.checks if c.family == "accounting"]
+            found = evaluate(connection, accounting, lambda check: None)
+            assert {finding.check.asset for finding in found if not finding.passed} == {
+                "raw_orders",
+                "raw_user_sessions",
+            }
+        else:
+            assert empty.description == "the table is empty"
+            assert not empty.passed
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def test_no_personal_value_is_told_whatever_fails(warehouse: Warehouse) -> None:
+    connection = warehouse.connection
+    connection.execute("BEGIN")
+    try:
+        for statement in (
+            # Where they belong, and where a shifted column or a careless source puts them.
+            "UPDATE raw.raw_customers SET email = 'canary@example.com', first_name = 'Canaria', "
+            "last_name = 'Canary', source_row = -source_row",
+            'UPDATE raw.rejected_rows SET row = \'{"email": "canary@example.com"}\', '
+            f"window_date = {LAST}",
+            f"UPDATE core.fact_orders SET customer_id = 'canary@example.com' WHERE {OF_LINE}",
+            "UPDATE core.fact_orders SET order_id = 'canary@example.com', quantity = 0, amount = 1"
+            " WHERE customer_id = 'canary@example.com'",
+            f"UPDATE raw.raw_orders SET status = 'canary@example.com', country = 'Canaria' WHERE "
+            f"order_date = {LAST}",
+            "UPDATE core.dim_customers SET member_type = 'canary@example.com', city = 'Canaria'",
+            "INSERT INTO raw.raw_customers FROM (FROM raw.raw_customers LIMIT 3)",
+        ):
+            connection.execute(statement)
+        found = warehouse.findings(warehouse.checks)
+        failed = {name for name, finding in found.items() if not finding.passed}
+        assert {
+            "raw_customers.schema",
+            "raw_customers.no_row_twice",
+            "rejected_rows.no_rejected_orders",
+            "fact_orders.quantity_is_not_zero",
+            "fact_orders.customer_is_in_its_source",
+            "raw_orders.schema",
+            "dim_customers.schema",
+        } <= failed
+        for name, finding in found.items():
+            told = finding.result("block")
+            metadata = {key: value.value for key, value in told.metadata.items()}
+            assert "canar" not in f"{told.description} {metadata}".lower(), name
+    finally:
+        connection.execute("ROLLBACK")

@@ -1,0 +1,99 @@
+"""How long it takes to score a million customers with their reasons, and how much memory.
+
+Run with `python benchmarks/churn.py [CUSTOMERS]`. A warehouse of made-up customers is scored as the
+asset does it: read in batches, probability, band, reasons, expected purchases and values. Prints
+seconds and peak memory; and the ratio to scoring the same customers in one piece, without reasons
+and values. Limits for a million: 30 s and 4 GB.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analytics_assets.assets.churn import FEATURES, predicted
+from analytics_assets.churn.model import score
+from analytics_assets.churn.training import Plan, train
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.marts import CustomerFeatures
+from analytics_assets.warehouse.connection import Warehouse
+
+TRAINED_ON, HORIZON = 20_000, 90
+
+
+def features(customers: int, seed: int) -> pd.DataFrame:
+    """Customers with every feature: purchase histories that hang together, the rest at random."""
+    rng = np.random.default_rng(seed)
+    silence = rng.integers(1, 400, customers)
+    days = rng.negative_binomial(1, 0.25, customers) + 1
+    gap = rng.integers(3, 60, customers)
+    frame = pd.DataFrame(
+        {name: rng.gamma(2, 20, customers).round() for name in CustomerFeatures.to_schema().columns}
+    )
+    return frame.assign(
+        customer_id=[f"C{n:07d}" for n in range(customers)],
+        active_days=days,
+        sale_orders=days,
+        days_since_last_order=silence,
+        tenure_days=silence + gap * (days - 1),
+        gross_amount=(days * rng.gamma(3, 15, customers)).round(2) + 1,
+        churn_risk_score=np.minimum(silence / 200, 1.0),
+    )
+
+
+def fill(warehouse: Warehouse, frame: pd.DataFrame) -> None:
+    """The snapshot of a day; columns that scoring does not read are null."""
+    table = TABLES["customer_analytics_daily"]
+    warehouse.prepare()
+    with warehouse.transaction() as connection:
+        connection.execute(table.ddl)
+        connection.register("made", frame)
+        read = ["customer_id", *FEATURES.inputs]
+        columns = ", ".join(f'"{name}"' for name in read)
+        connection.execute(
+            f"INSERT INTO {table.relation} (snapshot_date, as_of, {columns}) "
+            f"SELECT DATE '2024-12-31', DATE '2025-01-01', {columns} FROM made"
+        )
+
+
+def main(customers: int) -> None:
+    """Train on few, score many."""
+    known = pd.concat(
+        features(TRAINED_ON // 4, seed).assign(as_of=as_of)
+        for seed, as_of in enumerate(pd.date_range("2024-01-01", periods=4, freq="3MS"))
+    )
+    rng = np.random.default_rng(9)
+    risk = known["days_since_last_order"] / 60 - 0.5 * known["active_days"]
+    known["churned"] = rng.random(len(known)) < 1 / (1 + np.exp(-risk))
+    known["customer_value"] = 50.0
+    model = train(known, FEATURES, Plan(HORIZON, seed=7)).model
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse = Warehouse(Path(folder) / "warehouse.duckdb")
+        fill(warehouse, features(customers, seed=99))
+        day = Window(date(2024, 12, 31), date(2025, 1, 1))
+        with warehouse.read() as connection:
+            began = time.perf_counter()
+            made = predicted(connection, model, day)
+            seconds = time.perf_counter() - began
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+            frame = connection.execute("FROM marts.customer_analytics_daily").fetchdf()
+        began = time.perf_counter()
+        score(model, frame, batch_rows=len(frame))
+        plain = time.perf_counter() - began
+    assert len(made) == customers
+    print(
+        f"{customers:,} customers by {model.candidate}: {seconds:.1f} s, {peak:.1f} GB at the "
+        f"peak; {seconds / plain:.1f} x the time of the probability alone ({plain:.1f} s)"
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
