@@ -135,7 +135,7 @@ def test_production_does_not_fall_back_to_the_sample(tmp_path: Path) -> None:
     [
         ("orders: [", "no readable YAML"),
         ("calendar: {start: 2024-01-01}\n", "no `orders`"),
-        ("calendar: {start: soon}\norders: {path: x.csv}\n", "calendar.start is 'soon'"),
+        ("calendar: {start: soon}\norders: {path: x.csv}\n", "calendar.start: start is 'soon'"),
         ("calendar: {start: 2024-01-01}\norders: {path: x.csv, nul_words: []}\n", "'null_words'"),
     ],
 )

@@ -249,7 +249,7 @@ def _character(entry: _Entry, taken: str) -> str:
 def _form(entry: _Entry) -> str:
     value = entry.text()
     try:
-        duckdb.execute("SELECT strptime('', ?)", [value])
+        _ask("SELECT strptime('', ?)", value)
     except duckdb.InvalidInputException as error:
         # An empty text fits no format; what matters is that the format can be read.
         if "Failed to parse format" in str(error):
@@ -259,10 +259,16 @@ def _form(entry: _Entry) -> str:
     return value
 
 
+def _ask(query: str, value: str) -> None:
+    """What DuckDB will say of a value, on a connection of its own."""
+    with duckdb.connect() as connection:
+        connection.execute(query, [value]).fetchall()
+
+
 def _pattern(entry: _Entry) -> str:
     value = entry.text()
     try:
-        duckdb.execute("SELECT regexp_matches('', ?)", [value])
+        _ask("SELECT regexp_matches('', ?)", value)
     except duckdb.Error as error:
         why = str(error).removeprefix("Invalid Input Error: ")
         raise entry.error(f"{value!r} is no regular expression: {why}") from error

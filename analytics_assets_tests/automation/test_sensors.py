@@ -124,7 +124,7 @@ def test_a_file_written_again_with_the_same_content_is_no_change(shop: Shop) -> 
     assert shop.asked() == []
 
 
-def test_late_rows_in_a_file_ask_for_the_days_that_they_can_belong_to(
+def test_a_changed_file_asks_for_the_days_whose_rows_changed_and_no_other(
     settings: Settings, tmp_path: Path
 ) -> None:
     shop = Shop(settings, tmp_path / "orders")
@@ -134,7 +134,7 @@ def test_late_rows_in_a_file_ask_for_the_days_that_they_can_belong_to(
     shop.load(WINDOW)
     assert shop.asked() == []
     shop.write(date(2024, 3, 9), quantity=2)
-    assert shop.asked() == [Window.of_days("2024-03-06", "2024-03-09")]
+    assert shop.asked() == [Window.of_days("2024-03-09", "2024-03-09")]
 
 
 def test_a_tick_that_is_repeated_asks_for_the_same_runs(shop: Shop) -> None:

@@ -313,27 +313,16 @@ def test_redoing_a_partition_changes_nothing(warehouse: Warehouse) -> None:
 
 
 def test_a_real_table_keeps_its_declared_types(warehouse: Warehouse) -> None:
-    scores = pd.DataFrame(
-        {
-            "model_version": ["v1"],
-            "churn_probability": [0.25],
-            "risk_band": ["Low"],
-            "customer_id": ["C1"],
-            "as_of": [TWO],
-            "snapshot_date": [ONE],
-        }
-    )
+    table = TABLES["churn_predictions"]
+    given = {"churn_probability": 0.25, "risk_band": "Low", "as_of": TWO, "snapshot_date": ONE}
+    # In another order; what is not given is null, which pandas does not type.
+    scores = pd.DataFrame({name: [given.get(name)] for name in reversed(table.columns)})
     made = returning(scores, "churn_predictions", schema="churn", partition_expr="snapshot_date")
     run(warehouse, made)
     columns = [(row[0], row[1]) for row in stored(warehouse, "DESCRIBE churn.churn_predictions")]
     assert columns == [
-        ("snapshot_date", "DATE"),
-        ("as_of", "DATE"),
-        ("customer_id", "VARCHAR"),
-        ("churn_probability", "DOUBLE"),
-        ("risk_band", "VARCHAR"),
-        ("model_version", "VARCHAR"),
+        (name, type_.replace("TEXT", "VARCHAR")) for name, type_ in table.sql_types.items()
     ]
     assert stored(warehouse, "FROM churn.churn_predictions") == [
-        (ONE, TWO, "C1", 0.25, "Low", "v1")
+        tuple(given.get(name) for name in table.columns)
     ]
