@@ -16,8 +16,9 @@ from dagster import (
     map_asset_specs,
 )
 
-from analytics_assets.assets.churn import churn_assets
+from analytics_assets.assets.churn import training_assets
 from analytics_assets.assets.churn_performance import performance_assets
+from analytics_assets.assets.churn_scores import score_assets
 from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
 from analytics_assets.assets.profiles import profile_assets, with_profile
 from analytics_assets.assets.quality import quality_assets
@@ -79,7 +80,8 @@ def build_definitions(settings: Settings) -> Definitions:
     assets: list[Any] = [
         *raw_assets(sources, daily, absent),
         dbt_models(settings, sources, partitions),
-        *churn_assets(settings, daily),
+        *training_assets(settings),
+        *score_assets(settings, daily),
         *performance_assets(settings),
     ]
     last = _leaves(modelled, assets)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from dagster import AssetKey, DagsterInstance, materialize
 
-from analytics_assets.assets.churn import churn_assets, model_registry
+from analytics_assets.assets.churn import model_registry, training_assets
 from analytics_assets.assets.churn_performance import performance_assets
+from analytics_assets.assets.churn_scores import score_assets
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.schemas import TABLES
@@ -101,7 +102,11 @@ class Shop:
     def make(self, name: str, day: str | None = None) -> Any:
         """Materialize an asset, with what is made together with it."""
         daily = daily_partitions(Calendar(date(2024, 1, 1)))
-        assets = [*churn_assets(self.settings, daily), *performance_assets(self.settings)]
+        assets = [
+            *training_assets(self.settings),
+            *score_assets(self.settings, daily),
+            *performance_assets(self.settings),
+        ]
         (made,) = (a for a in assets if AssetKey(name) in a.keys)
         return materialize(
             [made],
