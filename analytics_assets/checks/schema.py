@@ -22,8 +22,17 @@ from analytics_assets.warehouse.connection import relation_kind
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
-# Good when they have nothing to hold: no rejected row, no churn model without a history.
-MAY_BE_EMPTY = ("rejected_rows", "churn_features", "churn_model", "churn_predictions")
+# Good when they have nothing to hold: no rejected row, no churn model without a history, no
+# performance before a window has closed.
+MAY_BE_EMPTY = (
+    "rejected_rows",
+    "churn_features",
+    "churn_model",
+    "churn_backtest",
+    "churn_predictions",
+    "churn_performance",
+    "churn_drift",
+)
 # What the rows of a view go into as they are: a rule that both declare is looked at there, where
 # values are stored, and not where every look computes them again. That all rows go there is
 # accounted for.

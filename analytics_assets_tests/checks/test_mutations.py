@@ -130,6 +130,13 @@ CORRUPTIONS: dict[str, Corruption] = {
     ),
     # uniqueness
     "churn_model.key_stands_once": corrupt(COPY.format("churn.churn_model", "TRUE")),
+    "churn_backtest.key_stands_once": corrupt(COPY.format("churn.churn_backtest", "TRUE")),
+    "churn_drift.key_stands_once": corrupt(COPY.format("churn.churn_drift", "TRUE")),
+    # No window of the sample has closed after a prediction: twice the same, made up.
+    "churn_performance.key_stands_once": corrupt(
+        "INSERT INTO churn.churn_performance (as_of, model_version, customers, mean_predicted) "
+        "SELECT DATE '2024-01-01', 'v', 1, 0.5 FROM range(2)"
+    ),
     "churn_predictions.key_stands_once": corrupt(COPY.format("churn.churn_predictions", "TRUE")),
     "raw_orders.key_stands_once": corrupt(
         COPY.format("raw.raw_orders", f"order_date = {LAST}"),
