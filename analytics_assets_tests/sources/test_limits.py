@@ -164,7 +164,7 @@ def test_days_of_a_window_are_summed() -> None:
 
 
 def test_days_within_the_window_are_no_baseline_of_each_other() -> None:
-    volume({day(1): 1000}, {day(8): 1000, day(15): 0})
+    volume({day(8): 1000}, {day(8): 100, day(15): 0})
 
 
 def test_a_source_without_days_is_compared_with_its_last_load() -> None:

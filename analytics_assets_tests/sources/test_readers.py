@@ -207,6 +207,7 @@ CHANGES: dict[str, tuple[Change, list[date]]] = {
     "deleted": (lambda lines: lines[:2] + lines[3:], [day(3)]),
     "changed": (lambda lines: [*lines[:-1], {**lines[-1], "quantity": "99"}], [day(10)]),
     "rejected": (lambda lines: [*lines[:-1], {**lines[-1], "quantity": "x"}], [day(10)]),
+    "outside": (lambda lines: [*lines, order(98, date(2023, 12, 1))], [day(1)]),
     "added": (lambda lines: [*lines, order(99, day(15))], [day(15)]),
     "doubled": (lambda lines: [*lines, lines[4]], [day(5)]),
     "swapped": (
