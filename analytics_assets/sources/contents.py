@@ -160,6 +160,17 @@ def _recall(cache: Path, keys: Iterable[str]) -> dict[str, dict[date | None, Con
 
 def _open(cache: Path) -> sqlite3.Connection:
     cache.parent.mkdir(parents=True, exist_ok=True)
+    create = "CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)"
     remembered = sqlite3.connect(cache, timeout=30)
-    remembered.execute("CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)")
+    try:
+        remembered.execute(create)
+    except sqlite3.OperationalError:
+        remembered.close()
+        raise
+    except sqlite3.DatabaseError:
+        # Not a database: what it remembered can be read again from the files.
+        remembered.close()
+        cache.unlink()
+        remembered = sqlite3.connect(cache, timeout=30)
+        remembered.execute(create)
     return remembered

@@ -85,7 +85,9 @@ def _expected(
     if window is None:
         return ledger.get(None)
     expected = 0.0
-    for day in read:
+    # A day that was loaded and is gone counts as well.
+    gone = [day for day in ledger if day and day not in read and window.start <= day < window.end]
+    for day in [*read, *gone]:
         assert day is not None
         weeks = [day - timedelta(weeks=week) for week in range(1, BASELINE_WEEKS + 1)]
         before = [ledger[week] for week in weeks if week in ledger and week < window.start]

@@ -211,7 +211,6 @@ def test_rejected_rows_are_volume_too(source: Source) -> None:
     assert source.load(source.config(max_rejected_share=1)).total.accepted == 10
 
 
-@pytest.mark.xfail(strict=True, reason="days without a file are not yet compared")
 def test_a_file_that_is_gone_for_a_day_is_off_volume(source: Source) -> None:
     for number in (8, 9):
         source.write(f"orders_{day(number)}.csv", orders(200, at=day(number)))

@@ -34,6 +34,14 @@ SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 MAX_LINE = 1_000_000  # bytes
 # No JSON text holds this byte, so that it never cuts a line that holds an object.
 SEPARATOR = "\x1f"
+# Lines that DuckDB reads as we do; a file with any other is separated line by line. CASE, because
+# the functions raise on a line that is no JSON. An escape may be a NUL, or half of a pair.
+READABLE = r"""
+    CASE WHEN NOT json_valid(line) THEN false
+    WHEN regexp_matches(line, '\\u(0000|[dD][89abAB])') THEN false
+    ELSE json_type(line) = 'OBJECT'
+        AND len(json_keys(line)) = len(list_distinct(json_keys(line))) END
+"""
 
 
 class JsonLinesReader(FileReader):
@@ -67,9 +75,7 @@ class JsonLinesReader(FileReader):
             counted = halving(
                 lambda paths: dict(
                     probe.execute(
-                        "SELECT file_index, count(*) FILTER (json_valid(line) AND "
-                        "json_type(line) = 'OBJECT' AND NOT contains(line, '\\u0000') AND "
-                        "len(json_keys(line)) = len(list_distinct(json_keys(line)))) "
+                        f"SELECT file_index, count(*) FILTER ({READABLE}) "
                         f"FROM {_lines_of(paths)} GROUP BY 1"
                     ).fetchall()
                 ),
@@ -128,7 +134,7 @@ class JsonLinesReader(FileReader):
                     held = _object(line)
                     if held is not None:
                         objects.append(line)
-                        found.update(dict.fromkeys(held))
+                        found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
         if not objects:
@@ -153,6 +159,8 @@ def _lines_of(paths: Sequence[Path]) -> str:
 def _object(line: str) -> dict[str, Any] | None:
     try:
         held = json.loads(line, object_pairs_hook=_members)
+        # Half of a surrogate pair is no text: it cannot be written again.
+        json.dumps(held, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) else None
