@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +62,17 @@ class TestAfterAFullRun:
             os.utime(file, (0, 0))
         assert windows(built_project, sample) == []
 
-    def test_a_changed_file_is_its_day_and_those_whose_late_rows_it_holds(
+    def test_a_changed_file_is_the_days_whose_rows_changed_and_no_other(
         self, built_project: Project, sample: Path
     ) -> None:
-        with (sample / "orders" / "orders_2024-03-04.csv").open("a") as stream:
-            stream.write("\n")
-        (window,) = windows(built_project, sample)
-        late = built_project.sources.sources["orders"].late_days
-        assert window == Window(date(2024, 3, 4) - timedelta(days=late), date(2024, 3, 5))
+        file = sample / "orders" / "orders_2024-03-04.csv"
+        header, *rows = file.read_text().splitlines(keepends=True)
+        file.write_text("".join([header, *rows, "\n"]))  # a blank line is no row
+        assert windows(built_project, sample) == []
+        kept = [row for row in rows if ",2024-03-04 " not in row.split("completed")[0]]
+        assert len(kept) < len(rows)
+        file.write_text("".join([header, *kept]))
+        assert windows(built_project, sample) == [Window.of_days("2024-03-04", "2024-03-04")]
 
     def test_changed_sessions_and_a_gap_are_two_windows(
         self, built_project: Project, sample: Path
