@@ -14,9 +14,9 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
 	$(BIN)/analytics-assets dev
 
-test: $(VENV)/.made  ## the tests, the fast ones first
-	$(BIN)/python -m pytest -m "not slow"
-	$(BIN)/python -m pytest -m slow
+test: $(VENV)/.made  ## the tests, the fast ones first, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
 
 lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .

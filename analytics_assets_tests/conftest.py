@@ -1,20 +1,22 @@
 """What tests of the whole project share: settings over a home of their own, and a built project.
 
-The built project costs half a minute, so it is made once and only read; `copied_project` is for
-tests that change something.
+The built project costs half a minute, so it is made once and only read, also where several
+processes run the tests; `copied_project` is for tests that change something.
 """
 
 import os
+import pickle
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pytest
 from dagster import DagsterInstance, Definitions
+from filelock import FileLock
 
 from analytics_assets.assets.dbt import prepare_manifest
 from analytics_assets.automation.backfill import Outcome, RunPlan, plan_backfill, run_backfill
@@ -32,6 +34,7 @@ OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
 # Two months of closed labels of 30 days at the least; every dirt of the sample stands in it.
 HORIZON_DAYS = 30
 CUSTOMERS, MONTHS = 1200, 6
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,30 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder for what the processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def made_once(folder: Path, make: Callable[[Path], Made]) -> Made:
+    """What `make` returned, which fills a folder for the first process that asks."""
+    returned = folder.with_suffix(".pickle")
+    with FileLock(folder.with_suffix(".lock")):
+        if not returned.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            returned.write_bytes(pickle.dumps(make(folder)))
+    made: Made = pickle.loads(returned.read_bytes())
+    return made
+
+
+@pytest.fixture(scope="session")
+def manifest(shared: Path) -> Path:
     """dbt's manifest: parsing costs seconds, and homes can share what was parsed."""
-    return prepare_manifest(make_settings(tmp_path_factory.mktemp("manifest")))
+    return made_once(shared / "manifest", lambda home: prepare_manifest(make_settings(home)))
 
 
 def share_manifest(manifest: Path, settings: Settings) -> Settings:
@@ -147,25 +171,22 @@ def parsed_settings(settings: Settings, manifest: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def built_project(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[Project]:
+def built_project(shared: Path, manifest: Path) -> Iterator[Project]:
     """A small sample through every asset: only for reading."""
-    settings = share_manifest(
-        manifest,
-        make_settings(
-            tmp_path_factory.mktemp("built") / "home",
-            ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS),
-        ),
-    )
-    write_sample(settings.sample_dir, CUSTOMERS, MONTHS, settings.seed)
-    outcome = Outcome()
-    with open_project(settings, outcome) as project:
-        calendar = project.calendar
-        assert calendar.end is not None
-        made = project.run(
-            plan_backfill([Window(calendar.start, calendar.end)], calendar, HORIZON_DAYS)
+
+    def built(folder: Path) -> tuple[Settings, Outcome]:
+        settings = share_manifest(
+            manifest,
+            make_settings(folder / "home", ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS)),
         )
-        outcome.assets.update(made.assets)
-        outcome.failures.extend(made.failures)
+        write_sample(settings.sample_dir, CUSTOMERS, MONTHS, settings.seed)
+        with open_project(settings) as project:
+            calendar = project.calendar
+            assert calendar.end is not None
+            whole = [Window(calendar.start, calendar.end)]
+            return settings, project.run(plan_backfill(whole, calendar, HORIZON_DAYS))
+
+    with open_project(*made_once(shared / "built", built)) as project:
         yield project
 
 
