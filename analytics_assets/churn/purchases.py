@@ -60,9 +60,14 @@ class BgNbdClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
-        """Probabilities of a purchase and of none, shape (n, 2)."""
+        """Probabilities of a purchase and of none, shape (n, 2).
+
+        Of an impossible history those of the nearest possible one: a reason asks what another
+        value of one column would have meant, whatever the others are.
+        """
         model = bgnbd.BgNbd(**self.parameters_)
-        none = model.probability_of_no_purchase(self.horizon_days, *_histories(x, *self.columns))
+        history = _nearest_possible(*_histories(x, *self.columns))
+        none = model.probability_of_no_purchase(self.horizon_days, *history)
         return np.column_stack([1 - none, none])
 
 
@@ -157,6 +162,16 @@ def _histories(
     """Repeat purchases, days from the first to the last, days since the first."""
     age = x[tenure].to_numpy(float)
     return x[days].to_numpy(float) - 1, age - x[silence].to_numpy(float), age
+
+
+def _nearest_possible(
+    frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whole repeat purchases, none without a day between the first and the last."""
+    frequency = np.maximum(np.round(frequency), 0.0)
+    age = np.maximum(age, np.where(frequency > 0, 1.0, 0.0))
+    recency = np.clip(recency, 1.0, np.maximum(age, 1.0))
+    return frequency, np.where(frequency > 0, recency, 0.0), age
 
 
 def _mean_value(x: pd.DataFrame, roles: Purchases) -> np.ndarray:

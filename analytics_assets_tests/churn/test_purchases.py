@@ -51,6 +51,18 @@ def test_the_classifier_is_the_models_probability_of_no_purchase():
     assert classifier.parameters_["a"] > 1e-3
 
 
+def test_a_value_that_a_reason_asks_about_makes_no_history_impossible():
+    x = histories(300)
+    classifier = BgNbdClassifier(("days", "tenure", "silence"), 60).fit(x)
+    own = classifier.predict_proba(x)
+    for name, typical in (("days", 2.5), ("silence", 90.0), ("tenure", 40.0)):
+        both = classifier.predict_proba(x.assign(**{name: typical}))
+        assert ((both >= 0) & (both <= 1)).all()
+        assert np.abs(both - own).max() > 0.05
+    longer = classifier.predict_proba(x.assign(silence=x["silence"] * 2))
+    assert longer[:, 1].mean() > own[:, 1].mean()
+
+
 def test_where_nobody_leaves_the_limit_of_the_model_is_used():
     x = histories(leaving=False)
     history = [v.to_numpy() for v in (x["days"] - 1, x["tenure"] - x["silence"], x["tenure"])]
