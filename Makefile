@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev test lint clean lock
+.PHONY: help run dev test lint bench clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -22,6 +22,9 @@ lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.made ## this project against hand-written code, ten million lines; about an hour
+	$(BIN)/python benchmarks/run.py --write
 
 clean:           ## forget the environment; data under .analytics stays
 	rm -rf $(VENV)

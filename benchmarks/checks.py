@@ -1,7 +1,7 @@
 """How long all checks take, as a share of the load that they check.
 
 Run with `python benchmarks/checks.py [LINES] [-v]` (10 million by default; needs about 4 GB of disk
-under the temporary folder). Order lines are generated in SQL and written as one CSV. Timed one
+under the temporary folder). The shop is that of `data.py`. Timed one
 after the other, in one run: the load (CSV to raw_orders, and the dbt models from staging to the
 marts, without their tests), and all checks (those of this project on the loaded window, and dbt's
 tests), as a run of `load_days` does them. Prints seconds and the share.
@@ -14,10 +14,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-import duckdb
+from data import START, write_shop
 
 from analytics_assets.assets.dbt import (
     _dbt_environment,
@@ -33,49 +33,10 @@ from analytics_assets.settings import Settings, load_settings
 from analytics_assets.sources.config import SourcesConfig, configured_sources
 from analytics_assets.sources.load import load_source
 
-START, DAYS = date(2024, 1, 1), 730
 MODELS = (
     "dim_customers dim_products dim_date fact_orders customer_days sales_daily customer_sales "
     "customer_cohort_analysis"
 )
-SOURCES = """
-calendar: {{start: {start}, end: {end}}}
-orders: {{path: "orders.csv"}}
-customers: {{path: "customers.csv"}}
-products: {{path: "products.csv"}}
-"""
-
-
-def write_sources(folder: Path, lines: int) -> None:
-    """Orders of three lines, a customer for each 25 lines, 2,000 products; a few duplicates."""
-    customers, products = lines // 25, 2000
-    with duckdb.connect() as connection:
-        connection.execute("SELECT setseed(0.7)")
-        connection.execute(f"""
-            COPY (
-                SELECT 'O' || (i // 3) AS order_id, i % 3 + 1 AS line_number,
-                    strftime(
-                        TIMESTAMP '{START}'
-                            + to_seconds((i // 3) * {DAYS * 86400} // ({lines} // 3 + 1)),
-                        '%Y-%m-%d %H:%M:%S'
-                    ) AS ordered_at,
-                    'C' || (hash(i // 3) % {customers}) AS customer_id,
-                    'P' || (hash(i) % {products}) AS product_id,
-                    1 + (hash(i + 7) % 4)::INT AS quantity,
-                    (1 + hash(i) % {products} % 90)::DECIMAL(9, 2) AS unit_price,
-                    (quantity * unit_price)::DECIMAL(18, 2) AS amount,
-                    'completed' AS status, ordered_at AS updated_at
-                FROM range({lines}) AS lines(i)
-            ) TO '{folder / "orders.csv"}' (HEADER)
-        """)
-        for name, rows in (("customer", customers), ("product", products)):
-            connection.execute(
-                f"COPY (SELECT '{name[0].upper()}' || i AS {name}_id FROM range({rows}) AS r(i)) "
-                f"TO '{folder / f'{name}s.csv'}' (HEADER)"
-            )
-    (folder / "sources.yaml").write_text(
-        SOURCES.format(start=START, end=START + timedelta(DAYS)), encoding="utf-8"
-    )
 
 
 def dbt(settings: Settings, window: Window, *arguments: str) -> None:
@@ -124,16 +85,16 @@ def main(arguments: Sequence[str]) -> None:
     lines = int(next((word for word in arguments if word.isdigit()), 10_000_000))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_sources(folder, lines)
+        shop = write_shop(folder / "shop", lines)
         settings = load_settings(
             {
                 "ANALYTICS_HOME": str(folder / "home"),
-                "ANALYTICS_SOURCES": str(folder / "sources.yaml"),
+                "ANALYTICS_SOURCES": str(shop.sources),
             }
         )
         prepare_manifest(settings)
         sources = configured_sources(settings)
-        window = Window(START, START + timedelta(DAYS))
+        window = Window(START, shop.last + timedelta(1))
         began = time.perf_counter()
         load(settings, sources, window)
         loaded = time.perf_counter() - began

@@ -1,0 +1,183 @@
+"""What the benchmarks found, for people: a table, a chart, and where a run's time went."""
+
+import json
+import os
+import platform
+from collections import defaultdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIMITS = {  # what is held to, by the words of the table
+    "full backfill, this project / hand-written DuckDB": 1.5,
+    "full backfill, this project / pandas and JSON": 0.5,
+    "ten times the lines, time": 11,
+    "a day's refresh on ten times the history": 1.5,
+    "365 days as one backfill / one day": 4,
+}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, memory and versions."""
+    models = [
+        line.split(": ")[1]
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ("duckdb", "dagster", "dbt-core", "dbt-duckdb", "pandas", "scikit-learn")
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory": f"{memory:.0f} GiB",
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def steps_of(home: Path) -> dict[str, dict[str, float]]:
+    """Seconds of each step, of each dbt model, and of the checks by family, in a home's last runs.
+
+    From Dagster's own records: the runs of the last backfill are those since the last `load_days`.
+    """
+    from dagster import DagsterEventType, DagsterInstance
+
+    wanted = {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION}
+    found: dict[str, dict[str, float]] = {"steps": {}, "models": {}, "checks": defaultdict(float)}
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for record in instance.get_run_records():  # newest first
+            run = record.dagster_run
+            for step in instance.get_run_step_stats(run.run_id):
+                if step.start_time and step.end_time:
+                    seconds = step.end_time - step.start_time
+                    found["steps"][f"{run.job_name}: {step.step_key}"] = round(seconds, 2)
+            for entry in instance.all_logs(run.run_id, of_type=wanted):
+                event = entry.get_dagster_event()
+                if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+                    made = event.step_materialization_data.materialization
+                    seconds = _number(made.metadata, "Execution Duration")
+                    if seconds is not None:
+                        found["models"][made.asset_key.path[-1]] = round(seconds, 2)
+                else:
+                    check = event.asset_check_evaluation_data
+                    family = check.metadata.get("family")
+                    seconds = _number(check.metadata, "seconds", "Execution Duration")
+                    found["checks"][str(family.value) if family else "dbt"] += seconds or 0
+            if run.job_name == "load_days":
+                break
+    found["checks"] = {name: round(seconds, 2) for name, seconds in found["checks"].items()}
+    return found
+
+
+def _number(values: Any, *names: str) -> float | None:
+    for name in names:
+        if name in values and isinstance(values[name].value, int | float):
+            return float(values[name].value)
+    return None
+
+
+def write_report(results: dict[str, Any], folder: Path) -> None:
+    """results.json, results.md and results.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "results.md").write_text(_words(results))
+    _chart(results, folder / "results.png")
+
+
+def _words(results: dict[str, Any]) -> str:
+    lines = ["| figure | found | held to |", "|---|---|---|"]
+
+    def row(figure: str, found: str) -> None:
+        limit = LIMITS.get(figure)
+        lines.append(f"| {figure} | {found} | {'' if limit is None else limit} |")
+
+    def ratio(figure: str, found: dict[str, float]) -> None:
+        row(figure, f"{found['wall']:.2f} (CPU {found['cpu']:.2f})")
+
+    contest = results.get("contest")
+    if contest:
+        for name, who in (("ours", "this project"), ("limit", "hand-written DuckDB")):
+            row(f"full backfill of {contest['lines']:,} lines, {who}", _cost(contest[name]))
+        row(
+            f"the same of {contest['by_hand_lines']:,} lines, pandas and JSON",
+            _cost(contest["by_hand"]),
+        )
+        ratio("full backfill, this project / hand-written DuckDB", contest["ours / limit"])
+        ratio("full backfill, this project / pandas and JSON", contest["ours / by hand"])
+    growth = results.get("growth")
+    if growth:
+        row(f"full backfill of {growth['lines'][1]:,} lines", _cost(growth["costs"][1]))
+        ratio("ten times the lines, time", growth["ratio"])
+    increment = results.get("increment")
+    if increment:
+        for lines_, cost in zip(increment["history"], increment["costs"], strict=True):
+            row(f"a day's refresh on {lines_:,} lines of history", _cost(cost))
+        ratio("a day's refresh on ten times the history", increment["ratio"])
+    for name, cost in results.get("fixed", {}).items():
+        row(name, _cost(cost))
+    days = results.get("days")
+    if days:
+        row("one day again", _cost(days["one"]))
+        row("365 days again", _cost(days["365"]))
+        ratio("365 days as one backfill / one day", days["ratio"])
+    years = results.get("years")
+    if years:
+        row(f"{years['lines']:,} lines over five years of days", _cost(years["costs"][1]))
+        ratio("five years of days / two", years["ratio"])
+    customers = results.get("customers")
+    if customers:
+        row(
+            f"{customers['customers']:,} customers, {customers['lines']:,} lines",
+            _cost(customers["cost"]),
+        )
+    made_on = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    parts = [f"Measured by `python benchmarks/run.py` on: {made_on}.", "", *lines, ""]
+    for shop, found in results.get("steps", {}).items():
+        total = sum(found["steps"].values())
+        checks = sum(found["checks"].values())
+        parts += [f"Where the time of the full backfill of {shop} went:", ""]
+        parts += ["| step | seconds |", "|---|---|"]
+        for kind in ("steps", "models"):
+            slow = sorted(found[kind].items(), key=lambda item: -item[1])
+            parts += [f"| {name} | {seconds:.1f} |" for name, seconds in slow if seconds >= 0.5]
+        parts += [f"| all checks ({checks / total:.0%} of the steps) | {checks:.1f} |", ""]
+    return "\n".join(parts)
+
+
+def _cost(cost: dict[str, float]) -> str:
+    return (
+        f"{cost['wall']:.0f} s, {cost['cpu']:.0f} s CPU, {cost['peak']:.1f} GB peak, "
+        f"{cost['written']:.1f} GB written"
+    )
+
+
+def _chart(results: dict[str, Any], path: Path) -> None:
+    """Bars of the contest, and where the time of the project's backfill went."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    contest = results.get("contest")
+    if contest:
+        names = {"limit": "hand-written\nDuckDB", "ours": "this project", "by_hand": "pandas, JSON"}
+        times = [contest[name]["wall"] for name in names]
+        times[2] *= contest["lines"] / contest["by_hand_lines"]
+        bars = left.bar(list(names.values()), times, color=["#8aa", "#258", "#c84"])
+        left.bar_label(bars, [f"{seconds:,.0f} s" for seconds in times])
+        left.set_title(f"Full backfill, {contest['lines']:,} order lines")
+        left.set_ylabel("seconds")
+    steps = results.get("steps", {})
+    if steps:
+        shop, found = max(steps.items(), key=lambda item: sum(item[1]["steps"].values()))
+        slow = sorted(found["steps"].items(), key=lambda item: -item[1])[:12][::-1]
+        right.barh([name for name, _ in slow], [seconds for _, seconds in slow], color="#258")
+        right.set_title(f"Steps of {shop.replace('-', ' ')}")
+        right.set_xlabel("seconds")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,234 @@
+"""How far the asset graph is from hand-written code, and how its cost grows.
+
+    python benchmarks/run.py                                   # everything; about an hour
+    python benchmarks/run.py --lines 50000 --days 365 --parts contest    # a minute
+
+Parts, each of which can be run alone (what it stands on is made when it is missing):
+
+contest    a full backfill by this project, with all checks; the limit, one hand-written DuckDB
+           script (`limit.sql`) and the same training; pandas with JSON between the steps
+           (`by_hand.py`). Each in a process of its own over the same files, results compared
+           before times are printed
+increment  one day's refresh, everything fresh afterwards, on a tenth of the lines and on all
+fixed      a day without rows, and a run that has nothing to do
+days       the last 365 days as one backfill against the last day, both on everything loaded
+years      as many lines over five years of partitions
+customers  a million customers
+growth     a full backfill of ten times the lines; not among the defaults
+
+Tables and a chart are written to `benchmarks/results/` with --write. Seconds are the machine's;
+what is held to are the ratios, of one run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from compare import require_same_figures, require_same_rows
+from data import START, Shop, write_shop
+from measure import Cost, measure
+from report import machine, steps_of, write_report
+
+HERE = Path(__file__).parent
+PARTS = ("contest", "increment", "fixed", "days", "years", "customers")
+# Pandas keeps the JSON and the frame of ten million lines in memory at once: it is run on so many
+# lines at most, and its costs are multiplied.
+BY_HAND_LINES = 1_000_000
+
+
+class Bench:
+    """Shops, homes and results in one folder."""
+
+    def __init__(self, folder: Path, lines: int, days: int = 730) -> None:
+        self.folder = folder
+        self.lines = lines
+        self.length = days
+        self.results: dict[str, Any] = {}
+
+    def shop(self, lines: int, days: int | None = None, customers: int | None = None) -> Shop:
+        days = days or self.length
+        name = f"{customers}-customers" if customers else f"{lines}-lines"
+        return write_shop(self.folder / "shops" / f"{name}-{days}-days", lines, days, customers)
+
+    def home(self, shop: Shop) -> Path:
+        return self.folder / "homes" / shop.folder.name
+
+    def ours(self, shop: Shop, what: str, *arguments: str) -> Cost:
+        """The command line in a fresh process."""
+        home = self.home(shop)
+        environment = {"ANALYTICS_HOME": str(home), "ANALYTICS_SOURCES": str(shop.sources)}
+        command = [str(Path(sys.executable).with_name("analytics-assets")), *arguments]
+        return self._measured(f"{shop.folder.name}, {what}", command, environment)
+
+    def backfill(self, shop: Shop, first: date, last: date, what: str) -> Cost:
+        return self.ours(shop, what, "backfill", "--from", str(first), "--to", str(last))
+
+    def loaded(self, shop: Shop) -> Cost:
+        """A home with all but the last two days of a shop; the cost of loading it."""
+        home, cost = self.home(shop), self.home(shop) / "cost.json"
+        if not cost.is_file():
+            shutil.rmtree(home, ignore_errors=True)
+            found = self.backfill(shop, START, shop.last - timedelta(1), "full backfill")
+            cost.write_text(json.dumps({**found.as_dict(), "steps": steps_of(home)}))
+        kept = json.loads(cost.read_text())
+        self.results.setdefault("steps", {})[shop.folder.name] = kept.pop("steps")
+        return Cost(**kept)
+
+    def _measured(self, what: str, command: list[str], environment: dict[str, str]) -> Cost:
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        cost = measure(
+            command, logs / f"{what.replace(', ', '-').replace(' ', '_')}.txt", environment
+        )
+        print(
+            f"  {what:<58}{cost.wall:8.1f} s{cost.cpu:9.1f} s CPU{cost.peak:7.2f} GB peak"
+            f"{cost.written:7.2f} GB written",
+            flush=True,
+        )
+        return cost
+
+    def contest(self) -> None:
+        shop = self.shop(self.lines)
+        shutil.rmtree(self.home(shop), ignore_errors=True)
+        ours = self.loaded(shop)
+        limit = self._limit(shop)
+        compared = require_same_rows(self.home(shop) / "warehouse.duckdb", self._limit_file(shop))
+        print(f"    {compared:,} rows of the two warehouses are the same")
+        few = shop if self.lines <= BY_HAND_LINES else self.shop(BY_HAND_LINES)
+        self.loaded(few)
+        pandas = self._by_hand(few)
+        figures = require_same_figures(self.home(few) / "warehouse.duckdb", self.folder / "by_hand")
+        print(f"    {figures} figures of pandas are the same")
+        times = shop.lines / few.lines
+        self.results["contest"] = {
+            "lines": shop.lines,
+            "ours": ours.as_dict(),
+            "limit": limit.as_dict(),
+            "by_hand": pandas.as_dict(),
+            "by_hand_lines": few.lines,
+            "ours / limit": _ratios(ours, limit),
+            "ours / by hand": _ratios(ours, pandas, times),
+        }
+
+    def _limit_file(self, shop: Shop) -> Path:
+        return self.folder / "limit" / shop.folder.name / "warehouse.duckdb"
+
+    def _limit(self, shop: Shop) -> Cost:
+        file = self._limit_file(shop)
+        shutil.rmtree(file.parent, ignore_errors=True)
+        file.parent.mkdir(parents=True)
+        command = [sys.executable, str(HERE / "limit.py"), str(shop.folder), str(file)]
+        return self._measured(f"{shop.folder.name}, limit", [*command, str(shop.last)], {})
+
+    def _by_hand(self, shop: Shop) -> Cost:
+        out = self.folder / "by_hand"
+        shutil.rmtree(out, ignore_errors=True)
+        command = [sys.executable, str(HERE / "by_hand.py"), str(shop.folder), str(out)]
+        return self._measured(f"{shop.folder.name}, by hand", [*command, str(shop.last)], {})
+
+    def increment(self) -> None:
+        costs = []
+        for lines in (self.lines // 10, self.lines):
+            shop = self.shop(lines)
+            self.loaded(shop)
+            costs.append(self.backfill(shop, shop.last, shop.last, "a day's refresh"))
+        self.results["increment"] = {
+            "history": [self.lines // 10, self.lines],
+            "costs": [cost.as_dict() for cost in costs],
+            "ratio": _ratios(costs[1], costs[0]),
+        }
+
+    def fixed(self) -> None:
+        shop = self.shop(self.lines // 10)
+        self.loaded(shop)
+        self.backfill(shop, shop.last, shop.last, "before: the last day with rows")
+        empty = shop.last + timedelta(1)
+        self.results["fixed"] = {
+            "an empty day": self.backfill(shop, empty, empty, "an empty day").as_dict(),
+            "nothing to do": self.ours(shop, "nothing to do", "run").as_dict(),
+        }
+
+    def days(self) -> None:
+        shop = self.shop(self.lines // 10)
+        self.loaded(shop)
+        one = self.backfill(shop, shop.last, shop.last, "the last day")
+        first = max(shop.last - timedelta(364), START)
+        year = self.backfill(shop, first, shop.last, "the last 365 days")
+        self.results["days"] = {
+            "one": one.as_dict(),
+            "365": year.as_dict(),
+            "ratio": _ratios(year, one),
+        }
+
+    def years(self) -> None:
+        costs = [self.loaded(self.shop(self.lines // 10, days)) for days in (self.length, 1826)]
+        self.results["years"] = {
+            "lines": self.lines // 10,
+            "costs": [cost.as_dict() for cost in costs],
+            "ratio": _ratios(costs[1], costs[0]),
+        }
+
+    def customers(self) -> None:
+        shop = self.shop(0, days=365, customers=1_000_000)
+        self.results["customers"] = {
+            "customers": shop.customers,
+            "lines": shop.lines,
+            "cost": self.loaded(shop).as_dict(),
+        }
+
+    def growth(self) -> None:
+        shops = [self.shop(self.lines), self.shop(self.lines * 10)]
+        costs = [self.loaded(shop) for shop in shops]
+        self.results["growth"] = {
+            "lines": [shop.lines for shop in shops],
+            "costs": [cost.as_dict() for cost in costs],
+            "ratio": _ratios(costs[1], costs[0]),
+        }
+
+
+def _ratios(one: Cost, other: Cost, times: float = 1.0) -> dict[str, float]:
+    """Of wall and CPU seconds; the other's multiplied."""
+    return {
+        name: round(getattr(one, name) / (getattr(other, name) * times), 3)
+        for name in ("wall", "cpu")
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lines", type=int, default=10_000_000, help="order lines")
+    parser.add_argument("--days", type=int, default=730, help="days that the lines lie on")
+    parser.add_argument("--parts", default=",".join(PARTS), help="of those above, by commas")
+    parser.add_argument(
+        "--work", type=Path, default=HERE / "results" / "tmp", help="scratch folder"
+    )
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
+    words = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "DAGSTER_"))]:
+        del os.environ[name]  # the contestants run with the defaults
+    bench = Bench(words.work.resolve(), words.lines, words.days)
+    for part in words.parts.split(","):
+        step: Callable[[], None] | None = getattr(bench, part, None)
+        if part not in (*PARTS, "growth") or step is None:
+            parser.error(f"{part!r} is no part; known: {', '.join(PARTS)}, growth")
+        print(f"{part}", flush=True)
+        step()
+        for name, value in bench.results.get(part, {}).items():
+            if "ratio" in name or "/" in name:
+                print(f"    {name}: " + ", ".join(f"{k} {v:.2f}" for k, v in value.items()))
+    bench.results["machine"] = machine()
+    (bench.folder / "results.json").write_text(json.dumps(bench.results, indent=1))
+    if words.write:
+        write_report(bench.results, HERE / "results")
+
+
+if __name__ == "__main__":
+    main()
