@@ -173,8 +173,9 @@ def test_a_day_of_orders_prunes_the_scan(built_warehouse: Warehouse) -> None:
         ((_, plan),) = built_warehouse.query(f"""
             explain (format json) select * from staging.{view}
             where {column} >= date '2024-01-05' and {column} < date '2024-01-06'""")
-        assert plan.count('"Filters"') == 1, plan
-        assert re.search(rf'"Filters": [^\]]*{column}', plan), plan
+        scans = re.split(r'"name": "SEQ_SCAN[^"]*"', plan)[1:]
+        assert scans, plan
+        assert all(re.search(rf'"Filters": [^\]]*{column} >=', scan) for scan in scans), plan
 
 
 def test_personal_values_stay_in_staging(built_warehouse: Warehouse) -> None:

@@ -1,6 +1,6 @@
-{# Query: for each key the value that most of its rows have, ties alphabetical; null only when no
-   row has a value. #}
-{% macro most_frequent(relation, key, value) %}
+{# Query: for each key the value that most of its rows have, ties alphabetical; none for a key without
+   any value. `rows` counts the rows that a row of the relation stands for. #}
+{% macro most_frequent(relation, key, value, rows) %}
     select
         {{ key }},
         {{ value }}
@@ -9,9 +9,10 @@
             {{ key }},
             {{ value }},
             row_number() over (
-                partition by {{ key }} order by count({{ value }}) desc, {{ value }}
+                partition by {{ key }} order by sum({{ rows }}) desc, {{ value }}
             ) as position
         from {{ relation }}
+        where {{ value }} is not null
         group by {{ key }}, {{ value }}
     ) as counted
     where position = 1

@@ -7,22 +7,38 @@
     tags=['daily']
 ) }}
 
-with days as (
+-- By order first: orders are then counted, and need not be told apart.
+with orders as (
     select
         order_date,
         customer_id,
-        count(distinct order_id) as orders,
-        count(distinct case when line_type = 'sale' then order_id end) as sale_orders,
+        order_id,
         count(*) as lines,
         count(case when line_type = 'sale' then 1 end) as sale_lines,
         count(case when line_type = 'return' then 1 end) as return_lines,
         count(case when line_type = 'adjustment' then 1 end) as adjustment_lines,
-        coalesce(sum(case when line_type = 'sale' then quantity end), 0) as units,
-        coalesce(sum(case when line_type = 'sale' then extended_amount end), 0) as gross_amount,
-        coalesce(sum(case when line_type = 'return' then extended_amount end), 0)
-            as returned_amount
+        sum(case when line_type = 'sale' then quantity end) as units,
+        sum(case when line_type = 'sale' then extended_amount end) as gross_amount,
+        sum(case when line_type = 'return' then extended_amount end) as returned_amount
     from {{ ref('fact_orders') }}
     where {{ in_window('order_date') }}
+    group by order_date, customer_id, order_id
+),
+
+days as (
+    select
+        order_date,
+        customer_id,
+        count(*) as orders,
+        count(case when sale_lines > 0 then 1 end) as sale_orders,
+        sum(lines) as lines,
+        sum(sale_lines) as sale_lines,
+        sum(return_lines) as return_lines,
+        sum(adjustment_lines) as adjustment_lines,
+        coalesce(sum(units), 0) as units,
+        coalesce(sum(gross_amount), 0) as gross_amount,
+        coalesce(sum(returned_amount), 0) as returned_amount
+    from orders
     group by order_date, customer_id
 )
 
@@ -31,10 +47,10 @@ select
     customer_id,
     orders,
     sale_orders,
-    lines,
-    sale_lines,
-    return_lines,
-    adjustment_lines,
+    cast(lines as bigint) as lines,
+    cast(sale_lines as bigint) as sale_lines,
+    cast(return_lines as bigint) as return_lines,
+    cast(adjustment_lines as bigint) as adjustment_lines,
     cast(units as bigint) as units,
     {{ money('gross_amount') }} as gross_amount,
     {{ money('returned_amount') }} as returned_amount,

@@ -1,48 +1,56 @@
 {{ config(tags=['unpartitioned']) }}
 
-with last_in_country as (
+-- The facts come first: who is in them is asked of them, and not of every raw line again.
+with seen as (
+    select distinct customer_id
+    from {{ ref('customer_days') }}
+    union
+    select distinct customer_id
+    from {{ ref('fact_user_sessions') }}
+),
+
+inferred as (
+    select seen.customer_id
+    from seen
+    left join {{ ref('stg_customers') }} as registered
+        on seen.customer_id = registered.customer_id
+    where registered.customer_id is null and seen.customer_id <> {{ unknown_member() }}
+),
+
+-- A pair as it came is cleaned once, however many lines have it.
+countries as (
     select
         customer_id,
         country,
-        max(case when country is not null then ordered_at end) as last_ordered_at
-    from {{ ref('stg_orders') }}
-    where customer_id is not null
+        max(ordered_at) as last_ordered_at,
+        max(updated_at) as last_updated_at
+    from {{ source('raw', 'raw_orders') }}
+    where country is not null
     group by customer_id, country
+),
+
+cleaned as (
+    select
+        {{ clean_text('customer_id') }} as customer_id,
+        {{ clean_text('country') }} as country,
+        last_ordered_at,
+        last_updated_at
+    from countries
 ),
 
 ranked as (
     select
-        customer_id,
-        country,
+        cleaned.customer_id,
+        cleaned.country,
         row_number() over (
-            partition by customer_id order by last_ordered_at desc nulls last, country
+            partition by cleaned.customer_id
+            order by
+                cleaned.last_ordered_at desc, cleaned.last_updated_at desc nulls last,
+                cleaned.country
         ) as position
-    from last_in_country
-),
-
-seen as (
-    select
-        customer_id,
-        country
-    from ranked
-    where position = 1
-    union all
-    select distinct
-        customer_id,
-        cast(null as {{ dbt.type_string() }}) as country
-    from {{ ref('stg_user_sessions') }}
-    where customer_id is not null
-),
-
-inferred as (
-    select
-        seen.customer_id,
-        max(seen.country) as country
-    from seen
-    left join {{ ref('stg_customers') }} as registered
-        on seen.customer_id = registered.customer_id
-    where registered.customer_id is null
-    group by seen.customer_id
+    from cleaned
+    inner join inferred on cleaned.customer_id = inferred.customer_id
+    where cleaned.country is not null
 )
 
 select
@@ -54,12 +62,13 @@ select
 from {{ ref('stg_customers') }}
 union all
 select
-    customer_id,
+    inferred.customer_id,
     'inferred' as member_type,
     cast(null as timestamp) as registered_at,
-    country,
+    ranked.country,
     cast(null as {{ dbt.type_string() }}) as city
 from inferred
+left join ranked on inferred.customer_id = ranked.customer_id and ranked.position = 1
 union all
 select
     {{ unknown_member() }} as customer_id,

@@ -1,31 +1,40 @@
 {{ config(tags=['unpartitioned']) }}
 
-with lines as (
+-- The facts come first: what is in them is asked of them, and not of every raw line again.
+with inferred as (
+    select seen.product_id
+    from (select distinct product_id from {{ ref('fact_orders') }}) as seen
+    left join {{ ref('stg_products') }} as listed on seen.product_id = listed.product_id
+    where listed.product_id is null and seen.product_id <> {{ unknown_member() }}
+),
+
+-- What lines say of a product is cleaned once, however many lines say it.
+said as (
     select
         product_id,
         product_name,
-        product_category as category
-    from {{ ref('stg_orders') }}
-    where product_id is not null
+        product_category,
+        count(*) as lines
+    from {{ source('raw', 'raw_orders') }}
+    where product_name is not null or product_category is not null
+    group by product_id, product_name, product_category
+),
+
+cleaned as (
+    select
+        {{ clean_text('product_id') }} as product_id,
+        {{ clean_text('product_name') }} as product_name,
+        {{ clean_text('product_category') }} as category,
+        lines
+    from said
 ),
 
 names as (
-    {{ most_frequent('lines', 'product_id', 'product_name') }}
+    {{ most_frequent('cleaned', 'product_id', 'product_name', 'lines') }}
 ),
 
 categories as (
-    {{ most_frequent('lines', 'product_id', 'category') }}
-),
-
-inferred as (
-    select
-        names.product_id,
-        names.product_name,
-        categories.category
-    from names
-    inner join categories on names.product_id = categories.product_id
-    left join {{ ref('stg_products') }} as listed on names.product_id = listed.product_id
-    where listed.product_id is null
+    {{ most_frequent('cleaned', 'product_id', 'category', 'lines') }}
 )
 
 select
@@ -38,13 +47,15 @@ select
 from {{ ref('stg_products') }}
 union all
 select
-    product_id,
-    product_name,
-    category,
+    inferred.product_id,
+    names.product_name,
+    categories.category,
     {{ money('null') }} as list_price,
     {{ money('null') }} as unit_cost,
     'inferred' as member_type
 from inferred
+left join names on inferred.product_id = names.product_id
+left join categories on inferred.product_id = categories.product_id
 union all
 select
     {{ unknown_member() }} as product_id,

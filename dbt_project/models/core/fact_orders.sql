@@ -7,10 +7,6 @@
     tags=['daily']
 ) }}
 
--- The dimensions come first, or a new customer's lines would point at nothing:
--- depends_on: {{ ref('dim_customers') }}
--- depends_on: {{ ref('dim_products') }}
-
 select
     order_date,
     order_id,

@@ -7,9 +7,6 @@
     tags=['daily']
 ) }}
 
--- The dimension comes first, or a new customer's sessions would point at nothing:
--- depends_on: {{ ref('dim_customers') }}
-
 select
     session_date,
     session_id,

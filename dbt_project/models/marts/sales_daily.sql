@@ -1,38 +1,34 @@
 {{ config(tags=['unpartitioned']) }}
 
-with lines as (
+with orders as (
+    select
+        order_date,
+        order_id,
+        coalesce(sum(case when line_type = 'sale' then extended_amount end), 0) as order_amount
+    from {{ ref('fact_orders') }}
+    group by order_date, order_id
+),
+
+lines as (
     select
         facts.order_date,
         facts.order_id,
-        coalesce(products.category, {{ unknown_member() }}) as category,
         facts.customer_id,
-        count(*) as lines,
-        sum(case when facts.line_type = 'sale' then facts.quantity end) as units,
-        sum(case when facts.line_type = 'sale' then facts.extended_amount end) as gross_amount,
-        sum(
-            case when facts.line_type in ('sale', 'return') then facts.extended_amount end
-        ) as net_amount
-    from {{ ref('fact_orders') }} as facts
-    left join {{ ref('dim_products') }} as products on facts.product_id = products.product_id
-    group by 1, 2, 3, 4
-),
-
-orders as (
-    select
-        *,
-        coalesce(sum(gross_amount) over (partition by order_date, order_id), 0) as order_amount
-    from lines
-),
-
-banded as (
-    select
-        *,
+        coalesce(products.category, {{ unknown_member() }}) as category,
         case
-            when order_amount < {{ var('revenue_band_medium') }} then 'low'
-            when order_amount < {{ var('revenue_band_high') }} then 'medium'
+            when orders.order_amount < {{ var('revenue_band_medium') }} then 'low'
+            when orders.order_amount < {{ var('revenue_band_high') }} then 'medium'
             else 'high'
-        end as revenue_band
-    from orders
+        end as revenue_band,
+        case when facts.line_type = 'sale' then facts.quantity end as units,
+        case when facts.line_type = 'sale' then facts.extended_amount end as gross_amount,
+        case
+            when facts.line_type in ('sale', 'return') then facts.extended_amount
+        end as net_amount
+    from {{ ref('fact_orders') }} as facts
+    inner join orders
+        on facts.order_date = orders.order_date and facts.order_id = orders.order_id
+    left join {{ ref('dim_products') }} as products on facts.product_id = products.product_id
 )
 
 select
@@ -40,10 +36,10 @@ select
     category,
     revenue_band,
     count(distinct order_id) as orders,
-    cast(sum(lines) as bigint) as lines,
+    count(*) as lines,
     cast(coalesce(sum(units), 0) as bigint) as units,
     count(distinct nullif(customer_id, {{ unknown_member() }})) as customers,
     {{ money('coalesce(sum(gross_amount), 0)') }} as gross_amount,
     {{ money('coalesce(sum(net_amount), 0)') }} as net_amount
-from banded
+from lines
 group by order_date, category, revenue_band

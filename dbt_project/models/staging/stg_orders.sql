@@ -6,14 +6,15 @@
     'ordered_at', 'customer_id', 'product_id', 'quantity', 'unit_price', 'amount', 'country',
     'product_name', 'product_category',
 ] -%}
-{%- set content_if_unnumbered = [] -%}
+{%- set content_without_key = [] -%}
 {%- for column in content -%}
-    {%- do content_if_unnumbered.append(
-        'case when line_number is null and line_key is null then ' ~ column ~ ' end'
-    ) -%}
-{%- endfor %}
+    {%- do content_without_key.append('case when line_key is null then ' ~ column ~ ' end') -%}
+{%- endfor -%}
+{%- set others = content + [
+    'order_date', 'order_id', 'status', 'updated_at', 'source_file', 'source_row', 'copies',
+] -%}
 
-with cleaned as (
+{%- set cleaned %}
     select
         order_date,
         {{ clean_text('order_id') }} as order_id,
@@ -33,33 +34,69 @@ with cleaned as (
         source_file,
         source_row
     from {{ source('raw', 'raw_orders') }}
-),
+{%- endset -%}
 
--- order_date stands in every PARTITION BY, so that a filter on it reaches the scan.
-ranked as (
+-- Lines that bear a number pass by all that finds one. order_date stands in every PARTITION BY, so
+-- that a filter on it reaches the scans.
+with numbered as (
     {{ rank_newest(
-        'cleaned', ['order_date', 'order_id', 'line_number', 'line_key'] + content_if_unnumbered
+        '(' ~ cleaned ~ ' where line_number is not null) as lines',
+        ['order_date', 'order_id', 'line_number', 'line_key']
     ) }}
 ),
 
-numbered as (
+unnumbered as (
+    {{ rank_newest(
+        '(' ~ cleaned ~ ' where line_number is null) as lines',
+        ['order_date', 'order_id', 'line_key'] + content_without_key
+    ) }}
+),
+
+positions as (
     select
         *,
         row_number() over (
-            partition by order_date, order_id, case when line_number is null then 1 else 0 end
-            order by {{ content | join(', ') }}, line_key
-        ) as position,
-        max(line_number) over (partition by order_date, order_id) as last_line_number
-    from ranked
+            partition by order_date, order_id order by {{ content | join(', ') }}, line_key
+        ) as position
+    from unnumbered
     where newest = 1
+),
+
+-- Of orders that have lines of both kinds.
+last_numbers as (
+    select
+        order_date,
+        order_id,
+        max(line_number) as last_line_number
+    from ({{ cleaned }} where line_number is not null) as lines
+    where
+        order_id in (
+            select order_id from ({{ cleaned }} where line_number is null) as others
+        )
+    group by order_date, order_id
+),
+
+lines as (
+    select
+        {{ others | join(', ') }},
+        line_number
+    from numbered
+    where newest = 1
+    union all
+    select
+        positions.{{ others | join(', positions.') }},
+        positions.position + coalesce(last_numbers.last_line_number, 0) as line_number
+    from positions
+    left join last_numbers
+        on
+            positions.order_date = last_numbers.order_date
+            and positions.order_id = last_numbers.order_id
 )
 
 select
     order_date,
     order_id,
-    cast(
-        coalesce(line_number, position + coalesce(last_line_number, 0)) as integer
-    ) as line_number,
+    cast(line_number as integer) as line_number,
     ordered_at,
     customer_id,
     product_id,
@@ -80,4 +117,4 @@ select
     source_file,
     source_row,
     cast(copies as integer) as copies
-from numbered
+from lines
