@@ -44,7 +44,7 @@ from packaging.version import Version
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
 from analytics_assets.assets.lineage import column_lineage
 from analytics_assets.assets.mart_plots import PLOTS
-from analytics_assets.partitions import Window
+from analytics_assets.partitions import Window, add_partition_metadata
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
@@ -271,22 +271,23 @@ def _add_metadata(
     window: Window | None,
     lineage: TableColumnLineage | None,
 ) -> None:
-    if lineage:
-        context.add_asset_metadata({"dagster/column_lineage": lineage}, asset_key=table.name)
+    metadata: dict[str, Any] = {"dagster/column_lineage": lineage} if lineage else {}
     if table.partitioning and window:
-        for day, rows in partition_row_counts(connection, table, window).items():
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": rows},
-                asset_key=table.name,
-                partition_key=day.isoformat(),
-            )
-    elif table.group != "staging":
+        counts = partition_row_counts(connection, table, window)
+        add_partition_metadata(
+            context.get_step_execution_context(),
+            AssetKey(table.name),
+            {day: {"dagster/partition_row_count": rows} for day, rows in counts.items()},
+            metadata,
+        )
+        return
+    if table.group != "staging":
         # Counting a view would run it.
         row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
-        context.add_asset_metadata({"dagster/row_count": row[0]} if row else {}, table.name)
+        metadata["dagster/row_count"] = row[0] if row else 0
         plot = PLOTS.get(table.name)
-        if plot:
-            context.add_asset_metadata(plot(connection), table.name)
+        metadata |= plot(connection) if plot else {}
+    context.add_asset_metadata(metadata, table.name)
 
 
 def _dbt_environment(

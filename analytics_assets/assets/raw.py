@@ -29,7 +29,7 @@ from analytics_assets.assets.common import (
     table_spec,
 )
 from analytics_assets.assets.sources import source_key
-from analytics_assets.partitions import window_of
+from analytics_assets.partitions import add_partition_metadata, window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import DayLoad, load_source
@@ -62,7 +62,7 @@ def _raw_asset(
     absent_tables: list[str],
 ) -> AssetsDefinition:
     table = config.contract.table
-    by_day = config.contract.time_column is not None
+    has_days = config.contract.time_column is not None
     source = source_key(config.source)
     lineage = TableColumnLineage(
         {
@@ -78,7 +78,7 @@ def _raw_asset(
                 table,
                 kinds={"python", "duckdb"},
                 deps=[source],
-                partitions_def=daily if by_day else None,
+                partitions_def=daily if has_days else None,
                 code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
             )
         ],
@@ -89,7 +89,7 @@ def _raw_asset(
     def load(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> MaterializeResult:
-        window = window_of(context) if by_day else None
+        window = window_of(context) if has_days else None
         warehouse.prepare(absent_tables)
         try:
             with warehouse.transaction() as connection:
@@ -105,19 +105,21 @@ def _raw_asset(
         except SourceError as error:
             # The input stays wrong however often it is read.
             raise Failure(str(error), allow_retries=False) from error
-        for day in window or ():
-            counts = result.days.get(day, DayLoad(0, 0, 0))
-            context.add_asset_metadata(_counts(counts), partition_key=day.isoformat())
-        metadata = _counts(result.total, "row_count") if window is None else {}
+        metadata: dict[str, Any] = {"dagster/column_lineage": lineage}
         for warning in result.warnings:
             context.log.warning(f"{config.source}: {warning}")
         if result.warnings:
             metadata["warnings"] = MetadataValue.md("".join(f"- {w}\n" for w in result.warnings))
         if result.reasons:
             metadata["rejected by reason"] = MetadataValue.json(result.reasons)
-        return MaterializeResult(
-            asset_key=table.name, metadata={**metadata, "dagster/column_lineage": lineage}
+        if window is None:
+            metadata |= _counts(result.total, "row_count")
+            return MaterializeResult(asset_key=table.name, metadata=metadata)
+        by_day = {day: _counts(result.days.get(day, DayLoad(0, 0, 0))) for day in window}
+        add_partition_metadata(
+            context.get_step_execution_context(), context.asset_key, by_day, metadata
         )
+        return MaterializeResult(asset_key=table.name)
 
     return load
 

@@ -17,7 +17,7 @@ from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
 from dagster_duckdb.io_manager import DuckDbClient
 from dagster_duckdb_pandas.duckdb_pandas_type_handler import DuckDBPandasTypeHandler
 
-from analytics_assets.partitions import Window
+from analytics_assets.partitions import Window, add_partition_metadata
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import WindowError, partition_row_counts, replace_window
@@ -76,12 +76,13 @@ class DataFrameHandler(DuckDBPandasTypeHandler):
         if window is None:
             context.add_output_metadata({"dagster/row_count": rows})
             return
-        for day, count in partition_row_counts(connection, table, window).items():
-            context.step_context.add_asset_metadata(
-                {"dagster/partition_row_count": count},
-                asset_key=context.asset_key,
-                partition_key=day.isoformat(),
-            )
+        counts = partition_row_counts(connection, table, window)
+        add_partition_metadata(
+            context.step_context,
+            context.asset_key,
+            {day: {"dagster/partition_row_count": count} for day, count in counts.items()},
+            {},
+        )
 
 
 class WarehouseIOManager(DbIOManager):

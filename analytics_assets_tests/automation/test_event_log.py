@@ -1,5 +1,6 @@
 """The event log that keeps its connections: the same files as Dagster's own, from any process."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -7,13 +8,35 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dagster import AssetKey, AssetMaterialization, DagsterEvent, EventLogEntry
-from dagster._core.events import DagsterEventType, StepMaterializationData
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    BackfillPolicy,
+    DagsterEvent,
+    DagsterInstance,
+    DailyPartitionsDefinition,
+    Definitions,
+    EventLogEntry,
+    asset,
+)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationPlanned,
+)
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEventType,
+    StepMaterializationData,
+)
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from analytics_assets.automation.event_log import OPEN_SHARDS, PooledSqliteEventLogStorage
+from analytics_assets.automation.instance import instance_config
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.partitions import Window
 
 WRITER = """
 import sys
@@ -26,8 +49,10 @@ for n in range(int(sys.argv[3])):
 """
 
 
-def materialized(run: str, partition: str, asset: str = "orders") -> EventLogEntry:
-    data = StepMaterializationData(AssetMaterialization(asset, partition=partition))
+def materialized(
+    run: str, partition: str, asset: str = "orders", tags: dict[str, str] | None = None
+) -> EventLogEntry:
+    data = StepMaterializationData(AssetMaterialization(asset, partition=partition, tags=tags))
     event = DagsterEvent(
         DagsterEventType.ASSET_MATERIALIZATION.value, "job", event_specific_data=data
     )
@@ -46,6 +71,25 @@ def partitions(storage: SqliteEventLogStorage, run: str) -> list[str | None]:
 def ours(tmp_path: Path) -> Iterator[PooledSqliteEventLogStorage]:
     with closing_storage(PooledSqliteEventLogStorage(str(tmp_path))) as storage:
         yield storage
+
+
+def planned(run: str, partition: str | None, check: str | None = None) -> EventLogEntry:
+    kind = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    data: Any = AssetMaterializationPlannedData(AssetKey("orders"), partition=partition)
+    if check:
+        kind = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+        data = AssetCheckEvaluationPlanned(asset_key=AssetKey("orders"), check_name=check)
+    event = DagsterEvent(kind.value, "job", event_specific_data=data)
+    return EventLogEntry(None, 10, "", run, time.time(), "step", "job", event)
+
+
+def table(directory: Path, file: str, name: str) -> list[tuple[Any, ...]]:
+    """Rows of one of Dagster's tables, times of writing aside."""
+    with closing(sqlite3.connect(directory / file)) as connection:
+        rows = connection.execute(f"SELECT * FROM {name} ORDER BY id").fetchall()
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+    keep = [i for i, column in enumerate(columns) if column != "create_timestamp"]
+    return [tuple(row[i] for i in keep) for row in rows]
 
 
 def closing_storage(storage: PooledSqliteEventLogStorage) -> "closing[PooledSqliteEventLogStorage]":
@@ -140,6 +184,68 @@ def test_threads_share_the_storage(ours: PooledSqliteEventLogStorage) -> None:
         thread.join(60)
     assert len(set(partitions(ours, "shared"))) == 60
     assert all(len(partitions(ours, f"own{n}")) == 15 for n in range(4))
+
+
+def test_a_batch_is_what_dagsters_own_storage_writes_one_by_one(
+    ours: PooledSqliteEventLogStorage, tmp_path: Path
+) -> None:
+    events = [
+        *(planned("run", day) for day in ("one", "two")),
+        planned("run", None, check="unique"),
+        *(materialized("run", day, tags={DATA_VERSION_TAG: day}) for day in ("one", "two")),
+        materialized("run", "one", asset="customers"),
+    ]
+    stock = SqliteEventLogStorage(str(tmp_path / "stock"))
+    for event in events:
+        stock.store_event(event)
+    ours.store_event_batch(events[:3])
+    ours.store_event_batch(events[3:])
+    for name in ("event_logs", "asset_keys", "asset_event_tags", "asset_check_executions"):
+        expected = table(tmp_path / "stock", "index.db", name)
+        assert expected and table(tmp_path, "index.db", name) == expected
+    assert table(tmp_path, "run.db", "event_logs") == table(
+        tmp_path / "stock", "run.db", "event_logs"
+    )
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(
+    ours: PooledSqliteEventLogStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours.store_event(materialized("run", "before"))
+
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(ours, "store_asset_check_event", full)
+    with pytest.raises(OSError, match="disk full"):
+        ours.store_event_batch([materialized("run", "lost"), planned("run", None, check="unique")])
+    assert partitions(ours, "run") == ["before"]
+    assert ours.get_materialized_partitions(AssetKey("orders")) == {"before"}
+    monkeypatch.undo()
+    ours.store_event(materialized("run", "after"))
+    assert partitions(ours, "run") == ["before", "after"]
+
+
+def test_dagster_hands_the_partitions_of_an_asset_over_as_one_batch(tmp_path: Path) -> None:
+    days = DailyPartitionsDefinition("2024-01-01", end_date="2024-01-08")
+
+    @asset(partitions_def=days, backfill_policy=BackfillPolicy.single_run())
+    def orders() -> None: ...
+
+    batches: list[int] = []
+    with DagsterInstance.local_temp(
+        str(tmp_path),
+        overrides={"event_log_storage": instance_config(tmp_path)["event_log_storage"]},
+    ) as instance:
+        storage = instance.event_log_storage
+        store = storage.store_event_batch
+        storage.store_event_batch = lambda events: (batches.append(len(events)), store(events))[1]  # type: ignore[method-assign]
+        result = Definitions(assets=[orders]).resolve_implicit_global_asset_job_def()
+        result.execute_in_process(
+            instance=instance, tags=range_tags(Window.of_days("2024-01-01", "2024-01-07"))
+        )
+        assert len(instance.get_materialized_partitions(orders.key)) == 7
+    assert batches == [7, 7]  # planned, then materialized
 
 
 def open_files(directory: Path) -> list[str]:
