@@ -225,4 +225,4 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
 
 @table(group="marts", key=("customer_id",))
 class UserAnalytics(CustomerAnalyticsDaily):
-    """The newest snapshot of each customer."""
+    """Every customer as of the newest day."""

@@ -51,16 +51,26 @@ cells as (
     from spine
 ),
 
+-- By customer first: customers are then counted, and need not be told apart.
+customer_months as (
+    select
+        customer_id,
+        {{ month_start('order_date') }} as month,
+        sum(sale_orders) as sale_orders,
+        sum(net_amount) as net_amount
+    from {{ ref('customer_days') }}
+    group by 1, 2
+),
+
 activity as (
     select
         customers.cohort_month,
-        {{ month_number('days.order_date') }} - {{ month_number('customers.cohort_month') }}
+        {{ month_number('months.month') }} - {{ month_number('customers.cohort_month') }}
             as month_number,
-        count(distinct case when days.sale_orders > 0 then days.customer_id end)
-            as customers_active,
-        sum(days.net_amount) as cohort_revenue
-    from {{ ref('customer_days') }} as days
-    inner join customers on days.customer_id = customers.customer_id
+        count(case when months.sale_orders > 0 then 1 end) as customers_active,
+        sum(months.net_amount) as cohort_revenue
+    from customer_months as months
+    inner join customers on months.customer_id = customers.customer_id
     group by 1, 2
 ),
 

@@ -1,14 +1,7 @@
 {{ config(tags=['unpartitioned']) }}
 
-select snapshots.*
-from {{ ref('customer_analytics_daily') }} as snapshots
-inner join (
-    select
-        customer_id,
-        max(snapshot_date) as snapshot_date
-    from {{ ref('customer_analytics_daily') }}
-    group by customer_id
-) as newest
-    on
-        snapshots.customer_id = newest.customer_id
-        and snapshots.snapshot_date = newest.snapshot_date
+-- Who is known on a day is known on each later one: the newest day has everybody, and no other is
+-- read. Who is in no source and no order any more is in it no more.
+select *
+from {{ ref('customer_analytics_daily') }}
+where snapshot_date = (select max(snapshot_date) from {{ ref('customer_analytics_daily') }})
