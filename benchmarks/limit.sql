@@ -177,31 +177,25 @@ SELECT sales.*, coalesce(billed_amount, 0)::DECIMAL(18, 4) AS billed_amount,
 FROM sales LEFT JOIN billed USING (customer_id, month);
 
 CREATE TABLE marts.sales_daily AS
-WITH lines AS (
-    SELECT
-        order_date, order_id, coalesce(category, '(unknown)') AS category, customer_id,
-        count(*) AS lines, sum(quantity) FILTER (line_type = 'sale') AS units,
-        sum(extended_amount) FILTER (line_type = 'sale') AS gross_amount,
-        sum(extended_amount) FILTER (line_type <> 'adjustment') AS net_amount
-    FROM core.fact_orders LEFT JOIN core.dim_products USING (product_id)
-    GROUP BY ALL
-),
-amounts AS (
+WITH orders AS (
     SELECT
         order_date, order_id,
-        coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0) AS amount
+        coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0) AS order_amount
     FROM core.fact_orders GROUP BY ALL
 )
 SELECT
-    order_date, category,
-    CASE WHEN amount < 100 THEN 'low' WHEN amount < 1000 THEN 'medium' ELSE 'high' END
-        AS revenue_band,
-    count(DISTINCT order_id) AS orders, sum(lines)::BIGINT AS lines,
-    coalesce(sum(units), 0)::BIGINT AS units,
+    order_date, coalesce(category, '(unknown)') AS category,
+    CASE WHEN order_amount < 100 THEN 'low' WHEN order_amount < 1000 THEN 'medium'
+        ELSE 'high' END AS revenue_band,
+    count(DISTINCT order_id) AS orders, count(*) AS lines,
+    coalesce(sum(quantity) FILTER (line_type = 'sale'), 0)::BIGINT AS units,
     count(DISTINCT nullif(customer_id, '(unknown)')) AS customers,
-    coalesce(sum(gross_amount), 0)::DECIMAL(18, 4) AS gross_amount,
-    coalesce(sum(net_amount), 0)::DECIMAL(18, 4) AS net_amount
-FROM lines JOIN amounts USING (order_date, order_id)
+    coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0)::DECIMAL(18, 4) AS gross_amount,
+    coalesce(sum(extended_amount) FILTER (line_type <> 'adjustment'), 0)::DECIMAL(18, 4)
+        AS net_amount
+FROM core.fact_orders
+JOIN orders USING (order_date, order_id)
+LEFT JOIN core.dim_products USING (product_id)
 GROUP BY ALL;
 
 -- Features of customers at the end of each month, for training, and of the last day, for scoring.
@@ -215,36 +209,22 @@ FROM (
     SELECT DATE '{end}'
 );
 
--- The dates that a day counts for: the first after it, and those of the 180 days after it.
-CREATE TEMP TABLE reach AS
-SELECT
-    order_date, i, as_of - order_date AS age,
-    i = min(i) OVER (PARTITION BY order_date) AS is_first
-FROM (SELECT DISTINCT order_date FROM core.customer_days) JOIN dates
-    ON as_of > order_date
-QUALIFY is_first OR age <= 180;
-
+-- Totals since ever change at the first date after a day, and run up over a customer's states.
 CREATE TEMP TABLE states AS
 WITH steps AS (
     SELECT
         customer_id, i,
-        min(order_date) FILTER (is_first AND sale_orders > 0) AS first_sale,
-        max(order_date) FILTER (is_first AND sale_orders > 0) AS last_sale,
-        count(*) FILTER (is_first AND sale_orders > 0) AS active_days,
-        sum(sale_orders) FILTER (is_first) AS sale_orders,
-        sum(sale_lines) FILTER (is_first) AS sale_lines,
-        sum(units) FILTER (is_first) AS units,
-        sum(gross_amount) FILTER (is_first) AS gross_amount,
-        sum(net_amount) FILTER (is_first) AS net_amount,
-        sum(return_lines) FILTER (is_first) AS return_lines,
-        sum(returned_amount) FILTER (is_first) AS returned_amount,
-        sum(sale_orders) FILTER (age <= 30) AS orders_30d,
-        sum(sale_orders) FILTER (age <= 90) AS orders_90d,
-        sum(sale_orders) FILTER (age <= 180) AS orders_180d,
-        sum(net_amount) FILTER (age <= 30) AS net_amount_30d,
-        sum(net_amount) FILTER (age <= 90) AS net_amount_90d,
-        sum(net_amount) FILTER (age <= 180) AS net_amount_180d
-    FROM core.customer_days JOIN reach USING (order_date)
+        min(order_date) FILTER (sale_orders > 0) AS first_sale,
+        max(order_date) FILTER (sale_orders > 0) AS last_sale,
+        count(*) FILTER (sale_orders > 0) AS active_days,
+        sum(sale_orders) AS sale_orders, sum(sale_lines) AS sale_lines, sum(units) AS units,
+        sum(gross_amount) AS gross_amount, sum(net_amount) AS net_amount,
+        sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount
+    FROM core.customer_days JOIN (
+        SELECT order_date, min(i) AS i
+        FROM (SELECT DISTINCT order_date FROM core.customer_days) JOIN dates ON as_of > order_date
+        GROUP BY order_date
+    ) USING (order_date)
     WHERE customer_id <> '(unknown)'
     GROUP BY ALL
 )
@@ -256,8 +236,7 @@ SELECT
     sum(sale_lines) OVER so_far AS sale_lines, sum(units) OVER so_far AS units,
     sum(gross_amount) OVER so_far AS gross_amount, sum(net_amount) OVER so_far AS net_amount,
     sum(return_lines) OVER so_far AS return_lines,
-    sum(returned_amount) OVER so_far AS returned_amount,
-    orders_30d, orders_90d, orders_180d, net_amount_30d, net_amount_90d, net_amount_180d
+    sum(returned_amount) OVER so_far AS returned_amount
 FROM steps
 WINDOW
     so_far AS (PARTITION BY customer_id ORDER BY i ROWS UNBOUNDED PRECEDING),
@@ -265,13 +244,34 @@ WINDOW
         PARTITION BY customer_id ORDER BY i ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
     );
 
--- A state holds until the next; what was recent at its own date is not at those after it.
+-- What is recent at a date: a day counts for the dates of the 180 days after it.
+CREATE TEMP TABLE recent AS
+SELECT
+    customer_id, i,
+    sum(sale_orders) FILTER (age <= 30) AS orders_30d,
+    sum(sale_orders) FILTER (age <= 90) AS orders_90d, sum(sale_orders) AS orders_180d,
+    sum(net_amount) FILTER (age <= 30) AS net_amount_30d,
+    sum(net_amount) FILTER (age <= 90) AS net_amount_90d, sum(net_amount) AS net_amount_180d
+FROM core.customer_days JOIN (
+    SELECT order_date, i, as_of - order_date AS age
+    FROM (SELECT DISTINCT order_date FROM core.customer_days)
+    JOIN dates ON as_of > order_date AND as_of - order_date <= 180
+) USING (order_date)
+WHERE customer_id <> '(unknown)'
+GROUP BY ALL;
+
+-- A state holds until the next.
 CREATE TEMP VIEW features AS
 SELECT
-    *, (as_of - last_sale)::INT AS days_since_last_order, (as_of - first_sale)::INT AS tenure_days,
+    states.* EXCLUDE (i, next_i), recent.* EXCLUDE (customer_id, i), as_of,
+    (as_of - last_sale)::INT AS days_since_last_order, (as_of - first_sale)::INT AS tenure_days,
     (last_sale - first_sale)::DOUBLE / nullif(active_days - 1, 0) AS mean_gap_days
-FROM (SELECT *, unnest(range(i, coalesce(next_i, (SELECT max(i) + 1 FROM dates)))) AS at_i FROM states)
-JOIN (SELECT as_of, i AS at_i FROM dates) USING (at_i);
+FROM (
+    SELECT *, unnest(range(i, coalesce(next_i, (SELECT max(i) + 1 FROM dates)))) AS at_i
+    FROM states
+) AS states
+JOIN dates ON dates.i = states.at_i
+LEFT JOIN recent ON recent.customer_id = states.customer_id AND recent.i = states.at_i;
 
 CREATE TEMP TABLE last_features AS SELECT * FROM features WHERE as_of = DATE '{end}';
 
@@ -285,12 +285,12 @@ SELECT
     return_lines::DOUBLE / (sale_lines + return_lines) AS return_share,
     tenure_days, (as_of - registered_at::DATE)::INT AS days_since_registration, mean_gap_days,
     active_days::BIGINT AS active_days,
-    if(at_i = i, coalesce(orders_30d, 0), 0)::BIGINT AS orders_30d,
-    if(at_i = i, coalesce(orders_90d, 0), 0)::BIGINT AS orders_90d,
-    if(at_i = i, coalesce(orders_180d, 0), 0)::BIGINT AS orders_180d,
-    if(at_i = i, coalesce(net_amount_30d, 0), 0)::DECIMAL(18, 4) AS net_amount_30d,
-    if(at_i = i, coalesce(net_amount_90d, 0), 0)::DECIMAL(18, 4) AS net_amount_90d,
-    if(at_i = i, coalesce(net_amount_180d, 0), 0)::DECIMAL(18, 4) AS net_amount_180d,
+    coalesce(orders_30d, 0)::BIGINT AS orders_30d,
+    coalesce(orders_90d, 0)::BIGINT AS orders_90d,
+    coalesce(orders_180d, 0)::BIGINT AS orders_180d,
+    coalesce(net_amount_30d, 0)::DECIMAL(18, 4) AS net_amount_30d,
+    coalesce(net_amount_90d, 0)::DECIMAL(18, 4) AS net_amount_90d,
+    coalesce(net_amount_180d, 0)::DECIMAL(18, 4) AS net_amount_180d,
     0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
     NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
     least(1.0, days_since_last_order::DOUBLE / CASE
@@ -322,12 +322,12 @@ filled AS (
         return_lines::DOUBLE / nullif(sale_lines + return_lines, 0) AS return_share,
         tenure_days, days_since_registration, mean_gap_days,
         coalesce(active_days, 0)::BIGINT AS active_days,
-        if(at_i = i, coalesce(orders_30d, 0), 0)::BIGINT AS orders_30d,
-        if(at_i = i, coalesce(orders_90d, 0), 0)::BIGINT AS orders_90d,
-        if(at_i = i, coalesce(orders_180d, 0), 0)::BIGINT AS orders_180d,
-        if(at_i = i, coalesce(net_amount_30d, 0), 0)::DECIMAL(18, 4) AS net_amount_30d,
-        if(at_i = i, coalesce(net_amount_90d, 0), 0)::DECIMAL(18, 4) AS net_amount_90d,
-        if(at_i = i, coalesce(net_amount_180d, 0), 0)::DECIMAL(18, 4) AS net_amount_180d,
+        coalesce(orders_30d, 0)::BIGINT AS orders_30d,
+        coalesce(orders_90d, 0)::BIGINT AS orders_90d,
+        coalesce(orders_180d, 0)::BIGINT AS orders_180d,
+        coalesce(net_amount_30d, 0)::DECIMAL(18, 4) AS net_amount_30d,
+        coalesce(net_amount_90d, 0)::DECIMAL(18, 4) AS net_amount_90d,
+        coalesce(net_amount_180d, 0)::DECIMAL(18, 4) AS net_amount_180d,
         0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
         NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
         first_sale AS first_order_date, last_sale AS last_order_date
