@@ -1,7 +1,7 @@
 """The churn model: trained, tested, registered, and promoted where it is better.
 
-Belongs here: the assets around `churn.training` and `churn.registry`. Does not belong here: maths
-(`churn`), features (the dbt project), or scores (`churn_scores`, `churn_performance`).
+Belongs here: the assets of the model of customers. Does not belong here: what every training goes
+through (`trainings`), maths (`churn`), features (the dbt project), or scores (`churn_scores`).
 """
 
 from collections.abc import Iterator
@@ -12,34 +12,19 @@ import pandas as pd
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
-    Failure,
     MaterializeResult,
-    MetadataValue,
     ResourceParam,
     multi_asset,
 )
 
-from analytics_assets.assets import plots
-from analytics_assets.assets.common import (
-    POOL,
-    RETRY,
-    code_version,
-    markdown_table,
-    table_spec,
-)
-from analytics_assets.churn.data import (
-    FeatureSet,
-    HistoryError,
-    ModelError,
-    Purchases,
-    TrainingError,
-)
-from analytics_assets.churn.registry import Registry, RegistryError, Version
+from analytics_assets.assets.common import POOL, RETRY, code_version, table_spec
+from analytics_assets.assets.trainings import candidate_rows, keep_rows, train_and_register
+from analytics_assets.churn.data import FeatureSet, Purchases
+from analytics_assets.churn.registry import Registry, Version
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.windows import replace_window
 
 if TYPE_CHECKING:
     from analytics_assets.churn.training import Plan, TrainingResult
@@ -75,8 +60,7 @@ FEATURES = FeatureSet(
         if name in FEATURE_COLUMNS
     ),
 )
-CODE = ("churn", "schemas", "assets/churn.py")
-_SHOWN = ["candidate", "is_chosen", "roc_auc", "average_precision", "brier", "log_loss", "profit"]
+CODE = ("churn", "schemas", "assets/churn.py", "assets/trainings.py")
 
 
 def model_registry(settings: Settings) -> Registry:
@@ -115,42 +99,22 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
     def churn_training(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
-        # Imported here: scikit-learn would double the time that the definitions take to load.
-        from analytics_assets.churn.training import train
-
-        registry = model_registry(settings)
         with warehouse.read() as connection:
             frame = _training_rows(connection, settings)
-        metadata: dict[str, Any] = {}
-        try:
-            result = train(frame, FEATURES, training_plan(settings))
-        except HistoryError as error:
-            if registry.champion():
-                raise Failure(f"The model in use stays: {error}", allow_retries=False) from error
-            # A young shop is no fault: its days go on without predictions until there is history.
-            context.log.warning(f"No model yet: {error}")
-            rows = {table: pd.DataFrame(columns=table.columns) for table in (MODEL, BACKTEST)}
-            metadata = {"no model yet": str(error)}
-        except TrainingError as error:
-            raise Failure(str(error), allow_retries=False) from error
-        else:
-            try:
-                registered = _register(registry, result, frame, settings)
-            except RegistryError as error:
-                raise Failure(str(error)) from error
-            if registered.decision == "refused":
-                context.log.info(f"The champion stays: {registered.reason}")
+        made = train_and_register(
+            context,
+            model_registry(settings),
+            frame,
+            FEATURES,
+            training_plan(settings),
+            code_version(*CODE),
+        )
+        rows = {table: pd.DataFrame(columns=table.columns) for table in (MODEL, BACKTEST)}
+        metadata: dict[str, Any] = {"no model yet": made}
+        if not isinstance(made, str):
+            result, registered, metadata = made
             rows = _result_rows(result, registered)
-            metadata = _training_metadata(result, registered, settings)
-        held = {}
-        with warehouse.transaction() as connection:
-            for table in (MODEL, BACKTEST):
-                connection.register("made", rows[table])
-                # Trainings before this one stay.
-                where = "model_version IN (SELECT model_version FROM made)"
-                replace_window(connection, table, "made", None, where=where)
-                count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
-                held[table] = count[0][0]
+        held = keep_rows(warehouse, rows)
         for table, shown in ((MODEL, metadata), (BACKTEST, {})):
             yield MaterializeResult(
                 asset_key=table.name, metadata={"dagster/row_count": held[table], **shown}
@@ -182,15 +146,9 @@ def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     columns = ", ".join(f'"{name}"' for name in FEATURES.inputs)
     horizon = settings.churn_horizon_days
     wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
-    found = connection.execute(
-        f"SELECT count(*) FROM churn.churn_features WHERE {wanted}"
-    ).fetchone()
-    rows = found[0] if found else 0
-    sampled = "TRUE"
-    if rows > settings.churn_training_rows:
-        # Whole customers, the same in each run: hashes are even.
-        share = int(settings.churn_training_rows / rows * 0x1_0000_0000)
-        sampled = f"md5(customer_id) < '{share:08x}'"
+    sampled = sample_of_customers(
+        connection, "churn.churn_features", wanted, settings.churn_training_rows
+    )
     return connection.execute(
         f"SELECT as_of, customer_id, churned, {columns}, "
         f"greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) "
@@ -198,97 +156,27 @@ def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     ).fetchdf()
 
 
-def _register(
-    registry: Registry, result: "TrainingResult", frame: pd.DataFrame, settings: Settings
-) -> Version:
-    """The version of a training, decided; the same training is decided only once."""
-    from analytics_assets.churn.artifact import dump_model
-    from analytics_assets.churn.card import model_card
-    from analytics_assets.churn.decision import decide
-
-    parameters = {
-        "horizon_days": settings.churn_horizon_days,
-        "test_dates": settings.churn_test_dates,
-        "boosting_iterations": settings.churn_boosting_iterations,
-        "contact_cost": settings.contact_cost,
-        "contact_success": settings.contact_success,
-        "seed": settings.seed,
-        "code_version": code_version(*CODE),
-    }
-    champion = registry.champion()
-    figures = _figures(result)
-    files = {f"plots/{name}.png": plots.png(figure) for name, figure in figures.items()}
-    links = {name: f"![{name}](plots/{name}.png)" for name in figures}
-    files["model_card.md"] = model_card(result, training_plan(settings), links).encode()
-    version = registry.register(result, dump_model(result.model), parameters, files)
-    if version.decision:
-        return version
-    if champion and champion.number == version.number:
-        # The run broke off between the promotion and its record.
-        return registry.decide(version, promote=True, reason="Promoted by a run that broke off.")
-    try:
-        model = registry.load(champion) if champion else None
-    except ModelError:
-        model = None
-    frozen = registry.backtest(champion) if champion else None
-    decision = decide(result, model, frozen, frame, settings.seed)
-    return registry.decide(version, decision.promote, decision.reason)
+def sample_of_customers(
+    connection: duckdb.DuckDBPyConnection, relation: str, wanted: str, most: int
+) -> str:
+    """SQL condition that leaves about so many of the wanted rows of a relation; all, if fewer."""
+    found = connection.execute(f"SELECT count(*) FROM {relation} WHERE {wanted}").fetchall()
+    rows = found[0][0]
+    if rows <= most:
+        return "TRUE"
+    # Whole customers, the same in each run: hashes are even.
+    return f"md5(customer_id) < '{int(most / rows * 0x1_0000_0000):08x}'"
 
 
 def _result_rows(result: "TrainingResult", registered: Version) -> dict[Any, pd.DataFrame]:
     """The rows of both tables."""
     version = result.model.version
-    candidates = result.candidates.assign(
-        model_version=version,
-        tests=result.backtest["test"].nunique(),
+    candidates = candidate_rows(result, registered).assign(
         test_as_of=result.newest_test,
         first_as_of=result.trained_on[0],
         last_as_of=result.trained_on[1],
         labels_to=result.model.trained_to,
         horizon_days=result.model.horizon_days,
-        data_hash=result.data_hash,
     )
-    chosen = candidates["is_chosen"]
-    recorded: dict[str, Any] = {
-        "registered_version": registered.number,
-        "decision": registered.decision,
-        "decision_reason": registered.reason,
-    }
-    for name, value in recorded.items():
-        candidates[name] = [value if is_chosen else None for is_chosen in chosen]
     tests = result.backtest.rename(columns={"test": "test_as_of"}).assign(model_version=version)
-    return {MODEL: candidates[MODEL.columns], BACKTEST: tests[BACKTEST.columns]}
-
-
-def _figures(result: "TrainingResult") -> dict[str, str]:
-    """Plots of the newest test by name, as Markdown."""
-    return {
-        "calibration": plots.reliability_curve(
-            result.reliability, f"Calibration on {result.newest_test}"
-        ),
-        "gain": plots.gain_curve(result.lift, f"Churners found on {result.newest_test}"),
-    }
-
-
-def _training_metadata(
-    result: "TrainingResult", registered: Version, settings: Settings
-) -> dict[str, Any]:
-    from analytics_assets.churn.card import model_card
-
-    chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
-    shown = result.candidates[_SHOWN].itertuples(index=False)
-    decision = f"{registered.decision}. {registered.reason}"
-    card = model_card(result, training_plan(settings), _figures(result), decision)
-    return {
-        "model version": result.model.version,
-        "registered version": registered.number,
-        "decision": registered.decision,
-        "because": registered.reason,
-        "chosen": result.chosen,
-        "roc_auc": float(chosen["roc_auc"]),
-        "log_loss": float(chosen["log_loss"]),
-        "tested as of": result.newest_test,
-        "candidates": markdown_table(_SHOWN, shown),
-        **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
-        "model card": MetadataValue.md(card),
-    }
+    return {MODEL: candidates, BACKTEST: tests}

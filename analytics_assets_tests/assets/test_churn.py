@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from analytics_assets.assets import churn, churn_scores
+from analytics_assets.assets import churn, scoring
 from analytics_assets.cli import main
 
 from .conftest import DAY, Shop, buyers, metadata_of, small_settings
@@ -200,7 +200,7 @@ def test_batches_do_not_change_the_scores(trained: Shop, monkeypatch: pytest.Mon
     )
     trained.make("churn_predictions", DAY)
     at_once = trained.query(scores)
-    monkeypatch.setattr(churn_scores, "BATCH_ROWS", 64)
+    monkeypatch.setattr(scoring, "BATCH_ROWS", 64)
     trained.make("churn_predictions", DAY)
     assert trained.query(scores) == at_once
 
