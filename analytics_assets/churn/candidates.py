@@ -122,7 +122,7 @@ def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
         estimator.set_params(classifier__max_samples=rows)
     # One thread: the result does not depend on the machine's cores, and the trees' many short
     # parallel sections take 10 times as long when another process keeps a core busy.
-    with _thread_pools().limit(limits=1):
+    with one_thread_each():
         return estimator.fit(x.fillna(dict.fromkeys(empty, 0.0)), y)
 
 
@@ -145,6 +145,11 @@ def predict(estimator: Any, x: pd.DataFrame) -> np.ndarray:
             return predicted(chunks[0]) if chunks else np.empty(0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return np.concatenate(list(pool.map(predicted, chunks)))
+
+
+def one_thread_each() -> Any:
+    """A context in which a fit has one thread; around others of it, they may overlap."""
+    return _thread_pools().limit(limits=1)
 
 
 @cache
