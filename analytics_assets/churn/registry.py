@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -366,29 +365,27 @@ def _log(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]) -
 def _write(folder: Path, result: Any, data: bytes, files: Mapping[str, bytes]) -> None:
     """The files of a run: the model as `mlflow models serve` takes it, and the records."""
     from mlflow import pyfunc
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
     model = result.model
     kinds = {name: "string" if name in model.categorical else "double" for name in model.inputs}
-    stored = folder / MODEL_FILE
+    stored = folder / "model" / "data" / MODEL_FILE
+    stored.parent.mkdir(parents=True)
     stored.write_bytes(data)
     expected: list[Any] = [ColSpec(kind, name) for name, kind in kinds.items()]
     answer: list[Any] = [ColSpec("double", "churn_probability"), ColSpec("string", "risk_band")]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*input example", UserWarning)
-        pyfunc.save_model(
-            str(folder / "model"),
-            loader_module="analytics_assets.churn.serving",
-            data_path=str(stored),
-            # Named here, so that MLflow starts no process to find out.
-            pip_requirements=["analytics_assets"],
-            signature=ModelSignature(
-                inputs=Schema(expected),
-                outputs=Schema(answer),
-            ),
-        )
-    stored.unlink()
+    signature = ModelSignature(inputs=Schema(expected), outputs=Schema(answer))
+    # Not `save_model`: it looks through all installed packages for the one that this file is of.
+    described = Model(signature=signature)
+    pyfunc.add_to_model(
+        described,
+        loader_module="analytics_assets.churn.serving",
+        data=f"data/{MODEL_FILE}",
+    )
+    described.save(str(folder / "model" / "MLmodel"))
+    requirements = folder / "model" / "requirements.txt"
+    requirements.write_text("analytics_assets\n", encoding="utf-8")
     (folder / "backtest").mkdir()
     result.predictions.to_parquet(folder / BACKTEST_FILE, index=False)
     for name in ("candidates", "backtest", "reliability", "lift", "profit"):
