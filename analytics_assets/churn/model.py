@@ -98,13 +98,14 @@ class ChurnModel:
 
         """
         own = log_odds(self.probability(matrix) if probability is None else probability)
-        found = np.empty((len(matrix), len(columns)))
+        found = np.zeros((len(matrix), len(columns)))
         for number, name in enumerate(columns):
             if name not in self.columns:
-                found[:, number] = 0.0
                 continue
-            other = matrix.assign(**{name: self.typical[name]})
-            found[:, number] = own - log_odds(self.probability(other))
+            # Who has the typical value anyway is not moved by it, and not scored again.
+            moved = (matrix[name] != self.typical[name]).to_numpy()
+            other = matrix[moved].assign(**{name: self.typical[name]})
+            found[moved, number] = own[moved] - log_odds(self.probability(other))
         return found
 
 
