@@ -19,6 +19,7 @@ from analytics_assets.partitions import Calendar, Window, daily_partitions
 from analytics_assets.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
+OF_SUBSCRIPTIONS = click.option("--subscriptions", is_flag=True, help="The model of subscribers.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -75,15 +76,17 @@ def run(customers: int, months: int) -> None:
 
         with _clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
-    from analytics_assets.automation.outdated import outdated
+    from analytics_assets.automation.outdated import outdated, subscriptions_outdated
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with _project_errors(), _instance(settings) as instance:
-        windows = outdated(
-            build_definitions(settings), instance, _sources(settings), build_warehouse(settings)
+        state = (
+            *(build_definitions(settings), instance),
+            *(_sources(settings), build_warehouse(settings)),
         )
-    if windows:
-        code = _backfill(settings, windows, every_snapshot=False)
+        windows, subscriptions = outdated(*state), subscriptions_outdated(*state)
+    if windows or subscriptions:
+        code = _backfill(settings, windows, every_snapshot=False, subscriptions=subscriptions)
         if code:
             sys.exit(code)
     else:
@@ -129,17 +132,19 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
         raise click.ClickException(f"{source!r} is no source; known: {', '.join(CONTRACTS)}.")
     warehouse = build_warehouse(settings)
     with _project_errors():
-        _print_rejected(rows.reasons(warehouse, source))
+        found = rows.reasons(warehouse, source)
+        _print_rejected(found)
         if file is not None:
             click.echo(f"{rows.export(warehouse, file, source):,} rows written to {file}.")
         end = loaded_to(warehouse)
-        if not replay or end is None:
+        if not replay:
             return
-        days = rows.days_to_replay(warehouse, source, end - timedelta(days=1))
-    if not days:
+        days = rows.days_to_replay(warehouse, source, end - timedelta(days=1)) if end else []
+    subscriptions = any(name == "subscriptions" for name, *_ in found)
+    if not days and not subscriptions:
         click.echo("There is nothing to replay.")
         return
-    code = _backfill(settings, rows.windows_of(days), every_snapshot=False)
+    code = _backfill(settings, rows.windows_of(days), False, subscriptions)
     with _project_errors():
         _print_rejected(rows.reasons(warehouse, source))
     sys.exit(code)
@@ -161,9 +166,10 @@ def model() -> None:
 
 
 @model.command("list")
-def list_models() -> None:
+@OF_SUBSCRIPTIONS
+def list_models(subscriptions: bool) -> None:
     """Registered versions of the churn model, newest first; the champion predicts."""
-    registry = _registry()
+    registry = _registry(subscriptions)
     with _model_errors():
         champion, versions = registry.champion(), registry.versions()
     if not versions:
@@ -172,15 +178,17 @@ def list_models() -> None:
         mark = "champion" if version == champion else version.decision or "not decided"
         click.echo(
             f"{version.number:>4}  {version.model_version}  {version.candidate:<20} "
-            f"labels to {version.trained_to}  {mark}: {version.reason}"
+            f"{f'labels to {version.trained_to}  ' if version.trained_to else ''}"
+            f"{mark}: {version.reason}"
         )
 
 
 @model.command()
 @click.option("--to", type=int, help="Version; by default the newest that was champion before.")
-def rollback(to: int | None) -> None:
+@OF_SUBSCRIPTIONS
+def rollback(to: int | None, subscriptions: bool) -> None:
     """Make an earlier version the champion and withdraw the present one."""
-    registry = _registry()
+    registry = _registry(subscriptions)
     with _model_errors():
         withdrawn, champion = registry.rollback(to)
     click.echo(
@@ -281,7 +289,9 @@ def prepare(settings: Settings) -> None:
     prepare_manifest(settings)
 
 
-def _backfill(settings: Settings, windows: list[Window], every_snapshot: bool) -> int:
+def _backfill(
+    settings: Settings, windows: list[Window], every_snapshot: bool, subscriptions: bool = False
+) -> int:
     """Run the backfill of each window and print what it did; the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.notifications import post
@@ -294,13 +304,14 @@ def _backfill(settings: Settings, windows: list[Window], every_snapshot: bool) -
         composed = build_definitions(settings)
         sources = _sources(settings)
         for window in windows:
-            _require_within(window, sources.calendar)
+            _require_within(window, sources.calendar, sources.has_orders)
         plans = plan_backfill(
             windows,
             sources.calendar,
             settings.churn_horizon_days,
             loaded_to(build_warehouse(settings)),
             every_snapshot,
+            subscriptions,
         )
         with _progress() as listener:
             outcome = run_backfill(
@@ -374,13 +385,27 @@ def _where_to_look(settings: Settings) -> None:
 
     with _project_errors():
         build = current_build(settings.published_dir)
+    click.echo()
     with duckdb.connect(str(build), read_only=True) as connection:
-        predictions = connection.execute(
-            "SELECT risk_band, count(*) FROM churn.churn_predictions WHERE snapshot_date = "
-            "(SELECT max(snapshot_date) FROM churn.churn_predictions) GROUP BY 1 ORDER BY 2 DESC"
-        ).fetchall()
-    bands = ", ".join(f"{band} {customers:,}" for band, customers in predictions)
-    click.echo(f"\nChurn risk of the newest day: {bands or 'no predictions'} customers.")
+        held = {
+            table
+            for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        }
+        for table, of, where in (
+            (
+                "churn_predictions",
+                "customers on the newest day",
+                "snapshot_date = (SELECT max(snapshot_date) FROM churn.churn_predictions)",
+            ),
+            ("subscription_predictions", "subscribers who have not left", "TRUE"),
+        ):
+            if table in held:
+                bands = connection.execute(
+                    f"SELECT risk_band, count(*) FROM churn.{table} WHERE {where} "
+                    "GROUP BY 1 ORDER BY 2 DESC"
+                ).fetchall()
+                words = ", ".join(f"{band} {customers:,}" for band, customers in bands)
+                click.echo(f"Churn risk of {of}: {words or 'no predictions'}.")
     click.echo(f"Published copy (read-only DuckDB): {build}")
     click.echo("Graph, runs, checks and plots:     make dev, then open the address it prints")
 
@@ -390,10 +415,11 @@ def _settings() -> Settings:
         return load_settings()
 
 
-def _registry() -> Any:
+def _registry(subscriptions: bool) -> Any:
     from analytics_assets.assets.churn import model_registry
+    from analytics_assets.assets.subscriptions import subscription_registry
 
-    return model_registry(_settings())
+    return (subscription_registry if subscriptions else model_registry)(_settings())
 
 
 @contextmanager
@@ -411,7 +437,9 @@ def _sources(settings: Settings) -> Any:
     return configured_sources(settings)
 
 
-def _require_within(window: Window, calendar: Calendar) -> None:
+def _require_within(window: Window, calendar: Calendar, has_orders: bool) -> None:
+    if not has_orders:
+        raise click.ClickException("No configured source has days. Use `analytics-assets run`.")
     # Where the data go on, the last partition is the last day that has closed.
     last = daily_partitions(calendar).get_last_partition_key()
     end = Window.of_days(last, last).end if last else calendar.start

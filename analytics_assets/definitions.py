@@ -19,12 +19,13 @@ from dagster import (
 from analytics_assets.assets.churn import training_assets
 from analytics_assets.assets.churn_performance import performance_assets
 from analytics_assets.assets.churn_scores import score_assets
-from analytics_assets.assets.dbt import absent_models, dbt_command, dbt_models
+from analytics_assets.assets.dbt import dbt_command, dbt_models, stand_ins
 from analytics_assets.assets.profiles import profile_assets, with_profile
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.serving import serving_assets
 from analytics_assets.assets.sources import source_assets
+from analytics_assets.assets.subscriptions import subscription_assets
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
@@ -43,7 +44,6 @@ warnings.filterwarnings(
     "ignore", "(Function `observable_source_asset`|Parameter `backfill_policy`)", BetaWarning
 )
 
-UNCHECKED = ("source_loads",)  # a ledger beside the assets, not one of them
 LEDGERS = ("data_quality_metrics", "data_quality_scores", "pipeline_executions")
 SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
@@ -67,22 +67,23 @@ def build_definitions(settings: Settings) -> Definitions:
         None: None,
     }
     warehouse = build_warehouse(settings)
-    absent = absent_models(sources)
-    absent_tables = {*absent, *(f"raw_{source}" for source in sources.absent), *UNCHECKED}
-    present = [table for table in TABLES.values() if table.name not in absent_tables]
-    checked = [table for table in present if table.name not in LEDGERS]
+    assets: list[Any] = [
+        *raw_assets(sources, daily, stand_ins(sources)),
+        dbt_models(settings, sources, partitions),
+    ]
+    if sources.has_orders:
+        assets += training_assets(settings)
+        assets += score_assets(settings, daily)
+        assets += performance_assets(settings)
+    subscriptions = sources.sources.get("subscriptions")
+    if subscriptions:
+        assets += subscription_assets(settings, subscriptions.attributes)
+    made = {key.path[-1] for asset in assets for key in asset.keys}
+    checked = [table for table in TABLES.values() if table.name in made]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
-
     checks = [
         *check_definitions(all_checks(settings, sources, daily, checked), settings.checks),
-        *churn_checks(),
-    ]
-    assets: list[Any] = [
-        *raw_assets(sources, daily, absent),
-        dbt_models(settings, sources, partitions),
-        *training_assets(settings),
-        *score_assets(settings, daily),
-        *performance_assets(settings),
+        *(churn_checks() if sources.has_orders else []),
     ]
     last = _leaves(modelled, assets)
     assets += [
@@ -97,7 +98,7 @@ def build_definitions(settings: Settings) -> Definitions:
         # Without a freshness policy: pages are drawn when somebody wants them.
         *profile_assets(settings, last),
     ]
-    executable = [table.name for table in present] + ["published_warehouse", *PROFILE_ASSETS]
+    executable = [*made, *LEDGERS, "published_warehouse", *PROFILE_ASSETS]
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],

@@ -17,7 +17,14 @@ from dagster import (
     MonthlyPartitionsDefinition,
 )
 
-from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
+from analytics_assets.automation.jobs import (
+    LOAD_DAYS,
+    MONTHLY_FEATURES,
+    RETRAIN,
+    SCORE_DAY,
+    SUBSCRIPTION_ASSETS,
+    SUBSCRIPTIONS,
+)
 from analytics_assets.definitions import build_definitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, SettingsError, load_settings
@@ -249,6 +256,49 @@ def test_with_orders_only_nothing_depends_on_or_checks_what_is_absent(
     assert checked <= set(found)
     for job in orders_only.jobs or []:
         orders_only.resolve_job_def(job.name)
+
+
+def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
+    tmp_path: Path, manifest: Path
+) -> None:
+    example = str(REPOSITORY / "examples" / "telco.yaml")
+    settings = make_settings(tmp_path / "home", ANALYTICS_SOURCES=example)
+    composed = build_definitions(share_manifest(manifest, settings))
+    others = {"rejected_rows", *DESIGN["quality"], "published_warehouse"}
+    assert set(nodes(composed)) == {"subscriptions_source", *SUBSCRIPTION_ASSETS, *others}
+    graph = composed.resolve_asset_graph()
+    job = composed.resolve_job_def(SUBSCRIPTIONS).asset_layer
+    assert {key.path[-1] for key in job.executable_asset_keys} == {
+        *SUBSCRIPTION_ASSETS,
+        *(others - {"table_profiles"}),
+    }
+    assert set(job.asset_graph.asset_check_keys) == set(graph.asset_check_keys)
+    assert {key.asset_key.path[-1] for key in graph.asset_check_keys} <= set(nodes(composed))
+    repository = composed.get_repository_def()
+    assert [made.name for made in repository.schedule_defs] == ["daily_subscriptions"]
+    assert sorted(made.name for made in repository.sensor_defs) == [
+        "changed_subscriptions",
+        "report_failures",
+    ]
+
+
+def test_subscribers_beside_orders_add_their_assets_and_a_job(
+    tmp_path: Path, manifest: Path, composed: Definitions
+) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(
+        "calendar: {start: 2024-01-01}\norders: {path: orders.csv}\n"
+        "subscriptions: {path: subscriptions.csv}\n"
+    )
+    settings = make_settings(tmp_path / "home", ANALYTICS_SOURCES=str(file))
+    both = build_definitions(share_manifest(manifest, settings))
+    assert set(nodes(both)) == {
+        *(set(nodes(composed)) - OPTIONAL),
+        *("subscriptions_source", *SUBSCRIPTION_ASSETS),
+    }
+    job = both.resolve_job_def(SUBSCRIPTIONS).asset_layer
+    assert {key.path[-1] for key in job.executable_asset_keys} == {*SUBSCRIPTION_ASSETS}
+    test_every_asset_and_every_check_is_in_exactly_one_job(both)
 
 
 def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) -> None:

@@ -5,6 +5,7 @@ selected models of a window. Does not belong here: SQL (the dbt project) or colu
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -58,12 +59,37 @@ class DbtProjectError(RuntimeError):
     """dbt cannot parse the project; the message is dbt's."""
 
 
-def absent_models(sources: SourcesConfig) -> list[str]:
-    """Models that only an optional source fills: not assets where it is not configured."""
-    models = [f"stg_{source}" for source in sources.absent]
-    if "user_sessions" in sources.absent:
-        models.append("fact_user_sessions")
-    return models
+SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_contract")
+# Other models read these: an empty table stands for each whose source is not configured.
+STAND_INS = {
+    "customers": ("stg_customers",),
+    "products": ("stg_products",),
+    "user_sessions": ("stg_user_sessions", "fact_user_sessions"),
+}
+
+
+def stand_ins(sources: SourcesConfig) -> list[str]:
+    """Models in whose place an empty table is read."""
+    if not sources.has_orders:
+        return []
+    return [model for source in sources.absent for model in STAND_INS.get(source, ())]
+
+
+def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
+    """Models that only a source fills which is not configured: no assets.
+
+    Args:
+        sources: the configured sources.
+        manifest: dbt's, which has all models.
+    """
+    absent = stand_ins(sources)
+    if "subscriptions" in sources.absent:
+        absent += SUBSCRIPTION_MODELS
+    if not sources.has_orders:
+        nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+        models = [node["name"] for node in nodes if node["resource_type"] == "model"]
+        absent += [name for name in models if name not in SUBSCRIPTION_MODELS]
+    return absent
 
 
 def dbt_project(settings: Settings) -> DbtProject:
@@ -204,7 +230,8 @@ def dbt_models(
     A step for each layer would cost a dbt start each; the models' order is dbt's business.
     """
     manifest = prepare_manifest(settings)
-    absent = absent_models(sources)
+    absent = absent_models(sources, manifest)
+    empty = stand_ins(sources)
     known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
     project = dbt_project(settings)
     thresholds = (settings.dbt_project_dir / "dbt_project.yml").read_text(encoding="utf-8")
@@ -227,7 +254,7 @@ def dbt_models(
         window = run_window(
             context.run.tags, monthly=any(table.partitioning == "monthly" for table in selected)
         )
-        warehouse.prepare(absent)
+        warehouse.prepare(empty)
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         events: list[Any] = []
         failure: DagsterDbtCliRuntimeError | None = None

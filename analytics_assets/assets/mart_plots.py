@@ -48,8 +48,20 @@ def _segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
+def _contracts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    rows = connection.execute(
+        "SELECT contract, churn_rate FROM marts.churn_by_contract ORDER BY 2 DESC, 1 LIMIT 20"
+    ).fetchall()
+    if not rows:
+        return {}
+    names, rates = zip(*rows, strict=True)
+    chart = plots.bar_chart(list(names), list(rates), "Churn by contract", "share that left")
+    return {"churn by contract": MetadataValue.md(chart)}
+
+
 PLOTS: dict[str, Callable[[duckdb.DuckDBPyConnection], dict[str, Any]]] = {
     "customer_cohort_analysis": _cohorts,
     "sales_daily": _sales,
     "user_analytics": _segments,
+    "churn_by_contract": _contracts,
 }

@@ -29,6 +29,7 @@ from analytics_assets.automation.jobs import (
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
+    SUBSCRIPTIONS,
 )
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Calendar, Window, month_start
@@ -79,11 +80,12 @@ def plan_backfill(
     horizon_days: int,
     loaded_to: date | None = None,
     every_snapshot: bool = False,
+    subscriptions: bool = False,
 ) -> list[RunPlan]:
     """The runs that load windows and make fresh all that depends on them, in order.
 
     Args:
-        windows: days to load, earliest first.
+        windows: days to load, earliest first; none where only the subscribers have changed.
         calendar: the days that the sources cover.
         horizon_days: length of the churn label window; months before the windows whose label looks
             into them are made again.
@@ -91,7 +93,13 @@ def plan_backfill(
             snapshot depend on the windows too.
         every_snapshot: make the snapshots and scores of all days from the first on, not only of
             the newest. The scores of a past day by a model trained later are no predictions.
+        subscriptions: load the subscribers too, and train and score anew what is made of them.
     """
+    first_run = [RunPlan(SUBSCRIPTIONS, {})] if subscriptions else []
+    if not windows:
+        # The last job of the days publishes; without any days, that of subscribers does.
+        days = Window(loaded_to - timedelta(days=1), loaded_to) if loaded_to else None
+        return [*first_run, *([RunPlan(SCORE_DAY, range_tags(days))] if days else [])]
     start = windows[0].start
     end = max(windows[-1].end, loaded_to or windows[-1].end)
     plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
@@ -101,7 +109,7 @@ def plan_backfill(
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
         plans.append(RunPlan(RETRAIN, {}))
     scored = Window(start if every_snapshot else end - timedelta(days=1), end)
-    return [*plans, RunPlan(SCORE_DAY, range_tags(scored))]
+    return [*first_run, *plans, RunPlan(SCORE_DAY, range_tags(scored))]
 
 
 def run_backfill(
@@ -114,7 +122,7 @@ def run_backfill(
     """Execute the runs in this process, one after the other.
 
     A training that fails (too little history, for one) costs no more than its model: the last one
-    predicts, and without any the predictions are left out.
+    predicts, and without any the predictions are left out. Nor do subscribers hold up the orders.
 
     Args:
         composed: the definitions.
@@ -130,7 +138,7 @@ def run_backfill(
             failure = _run(composed, instance, plan, outcome, listener, log)
             if failure:
                 outcome.failures.append(f"{plan.title}: {failure}")
-                if plan.job != RETRAIN:
+                if plan.job not in (RETRAIN, SUBSCRIPTIONS):
                     break
     return outcome
 

@@ -1,11 +1,12 @@
 """Jobs: what is materialized together, in which partitioning.
 
 Daily and monthly assets do not resolve in one job, and scores belong to the day being scored, not
-to every day that is loaded again; so there are four, and one for the pages beside.
+to every day that is loaded again; so there are four, one for the pages beside, and one for
+subscribers, who have no days.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagster import AssetSelection, PartitionsDefinition, define_asset_job
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -15,6 +16,7 @@ SCORE_DAY = "score_day"
 PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
+SUBSCRIPTIONS = "subscriptions"
 
 SNAPSHOT_ASSETS = (
     "customer_analytics_daily",
@@ -29,6 +31,14 @@ SNAPSHOT_ASSETS = (
 )
 MONTHLY_ASSETS = ("churn_features",)
 TRAINED_ASSETS = ("churn_model", "churn_backtest")
+SUBSCRIPTION_ASSETS = (
+    "raw_subscriptions",
+    "stg_subscriptions",
+    "subscription_analytics",
+    "churn_by_contract",
+    "subscription_model",
+    "subscription_predictions",
+)
 PROFILE_ASSETS = ("table_profiles",)  # beside the others: nothing waits for them
 
 
@@ -43,9 +53,26 @@ class JobPlan:
 
 
 def job_plans(executable: Iterable[str]) -> list[JobPlan]:
-    """The jobs over the graph's executable assets; each asset is in exactly one."""
-    apart = {*SNAPSHOT_ASSETS, *MONTHLY_ASSETS, *TRAINED_ASSETS, *PROFILE_ASSETS}
-    loaded = tuple(sorted(name for name in executable if name not in apart))
+    """The jobs over the graph's executable assets; each asset is in exactly one.
+
+    Without orders all but the pages is in the job of subscribers.
+    """
+    executable = set(executable)
+    pages = JobPlan(PROFILE_TABLES, PROFILE_ASSETS, "Draws the HTML page of each table anew.", None)
+    subscribers = JobPlan(
+        SUBSCRIPTIONS,
+        SUBSCRIPTION_ASSETS,
+        "Loads the subscribers, trains their churn model and scores those who have stayed.",
+        None,
+    )
+    if executable >= {*SUBSCRIPTION_ASSETS} and "raw_orders" not in executable:
+        everything = tuple(sorted(executable - {*PROFILE_ASSETS}))
+        return [replace(subscribers, assets=everything), pages]
+    apart = {
+        *(*SNAPSHOT_ASSETS, *MONTHLY_ASSETS, *TRAINED_ASSETS),
+        *(*SUBSCRIPTION_ASSETS, *PROFILE_ASSETS),
+    }
+    loaded = tuple(sorted(executable - apart))
     return [
         JobPlan(
             LOAD_DAYS,
@@ -67,7 +94,8 @@ def job_plans(executable: Iterable[str]) -> list[JobPlan]:
             "Customer snapshot and churn scores as of a day, the ledgers, and the published copy.",
             "daily",
         ),
-        JobPlan(PROFILE_TABLES, PROFILE_ASSETS, "Draws the HTML page of each table anew.", None),
+        *([subscribers] if executable >= {*SUBSCRIPTION_ASSETS} else []),
+        pages,
     ]
 
 

@@ -1,6 +1,7 @@
-"""Schedules: the daily refresh of the closed day and the last few, and the monthly features.
+"""Schedules: the daily refresh of the closed day and the last few, the monthly features, and the
+subscribers, each for the sources that are configured.
 
-Both ask for ranges: one run each, whatever the number of days.
+The first two ask for ranges: one run each, whatever the number of days.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from dagster import (
     schedule,
 )
 
-from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES
+from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, SUBSCRIPTIONS
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Calendar, Window, month_start
 from analytics_assets.settings import Settings
@@ -25,8 +26,25 @@ from analytics_assets.settings import Settings
 def build_schedules(
     settings: Settings, calendar: Calendar, jobs: dict[str, Any]
 ) -> list[ScheduleDefinition]:
-    """The two schedules; stopped by default, a team starts them in the UI."""
+    """The schedules of the jobs; stopped by default, a team starts them in the UI."""
+    found = _of_days(settings, calendar, jobs) if LOAD_DAYS in jobs else []
+    if SUBSCRIPTIONS in jobs:
+        found.append(
+            ScheduleDefinition(
+                name="daily_subscriptions",
+                job=jobs[SUBSCRIPTIONS],
+                cron_schedule="0 1 * * *",
+                execution_timezone="UTC",
+                default_status=DefaultScheduleStatus.STOPPED,
+                description="At 01:00 UTC: loads the subscribers, trains and scores.",
+            )
+        )
+    return found
 
+
+def _of_days(
+    settings: Settings, calendar: Calendar, jobs: dict[str, Any]
+) -> list[ScheduleDefinition]:
     @schedule(
         name="daily_refresh",
         job=jobs[LOAD_DAYS],

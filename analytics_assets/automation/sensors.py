@@ -24,12 +24,18 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import run_window
-from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
+from analytics_assets.automation.jobs import (
+    LOAD_DAYS,
+    MONTHLY_FEATURES,
+    RETRAIN,
+    SCORE_DAY,
+    SUBSCRIPTIONS,
+)
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import contiguous, range_tags
 from analytics_assets.checks.churn import reasons_to_retrain
 from analytics_assets.settings import Settings
-from analytics_assets.sources.changes import changed_days
+from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.load import loaded_to
 from analytics_assets.sources.readers import SourceError
@@ -45,8 +51,21 @@ def build_sensors(
     daily: PartitionsDefinition,
     jobs: dict[str, Any],
 ) -> list[SensorDefinition]:
-    """All sensors. Those that launch runs are stopped by default; a team starts them in the UI."""
+    """The sensors of the jobs. Those that launch runs are stopped; a team starts them in the UI."""
+    found: list[SensorDefinition] = []
+    if LOAD_DAYS in jobs:
+        found += _of_days(sources, warehouse, daily, jobs)
+    if SUBSCRIPTIONS in jobs:
+        found.append(_changed_subscriptions(sources, warehouse, jobs))
+    return [*found, _report_failures(settings)]
 
+
+def _of_days(
+    sources: SourcesConfig,
+    warehouse: Warehouse,
+    daily: PartitionsDefinition,
+    jobs: dict[str, Any],
+) -> list[SensorDefinition]:
     @sensor(
         name="changed_sources",
         job=jobs[LOAD_DAYS],
@@ -125,6 +144,32 @@ def build_sensors(
             run_key=f"{version}-{month}", tags={"analytics/because": "; ".join(reasons)[:200]}
         )
 
+    return [changed_sources, score_after_load, retrain_after_features, retrain_when_scores_fail]
+
+
+def _changed_subscriptions(
+    sources: SourcesConfig, warehouse: Warehouse, jobs: dict[str, Any]
+) -> SensorDefinition:
+    @sensor(
+        name="changed_subscriptions",
+        job=jobs[SUBSCRIPTIONS],
+        minimum_interval_seconds=300,
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Asks for the subscribers when their source has changed since its load.",
+    )
+    def changed_subscriptions(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+        try:
+            version = changed_whole(sources, "subscriptions", warehouse)
+        except (SourceError, WarehouseError) as error:
+            return SkipReason(str(error))
+        if version is None:
+            return SkipReason("The subscribers were loaded as the source holds them now.")
+        return RunRequest(run_key=version)
+
+    return changed_subscriptions
+
+
+def _report_failures(settings: Settings) -> SensorDefinition:
     @run_failure_sensor(
         name="report_failures",
         default_status=DefaultSensorStatus.RUNNING,
@@ -143,10 +188,4 @@ def build_sensors(
             context.log.warning(f"The failure of run {run.run_id} was not reported: {problem}")
         return None
 
-    return [
-        changed_sources,
-        score_after_load,
-        retrain_after_features,
-        retrain_when_scores_fail,
-        report_failures,
-    ]
+    return report_failures

@@ -68,7 +68,7 @@ def all_checks(
     daily: PartitionsDefinition,
     tables: Sequence[Table],
 ) -> list[Check]:
-    """Every check of the configured sources whose family is not off, dbt's tests aside."""
+    """Every check of the given tables whose family is not off, dbt's tests aside."""
     found = [
         *schema.checks(tables),
         *reconciliation.checks(sources),
@@ -80,7 +80,13 @@ def all_checks(
         *freshness.checks(sources, daily),
         *drift.checks(sources),
     ]
-    return [check for check in found if settings.checks[check.family] != "off"]
+    names = {table.name for table in tables}
+    return [
+        check
+        for check in found
+        # Without orders there is no fact to have checks.
+        if check.asset in names and settings.checks[check.family] != "off"
+    ]
 
 
 def evaluate(

@@ -32,6 +32,8 @@ MAY_BE_EMPTY = (
     "churn_predictions",
     "churn_performance",
     "churn_drift",
+    "subscription_model",
+    "subscription_predictions",
 )
 # What the rows of a view go into as they are: a rule that both declare is looked at there, where
 # values are stored, and not where every look computes them again. That all rows go there is

@@ -13,14 +13,22 @@ import pandas as pd
 from analytics_assets.churn.training import Plan, TrainingResult
 
 _LIMITS = """\
-- Not for decisions about a person's rights, credit, employment or prices: it knows purchases, and
-  nothing of reasons.
+- Not for decisions about a person's rights, credit, employment or prices: it knows the inputs
+  above, and nothing of reasons.
 - Not for a cause: a feature that pushes a score need not be why somebody leaves, and changing it
   need not keep them. Whether a contact works is for an experiment to say.
+"""
+_LIMITS_IN_TIME = """\
 - Not for customers without a purchase, and not for another horizon than the one above.
 - Not for days before {trained_to}: it has seen their labels.
 - A season that the tests have not seen may move the level of all scores; `churn_performance` says
   so once it can be known."""
+_LIMITS_OF_SNAPSHOT = """\
+- Not for when somebody leaves: a snapshot knows who has left, and not at what time. Its scores rank
+  those who have stayed by how much they are like those who left.
+- Not where an input changes by leaving, such as a total that stops or a plan that is closed: the
+  model would have learnt the outcome from itself.
+- It says nothing of a change in time, and of no market or price list but this one's."""
 
 
 def model_card(
@@ -57,6 +65,24 @@ def model_card(
         if model.trained_to
         else "one snapshot"
     )
+    unseen, known, others = (
+        (
+            "each later than all that its fit had learnt from",
+            "from events before the as-of date only",
+            "older tests",
+        )
+        if model.trained_to
+        else (
+            "in cross-validation: each predicted by a fit without it",
+            "as they are",
+            "the others",
+        )
+    )
+    limits = _LIMITS + (
+        _LIMITS_IN_TIME.format(trained_to=model.trained_to)
+        if model.trained_to
+        else _LIMITS_OF_SNAPSHOT
+    )
     parts = [
         f"# Churn model {model.version}",
         f"{asked} The candidate is **{result.chosen.replace('_', ' ')}**, the simplest within the "
@@ -65,24 +91,24 @@ def model_card(
         "## Data",
         f"- Fitted on {dates}; hash `{result.data_hash[:12]}`.\n"
         f"- Tested on {', '.join(dict.fromkeys(result.backtest['test']))}: {chosen['test_rows']:,} "
-        f"rows, each later than all that its fit had learnt from; {chosen['prevalence']:.1%} "
-        "churned.\n"
-        f"- {len(model.inputs)} inputs, from events before the as-of date only. Those that move "
-        f"scores most: {', '.join(model.explained) or 'none'}.\n"
-        f"- No resampling. Calibrated by older tests: log-odds are multiplied by {model.slope:.2f} "
+        f"rows, {unseen}; {chosen['prevalence']:.1%} churned.\n"
+        f"- {len(model.inputs)} inputs, {known}. Those that move scores most: "
+        f"{', '.join(model.explained) or 'none'}.\n"
+        f"- No resampling. Calibrated by {others}: log-odds are multiplied by {model.slope:.2f} "
         "around the mean.",
         "## How good it is",
         "All tests together; log loss in nats, with the 95% interval of what it is above the best "
         "candidate's. Profit is that of contacting the best share, at "
         f"{money.contact_cost:g} a contact that keeps {money.contact_success:.0%} of churners.",
         _candidates(result.candidates),
-        f"On the newest test, {result.newest_test}: calibration slope "
+        f"On {'the newest test' if model.trained_to else 'the first of them'}, "
+        f"{result.newest_test}: calibration slope "
         f"{_number(newest['calibration_slope'])}, intercept "
         f"{_number(newest['calibration_intercept'])}; the tenth with the highest scores churned "
         f"{newest['top_decile_lift']:.2f} times as often as all.",
         *figures.values(),
         "## What it must not be used for",
-        _LIMITS.format(trained_to=model.trained_to or "the snapshot"),
+        limits,
     ]
     if result.failed:
         failed = "\n".join(f"- {name}: {reason}" for name, reason in result.failed.items())

@@ -26,7 +26,7 @@ class TrainingError(ValueError):
 
 
 class HistoryError(TrainingError):
-    """The data hold too little history, yet, for a test in time."""
+    """The data hold too little, yet: too short a history for a test, or too few who churned."""
 
 
 class ModelError(ValueError):
@@ -236,12 +236,12 @@ def require_both_classes(y: np.ndarray, rows: str) -> None:
     """Refuse labels of one class.
 
     Raises:
-        TrainingError: Fewer than 5 rows are churned, or retained.
+        HistoryError: Fewer than 5 rows are churned, or retained.
 
     """
     churned = int(y.sum())
     if min(churned, len(y) - churned) < MIN_CLASS_ROWS:
-        raise TrainingError(
+        raise HistoryError(
             f"{rows} have {churned:,} churned and {len(y) - churned:,} retained customers; at "
             f"least {MIN_CLASS_ROWS} of each are needed. Load more customers, or choose a horizon "
             "in which some customers buy again and some do not."

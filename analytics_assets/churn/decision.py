@@ -4,11 +4,11 @@ Here: the comparison of the challenger and the champion on rows that neither had
 where the decision is kept (`registry`).
 
 Both are held against the same rows, in one of two ways. A champion whose last label had closed
-before the challenger's newest test is applied to that test as it is. A younger champion has seen
-labels of that test, so what it predicted in its own backtest, frozen when it was made, is held
-against the challenger's on the tests that both have in common. The challenger is better when its
-log loss is smaller and the 95% interval of the difference, by a paired bootstrap over customers,
-lies below zero.
+before the challenger's newest test is applied to that test as it is; a champion of a snapshot, to
+the customers whose outcome it had not seen. Where there are none (a younger champion has seen
+labels of the test), what it predicted in its own backtest, frozen when it was made, is held against
+the challenger's on what both have in common. The challenger is better when its log loss is smaller
+and the 95% interval of the difference, by a paired bootstrap over customers, lies below zero.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analytics_assets.churn.data import MIN_CLASS_ROWS
 from analytics_assets.churn.metrics import excess_interval, log_losses
 from analytics_assets.churn.model import ChurnModel, score
 from analytics_assets.churn.training import TrainingResult
@@ -69,30 +70,56 @@ def decide(
         )
     if gone := [name for name in champion.inputs if name not in frame.columns]:
         return Decision(True, f"The champion needs features that are gone: {', '.join(gone)}.")
-    newest = challenger.newest_test
-    ours = challenger.predictions
-    if champion.trained_to and champion.trained_to <= newest:
-        ours = ours[ours["test"] == newest]
-        rows = frame[pd.to_datetime(frame["as_of"]).dt.strftime("%Y-%m-%d") == newest]
-        theirs = pd.DataFrame(
-            {
-                "test": newest,
-                "customer_id": rows["customer_id"].astype(str),
-                "champion": score(champion, rows),
-            }
-        )
-        on = f"{newest}, later than all that the champion has learnt from"
-    else:
-        kept = champion_backtest if champion_backtest is not None else ours.iloc[:0]
-        theirs = kept.rename(columns={"churn_probability": "champion"})[
-            ["test", "customer_id", "champion"]
-        ]
-        on = ""
-    both = ours.merge(theirs, on=["test", "customer_id"], validate="one_to_one")
+    kept = champion_backtest if champion_backtest is not None else challenger.predictions.iloc[:0]
+    theirs = kept.rename(columns={"churn_probability": "champion"})
+    held = _timed if champion.trained_to else _snapshots
+    both, on = held(challenger, champion, theirs, frame)
     if both.empty:
         return Decision(False, "The champion's backtest has no row in common with this one's.")
-    on = on or f"the backtests' common dates {', '.join(sorted(both['test'].unique()))}"
     return _compare(both, on, seed)
+
+
+def _timed(
+    challenger: TrainingResult, champion: ChurnModel, theirs: pd.DataFrame, frame: pd.DataFrame
+) -> tuple[pd.DataFrame, str]:
+    """The rows that both are held against, with both predictions, and where they are from."""
+    newest, ours = challenger.newest_test, challenger.predictions
+    if champion.trained_to <= newest:
+        rows = frame[pd.to_datetime(frame["as_of"]).dt.strftime("%Y-%m-%d") == newest]
+        both = _applied(champion, ours[ours["test"] == newest], rows)
+        return both, f"{newest}, later than all that the champion has learnt from"
+    both = ours.merge(
+        theirs[["test", "customer_id", "champion"]],
+        on=["test", "customer_id"],
+        validate="one_to_one",
+    )
+    return both, f"the backtests' common dates {', '.join(sorted(both['test'].unique()))}"
+
+
+def _snapshots(
+    challenger: TrainingResult, champion: ChurnModel, theirs: pd.DataFrame, frame: pd.DataFrame
+) -> tuple[pd.DataFrame, str]:
+    """The same, where there are no dates: every prediction is of a fold left out."""
+    both = challenger.predictions.merge(
+        theirs[["customer_id", "observed", "champion"]],
+        on=["customer_id", "observed"],
+        how="left",
+        validate="one_to_one",
+    )
+    unseen = both[both["champion"].isna()].drop(columns="champion")
+    churned = int(unseen["observed"].sum())
+    if min(churned, len(unseen) - churned) >= MIN_CLASS_ROWS:
+        return (
+            _applied(champion, unseen, frame),
+            "the customers whose outcome the champion has not learnt from",
+        )
+    return both.dropna(subset="champion"), "the customers that both backtests know"
+
+
+def _applied(champion: ChurnModel, ours: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows[rows["customer_id"].astype(str).isin(ours["customer_id"])]
+    scores = {"customer_id": rows["customer_id"].astype(str), "champion": score(champion, rows)}
+    return ours.merge(pd.DataFrame(scores), on="customer_id", validate="one_to_one")
 
 
 def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
@@ -106,8 +133,8 @@ def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
     if np.array_equal(losses[:, 0], losses[:, 1]):
         return Decision(
             False,
-            f"It predicts as the champion does on {on}: newer data alone is judged once they lie "
-            "a label window after the champion's.",
+            f"It predicts as the champion does on {on}: newer data alone is judged once they are "
+            "later than what the champion has learnt from.",
             (0.0, 0.0, 0.0),
             len(both),
         )

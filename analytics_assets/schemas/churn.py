@@ -11,6 +11,7 @@ from analytics_assets.schemas.base import (
     Date,
     Double,
     Integer,
+    Money,
     TableModel,
     Text,
     column,
@@ -110,12 +111,8 @@ class BacktestKey(CandidateKey):
 DECISIONS = ("promoted", "refused", "withdrawn")
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
-class ChurnModel(Measures, ModelKey):
-    """Every training: how its candidates did on as-of dates later than they knew, and the choice.
-
-    Measures are over all test dates together; churn_backtest has each of them.
-    """
+class Training(Measures, ModelKey):
+    """Columns of every training, whatever it was trained on."""
 
     excess_log_loss_low: Double = column(
         "Lower end of the 95% interval of log_loss above the best candidate's"
@@ -123,12 +120,7 @@ class ChurnModel(Measures, ModelKey):
     excess_log_loss_high: Double = column("Upper end of that interval")
     train_rows: BigInt = column("Rows that the newest test was trained on", ge=0)
     test_rows: BigInt = column("Rows tested on", ge=0)
-    tests: Integer = column("Number of test dates", ge=1)
-    test_as_of: Date = column("Newest as_of tested on")
-    first_as_of: Date = column("First as_of that the chosen model was fitted on in the end")
-    last_as_of: Date = column("Last as_of that it was fitted on")
-    labels_to: Date = column("End of the last label window that it has learnt from")
-    horizon_days: Integer = column("Days without a sale that make a churned customer", ge=1)
+    tests: Integer = column("Number of test dates, or of folds", ge=1)
     data_hash: Text = column("Hash of all rows that were learnt from")
     registered_version: Integer = column(
         "Version of the chosen candidate's model in the registry; null for the others",
@@ -143,6 +135,20 @@ class ChurnModel(Measures, ModelKey):
     decision_reason: Text = column("Why", nullable=True)
 
 
+@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+class ChurnModel(Training):
+    """Every training: how its candidates did on as-of dates later than they knew, and the choice.
+
+    Measures are over all test dates together; churn_backtest has each of them.
+    """
+
+    test_as_of: Date = column("Newest as_of tested on")
+    first_as_of: Date = column("First as_of that the chosen model was fitted on in the end")
+    last_as_of: Date = column("Last as_of that it was fitted on")
+    labels_to: Date = column("End of the last label window that it has learnt from")
+    horizon_days: Integer = column("Days without a sale that make a churned customer", ge=1)
+
+
 @table(group="churn", key=("model_version", "candidate", "test_as_of"))
 class ChurnBacktest(Measures, BacktestKey):
     """How each candidate of each training did on each test date."""
@@ -152,20 +158,36 @@ class ChurnBacktest(Measures, BacktestKey):
     test_rows: BigInt = column("Rows tested on", ge=0)
 
 
+class Score(TableModel):
+    """Columns of every score, whatever it is of."""
+
+    churn_probability: Double = column(
+        "Probability of churn: of no sale within the churn horizon from as_of on; of a subscriber, "
+        "that they leave",
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    risk_band: Text = column("Low, Medium or High by churn_probability", isin=RISK_BANDS)
+    reason_1: Text = column(
+        "Feature that pushes the score most, against its typical value; null where none does",
+        nullable=True,
+    )
+    push_1: Double = column("By how much, in log-odds; above 0 it raises the risk")
+    reason_2: Text = column("Feature that pushes second", nullable=True)
+    push_2: Double = column("By how much")
+    reason_3: Text = column("Feature that pushes third", nullable=True)
+    push_3: Double = column("By how much")
+    model_version: Text = column("Version of the model that predicted")
+
+
 @table(
     group="churn",
     key=("snapshot_date", "customer_id"),
     partitioning="daily",
     window_column="snapshot_date",
 )
-class ChurnPredictions(SnapshotKey):
+class ChurnPredictions(Score, SnapshotKey):
     """Probability of churn of every customer who has bought, as of each day."""
 
-    churn_probability: Double = column(
-        "Probability of no sale within the churn horizon from as_of on",
-        in_range={"min_value": 0, "max_value": 1},
-    )
-    risk_band: Text = column("Low, Medium or High by churn_probability", isin=RISK_BANDS)
     expected_purchases: Double = column(
         "Days with a purchase expected within the horizon, by the BG/NBD model; null without one",
         nullable=True,
@@ -187,16 +209,6 @@ class ChurnPredictions(SnapshotKey):
         nullable=True,
     )
     lifetime_value_high: Double = column("Upper end of that interval", nullable=True)
-    reason_1: Text = column(
-        "Feature that pushes the score most, against its typical value; null where none does",
-        nullable=True,
-    )
-    push_1: Double = column("By how much, in log-odds; above 0 it raises the risk")
-    reason_2: Text = column("Feature that pushes second", nullable=True)
-    push_2: Double = column("By how much")
-    reason_3: Text = column("Feature that pushes third", nullable=True)
-    push_3: Double = column("By how much")
-    model_version: Text = column("Version of the model that predicted")
 
 
 class PerformanceKey(TableModel):
@@ -244,4 +256,30 @@ class ChurnDrift(TableModel):
     reference_missing: Double = column("The same at training")
     verdict: Text = column(
         "stable, moderate or major; by construction for what grows with time", isin=DRIFT_VERDICTS
+    )
+
+
+@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+class SubscriptionModel(Training):
+    """Every training on subscribers: how its candidates did in cross-validation, and the choice.
+
+    Measures are over all folds together: each subscriber is predicted by a fit that had not seen
+    them.
+    """
+
+
+class SubscriberKey(TableModel):
+    """Columns before the score of a subscriber."""
+
+    customer_id: Text = column("Subscriber who has not left")
+
+
+@table(group="churn", key=("customer_id",))
+class SubscriptionPredictions(Score, SubscriberKey):
+    """Probability that a subscriber leaves, for all who have not."""
+
+    expected_loss: Money = column(
+        "churn_probability x monthly_charges x 12: the money of a year that is at stake; null "
+        "without monthly charges",
+        nullable=True,
     )

@@ -226,3 +226,50 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
 @table(group="marts", key=("customer_id",))
 class UserAnalytics(CustomerAnalyticsDaily):
     """Every customer as of the newest day."""
+
+
+TENURE_CATEGORIES = ("new", "established", "long")
+CHARGE_CATEGORIES = ("low", "medium", "high")
+
+
+@table(group="marts", key=("customer_id",))
+class SubscriptionAnalytics(TableModel):
+    """Every subscriber: whether they left, and what they have, in figures and in categories."""
+
+    customer_id: Text = column("Subscriber")
+    churned: Boolean = column("The subscriber has left")
+    contract: Text = column("Kind of contract; '(unknown)' when missing")
+    payment_method: Text = column("How the subscriber pays", nullable=True)
+    tenure_months: Integer = column("Whole months of the subscription so far", nullable=True, ge=0)
+    tenure_category: Text = column(
+        "new, established or long by tenure_months; null without",
+        nullable=True,
+        isin=TENURE_CATEGORIES,
+    )
+    monthly_charges: Money = column("Money charged a month", nullable=True)
+    charge_category: Text = column(
+        "low, medium or high by monthly_charges; null without",
+        nullable=True,
+        isin=CHARGE_CATEGORIES,
+    )
+    total_charges: Money = column("Money charged so far", nullable=True)
+    total_charges_imputed: Boolean = column(
+        "total_charges is made up for, as tenure_months x monthly_charges"
+    )
+    attributes: Text = column(
+        "Further columns that the source configuration names, as a JSON object of texts",
+        nullable=True,
+    )
+
+
+@table(group="marts", key=("contract",))
+class ChurnByContract(TableModel):
+    """Subscribers, and how many of them left, by the kind of contract."""
+
+    contract: Text = column("Kind of contract; '(unknown)' when missing")
+    subscribers: BigInt = column("Subscribers, those who left included", ge=1)
+    churned: BigInt = column("Those who left", ge=0)
+    churn_rate: Double = column("churned / subscribers", in_range={"min_value": 0, "max_value": 1})
+    monthly_charges: Money = column("Money charged a month to those who stayed")
+    monthly_charges_lost: Money = column("Money charged a month to those who left")
+    total_charges_imputed: BigInt = column("Subscribers whose total charges are made up for", ge=0)

@@ -7,6 +7,7 @@ Belongs here: what a source may supply and what a load records. Does not belong 
 
 from analytics_assets.schemas.base import (
     BigInt,
+    Boolean,
     Date,
     Integer,
     Money,
@@ -117,6 +118,27 @@ class RawProducts(TableModel):
     loaded_at: Timestamp = column("When the row was loaded, UTC")
 
 
+@table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))
+class RawSubscriptions(TableModel):
+    """Subscribers as the source supplied them, typed: what they have, and whether they churned."""
+
+    customer_id: Text = column("Subscriber")
+    churned: Boolean = column("The subscriber has left")
+    contract: Text = column("Kind of contract", nullable=True)
+    payment_method: Text = column("How the subscriber pays", nullable=True)
+    tenure_months: Integer = column("Whole months of the subscription so far", nullable=True, ge=0)
+    monthly_charges: Money = column("Money charged a month", nullable=True)
+    total_charges: Money = column("Money charged so far", nullable=True)
+    attributes: Text = column(
+        "Further columns that the source configuration names, as a JSON object of texts",
+        nullable=True,
+    )
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
 @table(
     group="raw",
     key=("source", "source_file", "source_row"),
@@ -125,7 +147,7 @@ class RawProducts(TableModel):
 class RejectedRows(TableModel):
     """Source rows that cannot be typed or break a row rule, kept whole with the reasons."""
 
-    source: Text = column("Source: orders, customers, products or user_sessions")
+    source: Text = column("Source: orders, customers, products, user_sessions or subscriptions")
     window_date: Date = column(
         "Day of the load that the row belongs to; null for sources without partitions",
         nullable=True,
@@ -150,7 +172,7 @@ class RejectedRows(TableModel):
 class SourceLoads(TableModel):
     """The ledger of loads: for each source and day what was read, accepted and rejected."""
 
-    source: Text = column("Source: orders, customers, products or user_sessions")
+    source: Text = column("Source: orders, customers, products, user_sessions or subscriptions")
     window_date: Date = column(
         "Day of the window; null for sources without partitions", nullable=True
     )

@@ -1,12 +1,14 @@
 """Tables of the staging layer: raw rows normalised, de-duplicated and classified.
 
-Belongs here: what a cleaned source row looks like. Does not belong here: anything imputed or
-joined (core), or what the source supplies (raw).
+Belongs here: what a cleaned source row looks like. Does not belong here: anything joined (core), or
+what the source supplies (raw). Nothing is imputed but the total charges of subscriptions, by a rule
+that their column declares, and with a flag: nothing between them and the marts could do it.
 """
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
     BigInt,
+    Boolean,
     Date,
     Integer,
     Money,
@@ -105,6 +107,31 @@ class StgProducts(TableModel):
     category: Text = column("Category of the product", nullable=True)
     list_price: Money = column("Price in the list", nullable=True)
     unit_cost: Money = column("Cost of one unit", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that stands")
+    source_row: BigInt = column("Number of the row that stands in that file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
+@table(group="staging", key=("customer_id",))
+class StgSubscriptions(TableModel):
+    """Subscribers, normalised; the newest row of each, a missing total of charges made up for."""
+
+    customer_id: Text = column("Subscriber")
+    churned: Boolean = column("The subscriber has left")
+    contract: Text = column("Kind of contract", nullable=True)
+    payment_method: Text = column("How the subscriber pays", nullable=True)
+    tenure_months: Integer = column("Whole months of the subscription so far", nullable=True, ge=0)
+    monthly_charges: Money = column("Money charged a month", nullable=True)
+    total_charges: Money = column(
+        "Money charged so far; where the source has none, tenure_months x monthly_charges",
+        nullable=True,
+    )
+    total_charges_imputed: Boolean = column("total_charges is made up for")
+    attributes: Text = column(
+        "Further columns that the source configuration names, as a JSON object of texts",
+        nullable=True,
+    )
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     source_file: Text = column("File (or relation) of the row that stands")
     source_row: BigInt = column("Number of the row that stands in that file")

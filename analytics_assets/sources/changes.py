@@ -60,6 +60,8 @@ def changed_days(
     covered = set(window)
     changed: dict[date, str] = {}
     for config in sources.sources.values():
+        if config.contract.apart:
+            continue
         loaded, _ = _loaded(config, warehouse)
         held = source_versions(
             config, sources.calendar, window if config.contract.time_column else None, warehouse
@@ -71,6 +73,18 @@ def changed_days(
                 at = day or list(window)[-1]
                 changed[at] = changed.get(at, "") + version
     return changed
+
+
+def changed_whole(sources: SourcesConfig, source: str, warehouse: Warehouse) -> str | None:
+    """Version of a source without days, where it is another than what was loaded; else None.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    config = sources.sources[source]
+    version = source_versions(config, sources.calendar, None, warehouse)[None]
+    loaded, _ = _loaded(config, warehouse)
+    return None if loaded.get(None) == version else version
 
 
 def _loaded(config: SourceConfig, warehouse: Warehouse) -> tuple[Mapping[date | None, str], object]:

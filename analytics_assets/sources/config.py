@@ -37,7 +37,7 @@ class SourceConfig:
     """How one source is read.
 
     Attributes:
-        source: orders, customers, products or user_sessions.
+        source: orders, customers, products, user_sessions or subscriptions.
         path: file, glob, address in an object store, or a path with `{date}` (`{date:%Y%m%d}`)
             where each day has files of its own; absolute. Of a DuckDB source its file.
         format: csv, parquet, jsonl, postgres or duckdb.
@@ -45,6 +45,7 @@ class SourceConfig:
         query: query of a database, instead of a table.
         connection_env: environment variable that holds the address of the database.
         columns: our column name to the source's, where they differ.
+        attributes: further columns of the source, kept as texts in one column.
         delimiter: the CSV delimiter.
         encoding: encoding of text files.
         timestamp_formats: strptime formats; the first that fits reads the value. Without any, ISO
@@ -74,6 +75,7 @@ class SourceConfig:
     query: str | None = None
     connection_env: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
     delimiter: str = ","
     encoding: str = "utf-8"
     timestamp_formats: tuple[str, ...] = ()
@@ -110,10 +112,20 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class SourcesConfig:
-    """All sources of a team, and the days that they cover."""
+    """All sources of a team, and the days that they cover.
+
+    Attributes:
+        calendar: the days; without meaning where no source has days.
+        sources: orders, or subscriptions, or both, and what else is configured.
+    """
 
     calendar: Calendar
     sources: Mapping[str, SourceConfig]
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether there is more than subscriptions."""
+        return "orders" in self.sources
 
     @property
     def absent(self) -> tuple[str, ...]:

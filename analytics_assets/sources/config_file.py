@@ -24,7 +24,8 @@ from analytics_assets.sources.config import (
     SourceConfigError,
     SourcesConfig,
 )
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.contract import ATTRIBUTES, CONTRACTS
+from analytics_assets.sources.readers.base import fold_name
 
 FORMAT_OF_SUFFIX = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
@@ -32,6 +33,7 @@ FORMAT_OF_SUFFIX = {
 }  # fmt: skip
 MEANING_OF_NUMBERS = "0123456789+-eE"
 DATABASES = ("postgres", "duckdb")
+NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
 
 def load_sources(path: Path) -> SourcesConfig:
@@ -48,14 +50,18 @@ def load_sources(path: Path) -> SourcesConfig:
     if root is None:
         raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `orders`.")
     document = _Entry(path, "", root)
-    document.mapping(("calendar", *CONTRACTS))
-    missing = next((word for word in ("calendar", "orders") if word not in document), None)
-    if missing == "orders":
-        raise document.error("there is no `orders`, the one source that is required. Add it.")
-    if missing:
+    given = document.mapping(("calendar", *CONTRACTS))
+    apart = [name for name, contract in CONTRACTS.items() if contract.apart]
+    alone = not {*given} - {*apart}
+    if not alone and "orders" not in given:
+        raise document.error(
+            f"there is no `orders`. Add it; only {', '.join(apart)} can stand alone, without a "
+            "`calendar`."
+        )
+    if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
     return SourcesConfig(
-        _calendar(document["calendar"]),
+        _calendar(document["calendar"]) if "calendar" in given else NO_DAYS,
         {name: _source(name, document[name]) for name in CONTRACTS if name in document},
     )
 
@@ -139,6 +145,7 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
             item.one_of(item.text(), CONTRACTS[name].columns, "is no column of the contract.")
             for item in value.items()
         ),
+        "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), FORMATS, "is no format."),
         "duplicates": _choice("collapse", "keep"),
         "rounding": _choice("reject", "half_up"),
@@ -207,7 +214,27 @@ def _require_place(entry: _Entry, options: dict[str, Any]) -> None:
 
 
 def _columns(source: str, entry: _Entry) -> dict[str, str]:
-    return {word: entry[word].text() for word in entry.mapping(CONTRACTS[source].columns)}
+    return {word: entry[word].text() for word in entry.mapping(CONTRACTS[source].mappable)}
+
+
+def _attributes(source: str, entry: _Entry) -> tuple[str, ...]:
+    """Further columns of the source; each has a name of its own beside those of the contract."""
+    contract = CONTRACTS[source]
+    if ATTRIBUTES not in contract.columns:
+        raise entry.error(f"means nothing for {source}; leave it out.")
+    taken = {*contract.columns}
+    names = []
+    for item in entry.items():
+        name = item.text()
+        if fold_name(name) in taken:
+            raise item.error(
+                f"{name!r} stands twice, or is a column of the contract: map it there."
+            )
+        if '"' in name:
+            raise item.error(f"{name!r} has a quote in it; rename the column in the source.")
+        taken.add(fold_name(name))
+        names.append(name)
+    return tuple(names)
 
 
 def _status_map(entry: _Entry) -> dict[str, str]:

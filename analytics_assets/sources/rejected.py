@@ -12,6 +12,7 @@ from typing import Any
 
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
+from analytics_assets.sources.contract import CONTRACTS
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
 
 COLUMNS = (
@@ -59,7 +60,8 @@ def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
 
 
 def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list[date]:
-    """Days whose load rejected rows; the last day stands for sources without days.
+    """Days whose load rejected rows; the last day stands for sources without days, but for those
+    that are loaded apart from the days.
 
     Args:
         warehouse: the warehouse.
@@ -69,8 +71,8 @@ def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list
     rows = _query(
         warehouse,
         "SELECT DISTINCT coalesce(window_date, ?) FROM raw.rejected_rows "
-        "WHERE source = ? OR ? IS NULL ORDER BY 1",
-        [last, source, source],
+        "WHERE (source = ? OR ? IS NULL) AND NOT list_contains(?, source) ORDER BY 1",
+        [last, source, source, [name for name, one in CONTRACTS.items() if one.apart]],
     )
     return [day for (day,) in rows]
 

@@ -20,6 +20,7 @@ import ibis.expr.datatypes as dt
 from analytics_assets.partitions import Calendar
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.contract import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan, identifier, literal
 
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
@@ -29,6 +30,8 @@ MAX_BYTES = 1_000_000
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
 # Trimming costs more than reading; a text whose ends are visible ASCII needs none. (`!` negates.)
 NEEDS_NO_TRIMMING = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
+TRUE_WORDS = ("true", "t", "yes", "y", "1")
+FALSE_WORDS = ("false", "f", "no", "n", "0")
 ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
@@ -47,7 +50,7 @@ def typed_relation(
         config: the source.
         scan: what is read.
         relation: its rows, with the source's columns and those that are kept.
-        mapped: the source's name of each of our columns that it has.
+        mapped: the source's name of each of our columns, and of each attribute, that it has.
         kept: columns of the relation that go through as they are; `_load_part` is one.
         calendar: days outside of it are rejected.
 
@@ -63,6 +66,9 @@ def typed_relation(
     values, reasons, trimmed = [], [], []
     for name in contract.columns:
         type_ = schema[name].dtype.type
+        if name == ATTRIBUTES:
+            values.append((name, _packed(config, scan, mapped)))
+            continue
         if name not in mapped:
             values.append((name, f"NULL::{contract.table.sql_types[name]}"))
             continue
@@ -143,6 +149,16 @@ def typed_relation(
     )"""
 
 
+def _packed(config: SourceConfig, scan: Scan, mapped: Mapping[str, str]) -> str:
+    """The attributes of a row as a JSON object of texts; NULL where none is configured."""
+    texts = []
+    for name in config.attributes:
+        source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
+        text = _present(source, source_type, dt.String(), config)
+        texts.append(f"{identifier(name)} := ({text})::VARCHAR")
+    return f"to_json(struct_pack({', '.join(texts)}))::VARCHAR" if texts else "NULL::VARCHAR"
+
+
 def _day_rules(
     config: SourceConfig, scan: Scan, column: str, calendar: Calendar
 ) -> tuple[str, str, list[tuple[str, str]]]:
@@ -204,6 +220,8 @@ def _typed(
         return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
 
     def read(value: str) -> str:
+        if isinstance(type_, dt.Boolean):
+            return _boolean(value)
         if isinstance(type_, dt.Integer):
             return _integer(value, source_type, config)
         if isinstance(type_, dt.Decimal):
@@ -217,6 +235,12 @@ def _typed(
     if any(re.search("[0-9]", word) for word in config.null_words):
         return read(f"({present})")
     return f"coalesce({read(source)}, {read(f'({present})')})"
+
+
+def _boolean(value: str) -> str:
+    true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
+    text = f"lower({value}::VARCHAR)"
+    return f"CASE WHEN {text} IN ({true}) THEN true WHEN {text} IN ({false}) THEN false END"
 
 
 def _integer(value: str, source_type: str, config: SourceConfig) -> str:
@@ -325,6 +349,8 @@ def unclear_times(zone: str) -> list[tuple[datetime, datetime]]:
 
 
 def _form(type_: dt.DataType, config: SourceConfig) -> str:
+    if isinstance(type_, dt.Boolean):
+        return f"none of {', '.join((*TRUE_WORDS, *FALSE_WORDS))}"
     if isinstance(type_, dt.Integer):
         return "not a whole number of 32 bits"
     if isinstance(type_, dt.Decimal):

@@ -6,7 +6,13 @@ import pytest
 
 from analytics_assets.assets.common import run_window
 from analytics_assets.automation.backfill import RunPlan, plan_backfill
-from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
+from analytics_assets.automation.jobs import (
+    LOAD_DAYS,
+    MONTHLY_FEATURES,
+    RETRAIN,
+    SCORE_DAY,
+    SUBSCRIPTIONS,
+)
 from analytics_assets.partitions import Calendar, Window, next_month
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2025, 1, 1))
@@ -84,3 +90,13 @@ def test_months_do_not_start_before_the_calendar() -> None:
     calendar = Calendar(date(2024, 1, 17), date(2025, 1, 1))
     plans = plan_backfill([Window.of_days("2024-01-17", "2024-03-01")], calendar, 90)
     assert planned(plans, MONTHLY_FEATURES) == [Window(date(2024, 1, 1), date(2024, 3, 1))]
+
+
+def test_subscribers_come_before_what_publishes_them() -> None:
+    day = Window.of_days("2023-01-01", "2023-01-01")
+    plans = plan_backfill([day], CALENDAR, 30, subscriptions=True)
+    assert [plan.job for plan in plans] == [SUBSCRIPTIONS, LOAD_DAYS, SCORE_DAY]
+    changed = plan_backfill([], CALENDAR, 30, date(2023, 3, 1), subscriptions=True)
+    assert [plan.job for plan in changed] == [SUBSCRIPTIONS, SCORE_DAY]
+    assert planned(changed, SCORE_DAY) == [Window.of_days("2023-02-28", "2023-02-28")]
+    assert plan_backfill([], CALENDAR, 30, subscriptions=True) == [RunPlan(SUBSCRIPTIONS, {})]

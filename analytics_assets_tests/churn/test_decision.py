@@ -86,3 +86,32 @@ def test_without_a_row_in_common_nothing_moves(features, result):
     assert not decision.promote
     assert "no row in common" in decision.reason
     assert not decide(result, result.model, None, features, seed=1).promote
+
+
+# Snapshots
+
+
+@pytest.fixture(scope="module")
+def snapshots(features):
+    """The same customers in a table without dates, and trainings on what says much and little."""
+    rows = features[features["as_of"] == "2024-08-01"].drop(columns="as_of")
+    known = train(rows, FeatureSet(COLUMNS), PLAN)
+    return rows, known, train(rows, FeatureSet(("net",)), PLAN)
+
+
+def test_snapshots_are_held_against_each_other_on_folds_left_out(snapshots):
+    rows, known, poor = snapshots
+    better = decide(known, poor.model, poor.predictions, rows, seed=1)
+    assert better.promote and better.rows == len(rows)
+    assert "that both backtests know" in better.reason
+    assert not decide(poor, known.model, known.predictions, rows, seed=1).promote
+
+
+def test_a_champion_of_a_snapshot_is_applied_to_outcomes_that_it_has_not_seen(snapshots):
+    rows, known, poor = snapshots
+    # 100 customers are new, and of 50 the champion had learnt another outcome.
+    seen = poor.predictions.sort_values("customer_id").iloc[100:].copy()
+    seen.iloc[:50, seen.columns.get_loc("observed")] ^= True
+    decision = decide(known, poor.model, seen, rows, seed=1)
+    assert decision.rows == 150
+    assert "whose outcome the champion has not learnt from" in decision.reason

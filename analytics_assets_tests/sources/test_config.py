@@ -36,7 +36,7 @@ def written(tmp_path: Path, document: Any) -> Path:
 def test_a_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     sources = load_sources(written(tmp_path, MINIMAL))
     assert sources.calendar == Calendar(date(2024, 1, 1), None)
-    assert sources.absent == ("user_sessions", "customers", "products")
+    assert sources.absent == ("user_sessions", "customers", "products", "subscriptions")
     assert sources.sources == {
         "orders": SourceConfig("orders", str(tmp_path / "orders" / "{date}.csv"))
     }
@@ -85,7 +85,8 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     table = SourceConfig("orders", str(tmp_path / "shop.duckdb"), "duckdb", table="orders")
     assert read(tmp_path, path="shop.duckdb", table="orders") == table
     known = {word.name for word in fields(SourceConfig)} - {"source"}
-    assert known == {*FILE, *DATABASE, "table"}
+    # test_subscriptions has the attributes.
+    assert known == {*FILE, *DATABASE, "table", "attributes"}
 
 
 def test_the_calendar_may_end(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def with_calendar(**words: Any) -> dict[str, Any]:
         ("orders: [", "sources.yaml is no readable YAML: "),
         ("", "sources.yaml is empty; it needs at least `calendar` and `orders`."),
         ("- orders", "sources.yaml, line 1: expected a mapping with calendar, orders, user_sess"),
-        ({"calendar": MINIMAL["calendar"]}, "there is no `orders`, the one source that is requi"),
+        ({"calendar": MINIMAL["calendar"]}, "there is no `orders`. Add it; only subscriptions can"),
         ({**MINIMAL, "order": {}}, "'order' is no word of this place. Did you mean 'orders'?"),
         ({**MINIMAL, "xyz": {}}, "'xyz' is no word of this place. Known: calendar, orders,"),
         (
@@ -270,6 +271,7 @@ CHANGES: dict[str, Any] = {
     "status_map": {"paid": "completed"},
     "cancelled_order_pattern": "^C",
     "late_days": 1,
+    "attributes": ("Seats",),
 }
 
 
@@ -301,7 +303,7 @@ def test_the_fingerprint_does_not_change_with_place_form_or_limits(word: str) ->
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """As hash() would not be."""
-    assert SourceConfig("orders", "orders.csv").fingerprint == "0a535b4709964299"
+    assert SourceConfig("orders", "orders.csv").fingerprint == "ac017d7d2dfadb9e"
 
 
 def test_every_word_of_the_configuration_is_in_the_fingerprint_or_meant_not_to_be() -> None:
@@ -312,8 +314,7 @@ def test_without_a_file_the_sample_is_the_source(tmp_path: Path) -> None:
     settings = load_settings({"ANALYTICS_HOME": str(tmp_path)})
     sources = configured_sources(settings)
     assert sources == sample_sources(tmp_path / "sample", DEFAULT_SAMPLE_CALENDAR)
-    assert sources.absent == ()
-    assert sources.sources.keys() == CONTRACTS.keys()
+    assert sources.absent == ("subscriptions",)
     orders = sources.sources["orders"]
     assert orders.path == str(tmp_path / "sample" / "orders" / "orders_{date}.csv")
     assert (orders.by_day, orders.late_days) == (True, 7)
@@ -336,7 +337,8 @@ def test_a_configured_file_is_the_source(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")))
 def test_the_examples_are_valid(path: Path) -> None:
-    assert "orders" in load_sources(path).sources
+    sources = load_sources(path)
+    assert sources.has_orders or list(sources.sources) == ["subscriptions"]
 
 
 def test_contracts_leave_out_what_loading_adds() -> None:

@@ -165,25 +165,27 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
             raise SourceError(f"{where}: column {twice!r} stands twice in the header.")
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
-    for name in dict.fromkeys((*config.contract.required, *config.columns)):
+    for name in dict.fromkeys((*config.contract.required, *config.columns, *config.attributes)):
         column = config.columns.get(name, name)
         if fold_name(column) not in by_fold:
+            word = "attributes" if name in config.attributes else "columns"
             raise MissingColumnError(
                 f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
-                f"Found: {', '.join(column.strip() for column in found)}. Correct `columns` of "
+                f"Found: {', '.join(column.strip() for column in found)}. Correct `{word}` of "
                 f"{config.source} in the source configuration, or the source.",
                 found,
             )
     return {
         name: by_fold[fold_name(column)]
-        for name in config.contract.columns
+        for name in (*config.contract.mappable, *config.attributes)
         if fold_name(column := config.columns.get(name, name)) in by_fold
     }
 
 
 def unknown_columns(config: SourceConfig, found: Sequence[str]) -> list[str]:
     """Columns of a source that nothing reads."""
-    known = {fold_name(config.columns.get(name, name)) for name in config.contract.columns}
+    ours = (*config.contract.mappable, *config.attributes)
+    known = {fold_name(config.columns.get(name, name)) for name in ours}
     return [name.strip() for name in found if fold_name(name) not in known]
 
 
