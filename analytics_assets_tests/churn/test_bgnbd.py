@@ -231,6 +231,15 @@ def test_known_parameters_come_back_within_their_standard_errors():
     assert model.standard_errors["r"] == model.r * model.log_covariance[0][0] ** 0.5
 
 
+def test_the_parameters_of_the_generated_sample_come_back_within_their_standard_errors():
+    weeks = 104.0
+    _, orders = purchases(20_000, weeks, np.random.default_rng(7))
+    of = orders.groupby("customer")["week"].agg(["count", "min", "max"])
+    model = bgnbd.fit(of["count"] - 1, of["max"] - of["min"], weeks - of["min"])
+    for name in bgnbd.PARAMETERS:
+        assert abs(getattr(model, name) - PROCESS[name]) < 2 * model.standard_errors[name], name
+
+
 def test_standard_errors_are_as_large_as_the_errors():
     scores = []
     for seed in range(40):
