@@ -1,9 +1,10 @@
 """How far the asset graph is from hand-written code, and how its cost grows.
 
     python benchmarks/run.py                                   # everything; about an hour
-    python benchmarks/run.py --lines 50000 --days 365 --parts contest    # a minute
+    python benchmarks/run.py --lines 20000 --days 365 --parts contest    # a minute
 
-Parts, each of which can be run alone (what it stands on is made when it is missing):
+Parts, each of which can be run alone; what it stands on is loaded first, or with --keep was loaded
+by an earlier run:
 
 contest    a full backfill by this project, with all checks; the limit, one hand-written DuckDB
            script (`limit.sql`) and the same training; pandas with JSON between the steps
@@ -95,7 +96,6 @@ class Bench:
 
     def contest(self) -> None:
         shop = self.shop(self.lines)
-        shutil.rmtree(self.home(shop), ignore_errors=True)
         ours = self.loaded(shop)
         limit = self._limit(shop)
         compared = require_same_rows(self.home(shop) / "warehouse.duckdb", self._limit_file(shop))
@@ -210,11 +210,14 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=HERE / "results" / "tmp", help="scratch folder"
     )
+    parser.add_argument("--keep", action="store_true", help="use what earlier runs have loaded")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
     words = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "DAGSTER_"))]:
         del os.environ[name]  # the contestants run with the defaults
     bench = Bench(words.work.resolve(), words.lines, words.days)
+    if not words.keep:
+        shutil.rmtree(bench.folder / "homes", ignore_errors=True)
     for part in words.parts.split(","):
         step: Callable[[], None] | None = getattr(bench, part, None)
         if part not in (*PARTS, "growth") or step is None:
