@@ -67,9 +67,17 @@
     {# zero-width space, non-joiner and joiner, word joiner, byte order mark #}
     {%- set zero_width = '\\x{200B}-\\x{200D}\\x{2060}\\x{FEFF}' -%}
     {%- set blank = '\\s\\x{0B}\\x{A0}' ~ zero_width -%}
-    {# One pass: trim() and translate() take three times as long. #}
-    nullif(regexp_replace(
-        nfc_normalize({{ column }}),
-        '^[{{ blank }}]+|[{{ blank }}]+$|[{{ zero_width }}]+', '', 'g'
-    ), '')
+    {# What is ASCII and has no blank at its ends, as nearly every value, is clean: looked up in a
+       fifth of the time. The rest in one pass: trim() and translate() take three times as long. #}
+    case
+        when
+            strlen({{ column }}) = length({{ column }})
+            and {{ column }} > '!'
+            and reverse({{ column }}) > '!'
+            then {{ column }}
+        else nullif(regexp_replace(
+            nfc_normalize({{ column }}),
+            '^[{{ blank }}]+|[{{ blank }}]+$|[{{ zero_width }}]+', '', 'g'
+        ), '')
+    end
 {%- endmacro %}
