@@ -4,16 +4,21 @@ import json
 import os
 import platform
 from collections import defaultdict
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+MARKS = ("<!-- what make bench found -->", "<!-- end of what make bench found -->")
 LIMITS = {  # what is held to, by the words of the table
     "full backfill, this project / hand-written DuckDB": 1.5,
     "full backfill, this project / pandas and JSON": 0.5,
     "ten times the lines, time": 11,
     "a day's refresh on ten times the history": 1.5,
     "365 days as one backfill / one day": 4,
+    "nothing to do": "12 s",
+    "memory peak of a full backfill": "3 GB",
+    "all checks, share of the steps of a full backfill": "25%",
 }
 
 
@@ -77,15 +82,21 @@ def _number(values: Any, *names: str) -> float | None:
     return None
 
 
-def write_report(results: dict[str, Any], folder: Path) -> None:
-    """results.json, results.md and results.png."""
+def write_report(results: dict[str, Any], folder: Path, readme: Path) -> None:
+    """results.json, results.md and results.png; and the table between its marks in the README."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "results.md").write_text(_words(results))
+    table = _table(results)
+    (folder / "results.md").write_text("\n\n".join([table, *_steps(results)]) + "\n")
     _chart(results, folder / "results.png")
+    begin, end = MARKS
+    before, found, rest = readme.read_text().partition(begin)
+    if found:
+        after = rest.partition(end)[2]
+        readme.write_text(f"{before}{begin}\n{table}\n{end}{after}")
 
 
-def _words(results: dict[str, Any]) -> str:
+def _table(results: dict[str, Any]) -> str:
     lines = ["| figure | found | held to |", "|---|---|---|"]
 
     def row(figure: str, found: str) -> None:
@@ -105,6 +116,16 @@ def _words(results: dict[str, Any]) -> str:
         )
         ratio("full backfill, this project / hand-written DuckDB", contest["ours / limit"])
         ratio("full backfill, this project / pandas and JSON", contest["ours / by hand"])
+        row("memory peak of a full backfill", f"{contest['ours']['peak']:.1f} GB")
+    shops = results.get("backfills", {})
+    if len(shops) > 1:
+        few, many = min(shops.values(), key=_lines), max(shops.values(), key=_lines)
+        millions = (many["lines"] - few["lines"]) / 1e6
+        further = {name: (many[name] - few[name]) / millions for name in ("wall", "cpu")}
+        row("each further million lines", f"{further['wall']:.1f} s, {further['cpu']:.1f} s CPU")
+    if shops:
+        largest = results["steps"][max(shops, key=lambda name: shops[name]["lines"])]
+        row("all checks, share of the steps of a full backfill", f"{_checks_share(largest):.0%}")
     growth = results.get("growth")
     if growth:
         row(f"full backfill of {growth['lines'][1]:,} lines", _cost(growth["costs"][1]))
@@ -132,17 +153,26 @@ def _words(results: dict[str, Any]) -> str:
             _cost(customers["cost"]),
         )
     made_on = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    parts = [f"Measured by `python benchmarks/run.py` on: {made_on}.", "", *lines, ""]
+    return "\n".join([f"By `python benchmarks/run.py` on: {made_on}.", "", *lines])
+
+
+def _steps(results: dict[str, Any]) -> Iterator[str]:
+    """Where the time of each full backfill went."""
     for shop, found in results.get("steps", {}).items():
-        total = sum(found["steps"].values())
-        checks = sum(found["checks"].values())
-        parts += [f"Where the time of the full backfill of {shop} went:", ""]
-        parts += ["| step | seconds |", "|---|---|"]
+        checks, share = sum(found["checks"].values()), _checks_share(found)
+        lines = [f"The full backfill of {shop}:", "", "| step or model | seconds |", "|---|---|"]
         for kind in ("steps", "models"):
             slow = sorted(found[kind].items(), key=lambda item: -item[1])
-            parts += [f"| {name} | {seconds:.1f} |" for name, seconds in slow if seconds >= 0.5]
-        parts += [f"| all checks ({checks / total:.0%} of the steps) | {checks:.1f} |", ""]
-    return "\n".join(parts)
+            lines += [f"| {name} | {seconds:.1f} |" for name, seconds in slow if seconds >= 0.5]
+        yield "\n".join([*lines, f"| all checks ({share:.0%} of the steps) | {checks:.1f} |"])
+
+
+def _lines(backfill: dict[str, float]) -> float:
+    return backfill["lines"]
+
+
+def _checks_share(found: dict[str, dict[str, float]]) -> float:
+    return sum(found["checks"].values()) / sum(found["steps"].values())
 
 
 def _cost(cost: dict[str, float]) -> str:

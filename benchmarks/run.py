@@ -17,8 +17,8 @@ years      as many lines over five years of partitions
 customers  a million customers
 growth     a full backfill of ten times the lines; not among the defaults
 
-Tables and a chart are written to `benchmarks/results/` with --write. Seconds are the machine's;
-what is held to are the ratios, of one run.
+With --write a table and a chart go to `benchmarks/results/`, the table to the README, too.
+Seconds are the machine's; what is held to are the ratios, of one run.
 """
 
 import argparse
@@ -79,6 +79,7 @@ class Bench:
             cost.write_text(json.dumps({**found.as_dict(), "steps": steps_of(home)}))
         kept = json.loads(cost.read_text())
         self.results.setdefault("steps", {})[shop.folder.name] = kept.pop("steps")
+        self.results.setdefault("backfills", {})[shop.folder.name] = {"lines": shop.lines, **kept}
         return Cost(**kept)
 
     def _measured(self, what: str, command: list[str], environment: dict[str, str]) -> Cost:
@@ -230,7 +231,7 @@ def main() -> None:
     bench.results["machine"] = machine()
     (bench.folder / "results.json").write_text(json.dumps(bench.results, indent=1))
     if words.write:
-        write_report(bench.results, HERE / "results")
+        write_report(bench.results, HERE / "results", HERE.parent / "README.md")
 
 
 if __name__ == "__main__":
