@@ -29,7 +29,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem; text-align: left; }
 tr { border-bottom: 1px solid #ddd; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
@@ -162,13 +162,21 @@ def drifted(before: Figures, now: Figures) -> list[str]:
         if past.mean and column.mean is not None:
             moved = column.mean / past.mean - 1
             if abs(moved) > NOTABLE:
-                found.append(f"{name}: mean {past.mean:,.4g} before, {column.mean:,.4g} now")
+                was_, is_ = _number(past.mean), _number(column.mean)
+                found.append(f"{name}: mean {was_} before, {is_} now")
         if past.categories and column.categories:
             new = [word for word in column.categories if word not in past.categories]
             gone = [word for word in past.categories if word not in column.categories]
             found += [f"{name}: {word} is new" for word in new]
             found += [f"{name}: {word} is gone" for word in gone]
     return found
+
+
+def _number(value: float | None) -> str:
+    """Four digits at least, and no exponent: 1,234,567 or 0.01234."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _kind(type_: str) -> str:
@@ -192,6 +200,9 @@ def _report(connection: duckdb.DuckDBPyConnection, table: Table, seed: int) -> s
             column = f"CASE WHEN {column} IS NOT NULL THEN '{HIDDEN}' END AS {column}"
         elif _kind(type_) == "bytes":
             column = f"octet_length({column}) AS {column}"
+        elif type_.startswith("DECIMAL"):
+            # Of Python's decimals skrub shows the first characters, and no distribution.
+            column = f"{column}::DOUBLE AS {column}"
         columns.append(column)
     key = ", ".join(f'"{name}"' for name in table.key)
     frame = connection.execute(
@@ -234,7 +245,8 @@ def _page(
 
 
 def _columns(table: Table, figures: Figures) -> str:
-    head = ("column", "type", "missing", "different values", "from", "to", "mean", "most frequent")
+    head = {"column": False, "type": False, "missing": True, "different values": True}
+    head |= {"from": True, "to": True, "mean": True, "most frequent": False}
     rows = []
     for name, column in figures.columns.items():
         frequent = ", ".join(
@@ -249,7 +261,7 @@ def _columns(table: Table, figures: Figures) -> str:
             ("" if column.distinct is None else f"about {column.distinct:,}", True),
             (column.least or "", True),
             (column.greatest or "", True),
-            ("" if column.mean is None else f"{column.mean:,.4g}", True),
+            (_number(column.mean), True),
             ("personal: hidden" if hidden else frequent, False),
         ]
         rows.append(
@@ -258,6 +270,8 @@ def _columns(table: Table, figures: Figures) -> str:
                 for cell, number in cells
             )
         )
-    titles = "".join(f"<th>{title}</th>" for title in head)
+    titles = "".join(
+        f"<th{' class=n' if number else ''}>{title}</th>" for title, number in head.items()
+    )
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><tr>{titles}</tr>{body}</table>"

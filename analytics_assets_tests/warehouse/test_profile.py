@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -83,6 +84,17 @@ def test_a_page_holds_no_personal_value_and_asks_no_network(
     assert "40 rows, as of 2024-03-01 12:00 UTC" in page
     assert "DE (75%), FR (25%)" in page
     assert "There is no profile before this one." in page
+
+
+def test_money_is_a_number_of_all_its_digits(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    prices = [{"product_id": f"P{n}", "list_price": Decimal("1000.5") + n} for n in range(60)]
+    insert(connection, "raw_products", *prices)
+    write_profile(connection, TABLES["raw_products"], tmp_path, MADE, seed=7)
+    page = (tmp_path / "raw_products.html").read_text()
+    assert "<td class=n>1,030</td>" in page  # the mean
+    assert "Float64DType" in page  # with a distribution, unlike an object
 
 
 def test_the_same_table_and_seed_give_the_same_sample(
