@@ -1,85 +1,130 @@
-"""Columns that hold something else than in the days before.
+"""Columns that hold something else than before.
 
-Belongs here: null shares and new categories of the window against the days before it. Does not
-belong here: types, which the tables fix (`schema`), or rows that are rare by themselves
-(`anomalies`). Categories are counted, not shown: a shifted column would show what is in it.
+Belongs here: null shares and new categories, of the window against the days before it, and of what
+sources without days fill against the build that readers have. Does not belong here: types, which
+the tables fix (`schema`), or rows that are rare by themselves (`anomalies`). Categories are
+counted, not shown: a shifted column would show what is in it.
 """
 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import duckdb
 
 from analytics_assets.checks import rows
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
-from analytics_assets.checks.rows import ListedRows, conditions
+from analytics_assets.checks.rows import ListedRows, conditions, placed
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
-from analytics_assets.schemas import TABLES
+from analytics_assets.schemas import TABLES, Table
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.publish import current_build
 
 # A null share has moved when it differs by so much, and by more than so many standard errors of
 # the difference of two shares.
 LEAST_MOVE = 0.05
 STANDARD_ERRORS = 5.0
 NEW_CATEGORIES_SHARE = 0.01
-CATEGORIES = ("status", "country", "product_category", "device", "channel")
+CATEGORIES = ("status", "country", "product_category", "category", "device", "channel")
 REMEDY = (
     "Ask what has changed in the source: a column that is no longer filled or mapped, a new word. "
-    "Map it in the source configuration and load the days again; if it is right, the days to come "
-    "take it for usual."
+    "Map it in the source configuration and load again; if it is right, it is taken for usual "
+    "from now on."
 )
+DAYS_BEFORE = f"the {rows.REFERENCE_DAYS} days before"
+PUBLISHED = "the build that readers have now"
+# What sources without days fill. Their raw tables are not published.
+DIMENSIONS = {"customers": "dim_customers", "products": "dim_products"}
+NOTHING = "nothing before to compare with"
+OF_THE_SOURCE = "member_type = 'source'"
 
 
-def checks(sources: SourcesConfig) -> Iterator[Check]:
-    """Two checks for each source that has days."""
+@dataclass(frozen=True)
+class Compared:
+    """Columns of a table, and what they are compared with.
+
+    Attributes:
+        table: what is looked at.
+        columns: those whose nulls, or whose words, are compared.
+        published: folder of the published builds, whose newest is compared with; None for the days
+            before the window.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    published: Path | None = None
+
+    @property
+    def now(self) -> str:
+        """SQL source of the rows that are looked at; `{window}` stands for the window's."""
+        of_source = f" AND {OF_THE_SOURCE}" if self.published else ""
+        return f"{self.table.relation} WHERE {{window}}{of_source}"
+
+    @property
+    def before(self) -> str:
+        """SQL source of the rows that they are compared with."""
+        if self.published:
+            return f"published.{self.table.relation} WHERE {OF_THE_SOURCE}"
+        return f"{self.table.relation} WHERE {{before}}"
+
+
+@dataclass(frozen=True)
+class NullShares(Compared):
+    """How often columns are missing."""
+
+
+@dataclass(frozen=True)
+class Categories(Compared):
+    """Words that columns did not have before."""
+
+
+def checks(sources: SourcesConfig, published: Path) -> Iterator[Check]:
+    """Two checks for each source: of its days, or of the dimension that it fills.
+
+    Args:
+        sources: the configured sources.
+        published: folder of the published builds.
+    """
     for source, config in sources.sources.items():
-        table = config.contract.table
-        if not table.window_column:
-            continue
-        nullable = [
-            name for name in config.contract.columns if name not in config.contract.not_null
-        ]
-        yield Check(
-            "drift",
-            table.name,
-            "null_shares_as_before",
-            f"No column of {source} is missing notably more or less often than in the "
-            f"{rows.REFERENCE_DAYS} days before.",
-            "completeness",
-            REMEDY,
-            tuple(nullable),
-            severe_share=None,
-        )
-        known = [name for name in CATEGORIES if name in config.contract.columns]
-        yield Check(
-            "drift",
-            table.name,
-            "no_new_categories",
-            f"Of {', '.join(known)}, words that the {rows.REFERENCE_DAYS} days before did not have "
-            f"stand in at most {NEW_CATEGORIES_SHARE:.0%} of the rows.",
-            "validity",
-            REMEDY,
-            ListedRows(
-                "\nUNION ALL\n".join(
-                    f"SELECT source_file, source_row, {table.window_column} AS day, "
-                    f"'{name}' AS column_name FROM {table.relation}\n"
-                    f"WHERE {{window}} AND {name} NOT IN (\n    SELECT {name} FROM "
-                    f"{table.relation} WHERE {{before}} AND {name} IS NOT NULL\n)\n"
-                    # Before the first days everything is new.
-                    f"AND EXISTS (SELECT {name} FROM {table.relation} WHERE {{before}} "
-                    f"AND {name} IS NOT NULL)"
-                    for name in known
-                ),
-                total=table.relation,
-                day_column=table.window_column,
-                keys=("source_file", "source_row"),
-                kind="column_name",
-            ),
-            severe_share=None,
-            allowed_share=NEW_CATEGORIES_SHARE,
-        )
+        contract = config.contract
+        if contract.time_column:
+            nullable = [name for name in contract.columns if name not in contract.not_null]
+            yield from _checks(source, contract.table, nullable, None)
+        elif source in DIMENSIONS:
+            table = TABLES[DIMENSIONS[source]]
+            nullable = [name for name, column in table.schema.columns.items() if column.nullable]
+            yield from _checks(source, table, nullable, published)
+
+
+def _checks(
+    source: str, table: Table, nullable: list[str], published: Path | None
+) -> Iterator[Check]:
+    before = PUBLISHED if published else DAYS_BEFORE
+    yield Check(
+        "drift",
+        table.name,
+        "null_shares_as_before",
+        f"No column of {source} is missing notably more or less often than in {before}.",
+        "completeness",
+        REMEDY,
+        NullShares(table, tuple(nullable), published),
+    )
+    known = tuple(name for name in CATEGORIES if name in table.columns)
+    yield Check(
+        "drift",
+        table.name,
+        "no_new_categories",
+        f"Of {', '.join(known)}, words that {before} did not have stand in at most "
+        f"{NEW_CATEGORIES_SHARE:.0%} of the rows.",
+        "validity",
+        REMEDY,
+        Categories(table, known, published),
+        allowed_share=NEW_CATEGORIES_SHARE,
+    )
 
 
 def evaluate(
@@ -88,39 +133,79 @@ def evaluate(
     checks: Sequence[Check],
     window: Window | None,
 ) -> Iterator[Finding]:
-    """The findings; a window with nothing before it passes and says so."""
-    yield from rows.evaluate(
-        connection,
-        scans,
-        [check for check in checks if isinstance(check.rule, ListedRows)],
-        window,
-    )
+    """The findings; what has nothing before it to be compared with passes and says so."""
     for check in checks:
-        if not isinstance(check.rule, ListedRows):
-            yield _null_shares(connection, check, window)
+        compared: Compared = check.rule
+        attach = ""
+        if compared.published:
+            attach = _attached(connection, compared)
+            if not attach:
+                yield Finding(check, passed=True, description=NOTHING)
+                continue
+        if isinstance(compared, Categories):
+            listed = replace(check, rule=_new_words(compared))
+            found = next(iter(rows.evaluate(connection, scans, [listed], window)))
+        else:
+            found = _null_shares(connection, check, window)
+        yield replace(found, check=check, query=found.query and f"{attach}{found.query}")
+
+
+def _attached(connection: duckdb.DuckDBPyConnection, compared: Compared) -> str:
+    """Attach the newest build; the statement that did, or nothing where it does not compare."""
+    assert compared.published
+    try:
+        path = str(current_build(compared.published)).replace("'", "''")
+    except WarehouseError:
+        return ""
+    # It goes with the connection.
+    statement = f"ATTACH IF NOT EXISTS '{path}' AS published (READ_ONLY);\n"
+    connection.execute(statement)
+    there = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'published' "
+        "AND schema_name = ? AND table_name = ?",
+        [compared.table.group, compared.table.name],
+    ).fetchall()
+    # A build of before a change to the table has other columns.
+    return statement if {*compared.columns} <= {name for (name,) in there} else ""
+
+
+def _new_words(compared: Categories) -> ListedRows:
+    table = compared.table
+    keys = ("source_file", "source_row") if table.group == "raw" else table.key
+    day = table.window_column
+    return ListedRows(
+        "\nUNION ALL\n".join(
+            f"SELECT {', '.join(keys)}, {day or 'NULL::DATE'} AS day, '{name}' AS column_name\n"
+            f"FROM {compared.now} AND {name} NOT IN (\n    SELECT {name} FROM {compared.before} "
+            f"AND {name} IS NOT NULL\n)\n"
+            # Before the first days everything is new.
+            f"AND EXISTS (SELECT {name} FROM {compared.before} AND {name} IS NOT NULL)"
+            for name in compared.columns
+        ),
+        total=table.relation,
+        day_column=day,
+        keys=keys,
+        kind="column_name",
+    )
 
 
 def _null_shares(
     connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None
 ) -> Finding:
     began = time.perf_counter()
-    table = TABLES[check.asset]
-    places = conditions(table.window_column, window)
-    of_window, before = places["{window}"], places["{before}"]
-    counts = ", ".join(
-        f"count(*) FILTER ({part} AND {name} IS NULL)"
-        for name in check.rule
-        for part in (of_window, before)
-    )
-    found = connection.execute(
-        f"SELECT count(*) FILTER ({of_window}), count(*) FILTER ({before}), {counts} "
-        f"FROM {table.relation} WHERE {places['{reference}']}"
-    ).fetchone()
-    assert found is not None
-    now, then, *nulls = found
+    compared: NullShares = check.rule
+    places = conditions(compared.table.window_column, window)
+    counts = ", ".join(f"count(*) FILTER ({name} IS NULL)" for name in compared.columns)
+
+    def counted(source: str) -> tuple[int, ...]:
+        found = connection.execute(f"SELECT count(*), {counts} FROM {source}").fetchone()
+        return found or ()
+
+    of_window, before = (placed(source, places) for source in (compared.now, compared.before))
+    (now, *nulls_now), (then, *nulls_then) = counted(of_window), counted(before)
     shares = {
-        name: (nulls[2 * position] / now, nulls[2 * position + 1] / then)
-        for position, name in enumerate(check.rule)
+        name: (missing / now, missed / then)
+        for name, missing, missed in zip(compared.columns, nulls_now, nulls_then, strict=True)
         if now and then
     }
     moved = {name: sides for name, sides in shares.items() if _moved(sides[0], sides[1], now, then)}
@@ -134,20 +219,19 @@ def _null_shares(
             if moved
             else f"{len(shares)} columns as before"
             if shares
-            else "nothing before to compare with"
+            else NOTHING
         ),
-        severe=False,
-        window=window,
+        window=window if compared.table.window_column else None,
         rows=now,
         failing=max((round(abs(a - b) * now) for a, b in moved.values()), default=0),
         figure=max((abs(a - b) for a, b in shares.values()), default=None),
         threshold=LEAST_MOVE,
         keys=[{"column": name} for name in list(moved)[:KEYS_SHOWN]],
-        query=None
-        if not moved
-        else (
-            f"SELECT * FROM {table.relation}\nWHERE {of_window}\n    AND "
+        query=(
+            f"SELECT * FROM {of_window}\n    AND "
             f"({' OR '.join(f'{name} IS NULL' for name in moved)})"
+            if moved
+            else None
         ),
         seconds=time.perf_counter() - began,
     )

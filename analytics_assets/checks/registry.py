@@ -58,7 +58,7 @@ EVALUATE: Mapping[str, Evaluate] = {
 WANT: Mapping[str, Want] = {
     "schema": schema.want,
     "accounting": reconciliation.want,
-    **dict.fromkeys(("uniqueness", "integrity", "validity", "anomalies", "drift"), rows.want),
+    **dict.fromkeys(("uniqueness", "integrity", "validity", "anomalies"), rows.want),
 }
 
 
@@ -78,7 +78,7 @@ def all_checks(
         *anomalies.checks(),
         *volume.checks(sources),
         *freshness.checks(sources, daily),
-        *drift.checks(sources),
+        *drift.checks(sources, settings.published_dir),
     ]
     names = {table.name for table in tables}
     return [

@@ -5,7 +5,7 @@ belong here: which rules there are (`validity`, `integrity`, `uniqueness`, `anom
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -119,6 +119,13 @@ def conditions(day: str | None, window: Window | None) -> dict[str, str]:
     }
 
 
+def placed(sql: str, places: Mapping[str, str]) -> str:
+    """SQL with its conditions in their places."""
+    for place, condition in places.items():
+        sql = sql.replace(place, condition)
+    return tidy(sql)
+
+
 def _relation(check: Check) -> str:
     return check.rule.relation or TABLES[check.asset].relation
 
@@ -161,7 +168,8 @@ def _counted(
     keys: list[dict[str, Any]] = []
     details: dict[str, Any] = {}
     if any(broken.values()):
-        keys = fetch_keys(connection, rule.keys or TABLES[check.asset].key, listing)
+        names = TABLES[check.asset].key if rule.keys is None else rule.keys
+        keys = fetch_keys(connection, names, listing) if names else []
         if rule.kind:
             details["by kind"] = dict(
                 connection.execute(
@@ -184,16 +192,11 @@ def _listed(
     seen = window if rule.day_column else None
     places = conditions(rule.day_column, seen)
 
-    def placed(sql: str) -> str:
-        for place, condition in places.items():
-            sql = sql.replace(place, condition)
-        return tidy(sql)
-
     for name, sql in rule.given:
         if name not in given:
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {placed(sql)}")
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {placed(sql, places)}")
             given.add(name)
-    query = placed(rule.query)
+    query = placed(rule.query, places)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {query}")
     failing = dict(connection.execute("SELECT day, count(*) FROM listed GROUP BY 1").fetchall())
     totals = scans.days(_total(rule, window), "count(*)")
@@ -202,7 +205,7 @@ def _listed(
     keys = fetch_keys(connection, rule.keys, "FROM listed")
     details: dict[str, Any] = {}
     for name, sql in rule.details.items():
-        row = connection.execute(placed(sql)).fetchone()
+        row = connection.execute(placed(sql, places)).fetchone()
         details[name] = row[0] if row else None
     if rule.kind and keys:
         details["by kind"] = dict(
@@ -211,7 +214,7 @@ def _listed(
             ).fetchall()
         )
     connection.execute("DROP TABLE listed")
-    shown = ",\n".join(f"{name} AS (\n{placed(sql)}\n)" for name, sql in rule.given)
+    shown = ",\n".join(f"{name} AS (\n{placed(sql, places)}\n)" for name, sql in rule.given)
     if shown:
         query = (
             f"WITH {shown}\n{query}"

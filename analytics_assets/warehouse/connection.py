@@ -139,7 +139,7 @@ def relation_kind(connection: duckdb.DuckDBPyConnection, table: Table) -> str | 
     """'BASE TABLE', 'VIEW', or None where the relation does not exist."""
     row = connection.execute(
         "SELECT table_type FROM information_schema.tables "
-        "WHERE table_schema = ? AND table_name = ?",
+        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
         [table.group, table.name],
     ).fetchone()
     return row[0] if row else None
