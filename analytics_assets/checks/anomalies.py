@@ -65,9 +65,7 @@ def checks() -> Iterator[Check]:
 
 
 def _check(name: str, description: str, rule: ListedRows) -> Check:
-    return Check(
-        "anomalies", "fact_orders", name, description, "validity", REMEDY, rule, severe_share=None
-    )
+    return Check("anomalies", "fact_orders", name, description, "validity", REMEDY, rule)
 
 
 def _fenced(value: str, unit: str, *, by_product: bool) -> ListedRows:

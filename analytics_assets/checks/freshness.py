@@ -6,12 +6,12 @@ backfill of an old day turns those green.
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import duckdb
 from dagster import PartitionsDefinition
 
-from analytics_assets.checks.base import Check, Finding
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
@@ -49,14 +49,18 @@ def evaluate(
         ).fetchone()
         found = row[0] if row else None
         missing = None
+        days = [expected] if expected else []
         if found and expected:
-            missing = max(0, (date.fromisoformat(expected) - date.fromisoformat(found)).days)
+            newest, last = date.fromisoformat(found), date.fromisoformat(expected)
+            missing = max(0, (last - newest).days)
+            days = [str(newest + timedelta(day)) for day in range(1, missing + 1)]
         yield Finding(
             check,
             passed=found == expected,
             description=f"Newest day loaded is {found}, newest expected {expected}.",
             figure=missing,
             threshold=0,
+            keys=[{"day": day} for day in days[:KEYS_SHOWN]],
             query=(
                 "SELECT window_date FROM raw.source_loads\n"
                 f"WHERE source = '{source}' ORDER BY 1 DESC LIMIT 10"

@@ -103,5 +103,4 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
                 keys=("source_file", "source_row"),
                 kind="reasons",
             ),
-            severe_share=None,
         )

@@ -39,6 +39,7 @@ def test_a_backfill_of_old_days_does_not_turn_it_green(warehouse: Warehouse) -> 
     assert result.severity == AssetCheckSeverity.WARN
     assert result.metadata["newest loaded"].value == "2024-01-09"
     assert result.metadata["newest expected"].value == "2024-01-10"
+    assert result.metadata["keys"].value == [{"day": "2024-01-10"}]
 
 
 def test_nothing_loaded_fails(warehouse: Warehouse) -> None:

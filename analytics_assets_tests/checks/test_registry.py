@@ -68,6 +68,14 @@ def test_a_family_that_is_off_has_no_checks(tmp_path: Path) -> None:
     assert gone - {check.family for check in off.values()} == {"anomalies", "drift"}
 
 
+def test_a_family_that_only_warns_blocks_with_all_of_its_checks_when_it_is_told_to(
+    tmp_path: Path,
+) -> None:
+    for check in checks(tmp_path).values():
+        if CHECK_POLICIES[check.family] == "warn":
+            assert check.spec("block").blocking, check.name
+
+
 def test_only_severe_checks_of_blocking_families_block(tmp_path: Path) -> None:
     found = list(checks(tmp_path).values())
     specs = {
