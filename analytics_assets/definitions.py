@@ -30,7 +30,6 @@ from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
-from analytics_assets.checks.churn import churn_checks
 from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
@@ -81,10 +80,7 @@ def build_definitions(settings: Settings) -> Definitions:
     made = {key.path[-1] for asset in assets for key in asset.keys}
     checked = [table for table in TABLES.values() if table.name in made]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
-    checks = [
-        *check_definitions(all_checks(settings, sources, daily, checked), settings.checks),
-        *(churn_checks() if sources.has_orders else []),
-    ]
+    checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
     last = _leaves(modelled, assets)
     assets += [
         *quality_assets(last, _expected([*assets, *checks])),
@@ -118,12 +114,12 @@ def build_definitions(settings: Settings) -> Definitions:
     )
 
 
-def _expected(definitions: list[Any]) -> dict[str, set[str]]:
-    """The checks of each table, those of dbt included."""
-    expected: dict[str, set[str]] = {}
+def _expected(definitions: list[Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The checks of each table, those of dbt included, and what they are declared to be."""
+    expected: dict[str, dict[str, dict[str, Any]]] = {}
     for definition in definitions:
         for spec in definition.check_specs:
-            expected.setdefault(spec.asset_key.path[-1], set()).add(spec.name)
+            expected.setdefault(spec.asset_key.path[-1], {})[spec.name] = spec.metadata
     return expected
 
 

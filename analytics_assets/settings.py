@@ -24,6 +24,7 @@ CHECK_POLICIES = {
     "volume": "warn",
     "freshness": "warn",
     "drift": "warn",
+    "churn": "warn",
 }
 POLICIES = ("block", "warn", "off")
 

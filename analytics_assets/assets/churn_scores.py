@@ -42,9 +42,10 @@ CODE = ("churn", "schemas", "assets/churn_scores.py", "assets/scoring.py")
 
 def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[AssetsDefinition]:
     """churn_predictions."""
+    policy = settings.checks["churn"]
 
     @asset(
-        **score_asset(PREDICTIONS),
+        **score_asset(PREDICTIONS, policy),
         code_version=code_version(*CODE),
         deps=["customer_analytics_daily", "churn_model"],
         partitions_def=daily,
@@ -60,7 +61,7 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
                 pd.DataFrame(columns=PREDICTIONS.columns),
                 metadata={"no model yet": "see churn_model"},
             )
-            yield champion_verdict()
+            yield from champion_verdict(PREDICTIONS, policy)
             return
         model, version, problems = found
         if model.trained_to and window.start.isoformat() < model.trained_to:
@@ -71,7 +72,7 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
         with warehouse.read() as connection:
             predictions = predicted(connection, model, window)
         yield Output(predictions, metadata=score_metadata(predictions, version, problems))
-        yield champion_verdict(version, problems)
+        yield from champion_verdict(PREDICTIONS, policy, predictions, version, problems)
 
     return [churn_predictions]
 

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 from dagster import (
     AssetCheckResult,
+    AssetCheckSpec,
     AssetDep,
     AssetExecutionContext,
     AssetKey,
@@ -39,12 +40,16 @@ from dagster_dbt import (
     DbtProject,
     dbt_assets,
 )
+from dagster_dbt.dbt_manifest import validate_manifest
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from packaging.version import Version
 
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
 from analytics_assets.assets.lineage import column_lineage
 from analytics_assets.assets.mart_plots import PLOTS
+from analytics_assets.checks import dbt as dbt_tests
+from analytics_assets.checks.base import Check
+from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window, add_partition_metadata
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
@@ -177,11 +182,15 @@ class Translator(DagsterDbtTranslator):
         partitions: Mapping[str | None, PartitionsDefinition | None],
         known: frozenset[str],
         knobs: str,
+        tests: Mapping[tuple[str, str], Check],
+        policy: str,
     ) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self._partitions = partitions
         self._known = known
         self._knobs = knobs
+        self._tests = tests
+        self._policy = policy
 
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
@@ -212,6 +221,22 @@ class Translator(DagsterDbtTranslator):
             deps=self._deps(spec),
         )
 
+    def get_asset_check_spec(
+        self,
+        asset_spec: AssetSpec,
+        manifest: Mapping[str, Any],
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> AssetCheckSpec | None:
+        """The spec of a test: what holds when it passes, and what one could do."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if spec is None:
+            return None
+        ours = self._tests[spec.asset_key.path[-1], spec.name].spec(self._policy)
+        return spec._replace(
+            description=ours.description, metadata={**spec.metadata, **ours.metadata}
+        )
+
     def _deps(self, spec: AssetSpec) -> list[AssetDep]:
         deps = {dep.asset_key.path[-1]: dep for dep in spec.deps}
         # The ledger of loads is no asset: the load of orders writes it.
@@ -235,7 +260,10 @@ def dbt_models(
     known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
     project = dbt_project(settings)
     thresholds = (settings.dbt_project_dir / "dbt_project.yml").read_text(encoding="utf-8")
-    translator = Translator(partitions, known, f"{thresholds}{settings.churn_horizon_days}")
+    policy = settings.checks["dbt"]
+    tests = dbt_tests.checks(validate_manifest(manifest))
+    knobs = f"{thresholds}{settings.churn_horizon_days}"
+    translator = Translator(partitions, known, knobs, tests, policy)
 
     @dbt_assets(
         manifest=manifest,
@@ -281,6 +309,14 @@ def dbt_models(
             for table in selected:
                 if table.name in built:
                     _add_metadata(context, connection, table, window, lineage.get(table.name))
+            scans = Scans(connection)
+            for position, event in enumerate(events):
+                if isinstance(event, AssetCheckResult):
+                    test = tests[
+                        str(event.asset_key and event.asset_key.path[-1]), str(event.check_name)
+                    ]
+                    found = dbt_tests.told(connection, scans, test, window, event)
+                    events[position] = found.result(policy)
         yield from events
         if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
             raise Failure(f"dbt tests failed: {failure}", allow_retries=False) from failure

@@ -42,11 +42,13 @@ from analytics_assets.warehouse.windows import replace_window
 BATCH = 200  # runs that are asked of the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
-# What dbt's tests count towards, by the end of their names; the others test values.
-DBT_DIMENSIONS = {"_key": "uniqueness", "_member": "consistency", "_totals": "consistency"}
+# Of a check that a team has added, which need not say what it is.
+OTHER = {"family": "other", "dimension": "validity"}
+# Table to its checks by name, with what each is declared to be (family, dimension).
+Declared = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def quality_assets(upstream: list[str], expected: Mapping[str, set[str]]) -> list[AssetsDefinition]:
+def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefinition]:
     """The ledgers and the scores, after the tables whose checks they record.
 
     Args:
@@ -75,24 +77,7 @@ def quality_assets(upstream: list[str], expected: Mapping[str, set[str]]) -> lis
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
         with warehouse.transaction() as connection:
-            runs = _new_runs(context.instance, _final_runs(connection))
-            checks, executions = [], []
-            for run in runs:
-                assets = _materialized(context.instance, run)
-                monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
-                window = run_window(run.dagster_run.tags, monthly=monthly)
-                evaluations = _evaluations(context.instance, run, window)
-                if run.dagster_run.status == DagsterRunStatus.SUCCESS:
-                    evaluations += _not_run(run, window, assets, evaluations, expected)
-                checks += evaluations
-                executions.append(_run_row(run, window, assets, evaluations))
-            run_ids = [run.dagster_run.run_id for run in runs]
-            connection.register("new_runs", pd.DataFrame({"run_id": run_ids}))
-            for table, rows in ((CHECKS, checks), (RUNS, executions)):
-                connection.register("new_rows", pd.DataFrame(rows, columns=table.columns))
-                replace_window(
-                    connection, table, "new_rows", None, where="run_id IN (FROM new_runs)"
-                )
+            record_runs(connection, context.instance, expected)
             months = [table.name for table in TABLES.values() if table.partitioning == "monthly"]
             replace_window(connection, SCORES, f"({scores(months)})", None)
             for name, summary in SUMMARIES.items():
@@ -108,6 +93,28 @@ def quality_assets(upstream: list[str], expected: Mapping[str, set[str]]) -> lis
                 )
 
     return [quality_ledgers]
+
+
+def record_runs(
+    connection: duckdb.DuckDBPyConnection, instance: DagsterInstance, expected: Declared
+) -> None:
+    """Add the runs that the ledgers do not have, and the verdicts of their checks."""
+    runs = _new_runs(instance, _final_runs(connection))
+    checks, executions = [], []
+    for run in runs:
+        assets = _materialized(instance, run)
+        monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
+        window = run_window(run.dagster_run.tags, monthly=monthly)
+        evaluations = _evaluations(instance, run, window)
+        if run.dagster_run.status == DagsterRunStatus.SUCCESS:
+            evaluations += _not_run(run, window, assets, evaluations, expected)
+        checks += evaluations
+        executions.append(_run_row(run, window, assets, evaluations))
+    run_ids = [run.dagster_run.run_id for run in runs]
+    connection.register("new_runs", pd.DataFrame({"run_id": run_ids}))
+    for table, rows in ((CHECKS, checks), (RUNS, executions)):
+        connection.register("new_rows", pd.DataFrame(rows, columns=table.columns))
+        replace_window(connection, table, "new_rows", None, where="run_id IN (FROM new_runs)")
 
 
 SUMMARIES = {
@@ -204,23 +211,18 @@ def _verdict(
         name: value.value for name, value in evaluation.metadata.items() if hasattr(value, "value")
     }
     asset, name = evaluation.asset_key.path[-1], evaluation.check_name
-    ours = "family" in metadata
-    # dbt's tests look at the run's window of what has one.
-    windowed = "window" in metadata if ours else TABLES[asset].partitioning is not None
-    seen = window if windowed else None
-    row = _row(run_id, timestamp, asset, name, seen) | {
+    seen = window if "window" in metadata else None
+    row = _row(run_id, timestamp, asset, name, seen, metadata) | {
         "passed": evaluation.passed,
         "severity": evaluation.severity.value,
         "rows_checked": metadata.get("rows checked"),
-        "failing_rows": metadata.get("failing rows", metadata.get("dagster_dbt/failed_row_count")),
+        "failing_rows": metadata.get("failing rows"),
         "share": metadata.get("share"),
         "figure": metadata.get("figure"),
         "threshold": metadata.get("threshold"),
-        "seconds": metadata.get("seconds", metadata.get("Execution Duration")),
+        "seconds": metadata.get("seconds"),
         "description": evaluation.description,
     }
-    if ours:
-        row |= {"family": metadata["family"], "dimension": metadata["dimension"]}
     days = [
         row
         | {
@@ -237,18 +239,21 @@ def _verdict(
 
 
 def _row(
-    run_id: str, timestamp: float, asset: str, name: str, window: Window | None
+    run_id: str,
+    timestamp: float,
+    asset: str,
+    name: str,
+    window: Window | None,
+    declared: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What every row of the ledger has; the family as for a test of dbt."""
-    ends = (words for end, words in DBT_DIMENSIONS.items() if name.endswith(end))
+    """What every row of the ledger has."""
     return {
         **dict.fromkeys(CHECKS.columns),
         "run_id": run_id,
         "evaluated_at": _utc(timestamp),
         "asset": asset,
         "check_name": name,
-        "family": "dbt",
-        "dimension": next(ends, "validity"),
+        **{word: declared.get(word, other) for word, other in OTHER.items()},
         "ran": True,
         "window_start": window.start if window else None,
         "window_end": window.end if window else None,
@@ -260,7 +265,7 @@ def _not_run(
     window: Window | None,
     assets: set[str],
     evaluations: list[dict[str, Any]],
-    expected: Mapping[str, set[str]],
+    expected: Declared,
 ) -> list[dict[str, Any]]:
     """Rows of the checks that a run which succeeded should have evaluated and did not.
 
@@ -280,6 +285,7 @@ def _not_run(
             asset,
             name,
             window if TABLES[asset].partitioning else None,
+            expected[asset][name],
         )
         | {
             "ran": False,

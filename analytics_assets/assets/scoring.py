@@ -4,15 +4,13 @@ Belongs here: what the scores of customers (`churn_scores`) and of subscribers (
 share. Does not belong here: where their rows come from, or maths (`churn` of the package).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any
 
 import duckdb
 import pandas as pd
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
     AssetExecutionContext,
     Failure,
     MetadataValue,
@@ -20,6 +18,8 @@ from dagster import (
 
 from analytics_assets.assets import plots
 from analytics_assets.assets.common import OWNERS, POOL, RETRY, table_metadata
+from analytics_assets.checks.base import Finding
+from analytics_assets.checks.churn import scored_by_the_champion
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.registry import Registry, RegistryError, Version
 from analytics_assets.schemas import Table
@@ -31,8 +31,8 @@ BATCH_ROWS = 100_000
 Extra = Callable[[pd.DataFrame, pd.DataFrame, Any], dict[str, Any]]
 
 
-def score_asset(table: Table) -> dict[str, Any]:
-    """What `asset` is told of every table of scores."""
+def score_asset(table: Table, policy: str) -> dict[str, Any]:
+    """What `asset` is told of every table of scores, with the policy of its check."""
     return {
         "name": table.name,
         "group_name": table.group,
@@ -44,34 +44,36 @@ def score_asset(table: Table) -> dict[str, Any]:
         "dagster_type": dagster_type(table),
         "pool": POOL,
         "retry_policy": RETRY,
-        "check_specs": [
-            AssetCheckSpec(
-                "scored_by_the_champion",
-                asset=table.name,
-                description=(
-                    "The scores are the champion's: it could be read. Otherwise an earlier model "
-                    "has scored."
-                ),
-            )
-        ],
+        "check_specs": [scored_by_the_champion(table).spec(policy)] if policy != "off" else [],
     }
 
 
 def champion_verdict(
-    version: Version | None = None, problems: Sequence[str] = ()
-) -> AssetCheckResult:
+    table: Table,
+    policy: str,
+    scores: Sized = (),
+    version: Version | None = None,
+    problems: Sequence[str] = (),
+) -> Iterator[AssetCheckResult]:
     """Whether the champion has scored; without a version there is none yet."""
-    if version is None:
-        return AssetCheckResult(passed=True, description="There is no champion yet.")
-    return AssetCheckResult(
+    if policy == "off":
+        return
+    said = "There is no champion yet."
+    keys = []
+    if version:
+        said = f"Version {version.number}{'' if problems else ', the champion,'} has scored."
+        keys = [{"model_version": version.model_version}]
+    finding = Finding(
+        scored_by_the_champion(table),
         passed=not problems,
-        severity=AssetCheckSeverity.WARN,
-        description=(
-            " ".join([f"Version {version.number} has scored.", *problems])
-            if problems
-            else f"Version {version.number}, the champion, has scored."
-        ),
+        description=" ".join([said, *problems]),
+        rows=len(scores),
+        failing=len(scores) if problems else 0,
+        keys=keys,
+        query=f"FROM {table.relation}"
+        + (f"\nWHERE model_version = '{version.model_version}'" if version else ""),
     )
+    yield finding.result(policy)
 
 
 def usable_model(

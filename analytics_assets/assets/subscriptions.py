@@ -113,7 +113,7 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
         )
 
     @asset(
-        **score_asset(PREDICTIONS),
+        **score_asset(PREDICTIONS, settings.checks["churn"]),
         code_version=version,
         deps=["subscription_analytics", "subscription_model"],
     )
@@ -126,13 +126,15 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
                 pd.DataFrame(columns=PREDICTIONS.columns),
                 metadata={"no model yet": "see subscription_model"},
             )
-            yield champion_verdict()
+            yield from champion_verdict(PREDICTIONS, settings.checks["churn"])
             return
         model, registered, problems = found
         with warehouse.read() as connection:
             predictions = predicted(connection, model)
         yield Output(predictions, metadata=score_metadata(predictions, registered, problems))
-        yield champion_verdict(registered, problems)
+        yield from champion_verdict(
+            PREDICTIONS, settings.checks["churn"], predictions, registered, problems
+        )
 
     return [subscription_model, subscription_predictions]
 

@@ -1,52 +1,120 @@
 """Whether the churn scores hold: what was predicted, and the inputs that they rest on.
 
-Belongs here: the two warnings, and what asks for another training. Does not belong here: how
+Belongs here: the warnings, and what asks for another training. Does not belong here: how
 performance and drift are measured (`churn`, `assets.churn_performance`).
 """
 
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import duckdb
-from dagster import (
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
-    ResourceParam,
-    asset_check,
+
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows
+from analytics_assets.checks.scans import Scans
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.warehouse.connection import relation_kind
+
+RETRAIN = (
+    "Train again (job retrain; the sensor retrain_when_scores_fail asks for it). If the new model "
+    "is no better, what customers do has changed in a way that no feature tells: "
 )
+NEWEST_SCORES = (
+    "SELECT as_of, model_version, customers, shortfall FROM churn.churn_performance\n"
+    "ORDER BY as_of DESC, model_version LIMIT 1"
+)
+NEWEST_INPUTS = (
+    "SELECT snapshot_date, feature, model_version, verdict, psi FROM churn.churn_drift\n"
+    "WHERE snapshot_date = (SELECT max(snapshot_date) FROM churn.churn_drift)"
+)
+DRIFTED = "verdict IN ('moderate', 'major')"
 
-from analytics_assets.assets.common import POOL
-from analytics_assets.schemas import TABLES
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+
+def scored_by_the_champion(table: Table) -> Check:
+    """Evaluated by the step that scores: only it knows which model could be read."""
+    return Check(
+        "churn",
+        table.name,
+        "scored_by_the_champion",
+        "The scores are the champion's: it could be read. Otherwise an earlier model has scored.",
+        "timeliness",
+        "Look whether the model registry answers and has the champion's files; then score again. "
+        "If the model is lost, train again or `analytics-assets model rollback`.",
+    )
 
 
-def churn_checks() -> list[AssetChecksDefinition]:
+def checks() -> Iterator[Check]:
     """scores_hold and inputs_hold."""
-
-    @asset_check(
-        asset="churn_performance",
-        name="scores_hold",
-        description="The newest scores whose window has closed were as good as the backtest said.",
-        pool=POOL,
+    yield Check(
+        "churn",
+        "churn_performance",
+        "scores_hold",
+        "The newest scores whose window has closed were as good as the backtest said.",
+        "validity",
+        f"{RETRAIN}hold campaigns that rest on the scores, and look at the model card.",
+        _scores_hold,
     )
-    def scores_hold(warehouse: ResourceParam[Warehouse]) -> AssetCheckResult:
-        with warehouse.read() as connection:
-            return _verdict(
-                shortfall(connection), "The newest closed scores held, or there is none."
-            )
-
-    @asset_check(
-        asset="churn_drift",
-        name="inputs_hold",
-        description=(
-            "Neither an input of the newest scores nor the scores differ much from the training, "
-            "beside what grows by construction."
-        ),
-        pool=POOL,
+    yield Check(
+        "churn",
+        "churn_drift",
+        "inputs_hold",
+        "Neither an input of the newest scores nor the scores differ much from the training, "
+        "beside what grows by construction.",
+        "consistency",
+        f"{RETRAIN}ask first whether the source has changed what it fills.",
+        _inputs_hold,
     )
-    def inputs_hold(warehouse: ResourceParam[Warehouse]) -> AssetCheckResult:
-        with warehouse.read() as connection:
-            return _verdict(drifted(connection), "Inputs and scores are as at training.")
 
-    return [scores_hold, inputs_hold]
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    """What performance and drift say of the newest scores."""
+    for check in checks:
+        began = time.perf_counter()
+        description, rows, wrong, query = check.rule(connection)
+        yield Finding(
+            check,
+            passed=not wrong,
+            description=description,
+            rows=rows,
+            failing=len(wrong),
+            threshold=0.0,
+            keys=wrong[:KEYS_SHOWN],
+            query=query,
+            seconds=time.perf_counter() - began,
+        )
+
+
+Verdict = tuple[str, int, list[dict[str, object]], str]
+
+
+def _scores_hold(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    held = "The newest closed scores held, or there is none."
+    problem = shortfall(connection)
+    newest = _rows(connection, "churn_performance", NEWEST_SCORES)
+    keys = [{name: row[name] for name in ("as_of", "model_version")} for row in newest]
+    query = f"SELECT * FROM (\n{NEWEST_SCORES}\n) WHERE shortfall IS NOT NULL"
+    return problem or held, len(newest), keys if problem else [], query
+
+
+def _inputs_hold(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    held = "Inputs and scores are as at training."
+    problem = drifted(connection)
+    newest = _rows(connection, "churn_drift", NEWEST_INPUTS)
+    wrong = [row["feature"] for row in newest if row["verdict"] in ("moderate", "major")]
+    keys = [{"feature": name} for name in sorted(wrong)]
+    return problem or held, len(newest), keys, f"{NEWEST_INPUTS}\n    AND {DRIFTED}"
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> list[dict[str, Any]]:
+    """Rows of a query over a table that a young shop does not have."""
+    there = relation_kind(connection, TABLES[name]) is not None
+    return fetch_rows(connection, query) if there else []
 
 
 def reasons_to_retrain(connection: duckdb.DuckDBPyConnection) -> tuple[str, list[str]]:
@@ -57,45 +125,23 @@ def reasons_to_retrain(connection: duckdb.DuckDBPyConnection) -> tuple[str, list
         none where everything holds.
 
     """
-    version = ""
-    if relation_kind(connection, TABLES["churn_drift"]):
-        rows = connection.execute(
-            "SELECT model_version FROM churn.churn_drift ORDER BY snapshot_date DESC LIMIT 1"
-        ).fetchall()
-        version = rows[0][0] if rows else ""
+    newest = _rows(connection, "churn_drift", NEWEST_INPUTS)
+    version = newest[0]["model_version"] if newest else ""
     found = [reason for reason in (shortfall(connection), drifted(connection)) if reason]
     return version, found
 
 
 def shortfall(connection: duckdb.DuckDBPyConnection) -> str | None:
     """In what the newest closed scores were worse than promised; None where they held."""
-    if not relation_kind(connection, TABLES["churn_performance"]):
-        return None
-    rows = connection.execute(
-        "SELECT as_of, shortfall FROM churn.churn_performance ORDER BY as_of DESC, model_version "
-        "LIMIT 1"
-    ).fetchall()
-    return f"{rows[0][0]}: {rows[0][1]}" if rows and rows[0][1] else None
+    rows = _rows(connection, "churn_performance", NEWEST_SCORES)
+    problem = rows[0]["shortfall"] if rows else None
+    return f"{rows[0]['as_of']}: {problem}" if problem else None
 
 
 def drifted(connection: duckdb.DuckDBPyConnection) -> str | None:
     """What has drifted on the newest day that was scored; None where nothing has."""
-    if not relation_kind(connection, TABLES["churn_drift"]):
-        return None
-    rows = connection.execute(
-        "SELECT snapshot_date, feature, verdict, psi FROM churn.churn_drift "
-        "WHERE snapshot_date = (SELECT max(snapshot_date) FROM churn.churn_drift) "
-        "AND verdict IN ('moderate', 'major') ORDER BY psi DESC"
-    ).fetchall()
+    rows = _rows(connection, "churn_drift", f"{NEWEST_INPUTS} AND {DRIFTED} ORDER BY psi DESC")
     if not rows:
         return None
-    features = ", ".join(f"{name} ({verdict}, {psi:.2f})" for _, name, verdict, psi in rows)
-    return f"{rows[0][0]}: drift of {features}"
-
-
-def _verdict(problem: str | None, otherwise: str) -> AssetCheckResult:
-    return AssetCheckResult(
-        passed=problem is None,
-        severity=AssetCheckSeverity.WARN,
-        description=problem or otherwise,
-    )
+    features = ", ".join(f"{row['feature']} ({row['verdict']}, {row['psi']:.2f})" for row in rows)
+    return f"{rows[0]['snapshot_date']}: drift of {features}"

@@ -25,6 +25,7 @@ from dagster import (
 from analytics_assets.assets.common import POOL, run_window
 from analytics_assets.checks import (
     anomalies,
+    churn,
     drift,
     freshness,
     integrity,
@@ -53,6 +54,7 @@ EVALUATE: Mapping[str, Evaluate] = {
     "volume": volume.evaluate,
     "freshness": freshness.evaluate,
     "drift": drift.evaluate,
+    "churn": churn.evaluate,
 }
 
 WANT: Mapping[str, Want] = {
@@ -79,6 +81,7 @@ def all_checks(
         *volume.checks(sources),
         *freshness.checks(sources, daily),
         *drift.checks(sources, settings.published_dir),
+        *churn.checks(),
     ]
     names = {table.name for table in tables}
     return [

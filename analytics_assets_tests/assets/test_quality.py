@@ -11,7 +11,6 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
     AssetKey,
-    MetadataValue,
     materialize,
 )
 
@@ -78,10 +77,9 @@ def test_a_check_of_a_whole_table_has_no_window_in_a_run_of_days() -> None:
     assert (row["window_start"], row["window_end"]) == (None, None)
 
 
-def test_a_test_of_dbt_looks_at_the_window_of_what_has_days() -> None:
-    metadata = {"dagster_dbt/failed_row_count": MetadataValue.int(2)}
-    (row,) = _verdict("run", 0.0, evaluation(metadata=metadata), WINDOW)
-    assert (row["family"], row["failing_rows"], row["window_start"]) == ("dbt", 2, FIRST)
+def test_a_check_that_a_team_has_added_need_not_say_what_it_is() -> None:
+    (row,) = _verdict("run", 0.0, evaluation(metadata={}), WINDOW)
+    assert (row["family"], row["dimension"], row["window_start"]) == ("other", "validity", None)
 
 
 class Run:
@@ -95,7 +93,12 @@ class Run:
 
 def test_a_check_that_should_have_run_and_did_not_is_a_failure() -> None:
     found = [{"asset": "fact_orders", "check_name": "schema"}]
-    expected = {"fact_orders": {"schema", "known"}, "dim_date": {"schema"}, "raw_orders": {"x"}}
+    known = {"family": "integrity", "dimension": "consistency"}
+    expected = {
+        "fact_orders": {"schema": {}, "known": known},
+        "dim_date": {"schema": {}},
+        "raw_orders": {"x": {}},
+    }
     rows = _not_run(Run, WINDOW, {"fact_orders", "dim_date", "no table"}, found, expected)  # type: ignore[arg-type]
     assert [(row["asset"], row["check_name"]) for row in rows] == [
         ("dim_date", "schema"),
@@ -103,6 +106,7 @@ def test_a_check_that_should_have_run_and_did_not_is_a_failure() -> None:
     ]
     assert all(not row["ran"] and not row["passed"] for row in rows)
     assert {row["severity"] for row in rows} == {"ERROR"}
+    assert [row["family"] for row in rows] == ["other", "integrity"]
     assert [row["window_start"] for row in rows] == [None, FIRST]
     assert all(row.keys() == set(TABLES["data_quality_metrics"].columns) for row in rows)
 
