@@ -17,6 +17,7 @@ from dagster import (
     multi_asset,
 )
 
+from analytics_assets.assets.blocking import hold_back_training
 from analytics_assets.assets.common import POOL, RETRY, code_version, table_spec
 from analytics_assets.assets.trainings import candidate_rows, keep_rows, train_and_register
 from analytics_assets.churn.data import FeatureSet, Purchases
@@ -99,6 +100,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
     def churn_training(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
+        hold_back_training(context, warehouse)
         with warehouse.read() as connection:
             frame = _training_rows(connection, settings)
         made = train_and_register(

@@ -23,6 +23,7 @@ from dagster import (
     multi_asset,
 )
 
+from analytics_assets.assets.blocking import hold_back_training
 from analytics_assets.assets.churn import sample_of_customers, training_plan
 from analytics_assets.assets.common import POOL, RETRY, code_version, table_spec
 from analytics_assets.assets.scoring import (
@@ -92,6 +93,7 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
     def subscription_model(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> MaterializeResult:
+        hold_back_training(context, warehouse)
         with warehouse.read() as connection:
             frame, features = training_rows(connection, attributes, settings.churn_training_rows)
         made = train_and_register(

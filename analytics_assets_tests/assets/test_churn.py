@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from analytics_assets.assets import churn, scoring
 from analytics_assets.cli import main
+from analytics_assets_tests.rows import insert
 
 from .conftest import DAY, Shop, buyers, metadata_of, small_settings
 
@@ -85,6 +86,23 @@ def test_too_little_history_is_no_failure_and_predicts_nothing(shop: Shop) -> No
     for table in ("churn_model", "churn_backtest", "churn_predictions"):
         assert shop.query(f"FROM churn.{table}") == []
     assert not shop.settings.mlflow_dir.exists()
+
+
+def test_while_a_check_of_what_it_is_made_from_has_failed_nothing_is_trained(shop: Shop) -> None:
+    failed = {"check_name": "key", "passed": False, "severity": "ERROR"}
+    failed |= dict.fromkeys(("day", "window_start", "window_end"))
+    with shop.warehouse.write() as connection:
+        insert(connection, "pipeline_executions", {})
+        insert(connection, "data_quality_metrics", {**failed, "asset": "sales_daily"})
+    assert shop.make("churn_model").success  # made from nothing of it
+    with shop.warehouse.write() as connection:
+        insert(connection, "data_quality_metrics", {**failed, "asset": "fact_orders"})
+    result = shop.make("churn_model")
+    assert not result.success
+    (failure,) = result.get_step_failure_events()
+    assert "Not trained" in str(failure.event_specific_data)
+    assert "fact_orders.key" in str(failure.event_specific_data)
+    assert "sales_daily" not in str(failure.event_specific_data)
 
 
 def test_too_little_history_does_not_replace_a_model_in_use(trained: Shop) -> None:

@@ -6,9 +6,10 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 import pytest
-from dagster import materialize
+from dagster import AssetCheckResult, AssetCheckSpec, DagsterInstance, asset, materialize
 
-from analytics_assets.assets.serving import failed_checks, serving_assets
+from analytics_assets.assets.blocking import failed_checks, failed_now
+from analytics_assets.assets.serving import serving_assets
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.rows import insert
@@ -115,3 +116,20 @@ def test_nothing_is_published_while_a_check_has_failed(settings: Settings) -> No
     )
     assert not result.success
     assert not settings.published_dir.exists()
+
+
+def test_a_failure_of_a_run_that_no_ledger_has_yet_counts(settings: Settings) -> None:
+    """A failed blocking check ends its run before the ledgers."""
+
+    @asset(check_specs=[AssetCheckSpec("key", asset="raw_orders", blocking=True)])
+    def raw_orders() -> Iterator[AssetCheckResult]:
+        yield AssetCheckResult(passed=False)
+
+    warehouse = Warehouse(settings.warehouse_path)
+    warehouse.prepare()
+    with DagsterInstance.ephemeral() as instance:
+        assert not materialize([raw_orders], instance=instance, raise_on_error=False).success
+        assert failed_now(instance, warehouse, {"raw"}) == ["raw_orders.key"]
+        assert failed_now(instance, warehouse, {"core"}) == []
+    with warehouse.read() as connection:
+        assert connection.execute("FROM quality.data_quality_metrics").fetchall() == []
