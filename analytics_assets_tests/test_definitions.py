@@ -54,12 +54,14 @@ DESIGN = {
     "core": {
         **dict.fromkeys(("dim_customers", "dim_products", "dim_date"), NONE),
         **dict.fromkeys(("fact_orders", "fact_user_sessions", "customer_days"), DAILY),
+        **dict.fromkeys(("order_corrections", "session_corrections"), DAILY),
     },
     "marts": {
         **dict.fromkeys(
             ("customer_cohort_analysis", "customer_sales", "sales_daily", "user_analytics"), NONE
         ),
         "customer_analytics_daily": DAILY,
+        "customer_segment_moves": MONTHLY,
     },
     "churn": {
         "churn_features": MONTHLY,
@@ -80,6 +82,7 @@ OPTIONAL = {
     *("customers_source", "products_source", "user_sessions_source"),
     *("raw_customers", "raw_products", "raw_user_sessions"),
     *("stg_customers", "stg_products", "stg_user_sessions", "fact_user_sessions"),
+    "session_corrections",
 }
 ORDERS = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 

@@ -47,6 +47,7 @@ from packaging.version import Version
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
 from analytics_assets.assets.lineage import column_lineage
 from analytics_assets.assets.mart_plots import PLOTS
+from analytics_assets.assets.thresholds import read_thresholds
 from analytics_assets.checks import dbt as dbt_tests
 from analytics_assets.checks.base import Check
 from analytics_assets.checks.scans import Scans
@@ -69,7 +70,7 @@ SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_
 STAND_INS = {
     "customers": ("stg_customers",),
     "products": ("stg_products",),
-    "user_sessions": ("stg_user_sessions", "fact_user_sessions"),
+    "user_sessions": ("stg_user_sessions", "fact_user_sessions", "session_corrections"),
 }
 
 
@@ -259,10 +260,11 @@ def dbt_models(
     empty = stand_ins(sources)
     known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
     project = dbt_project(settings)
-    thresholds = (settings.dbt_project_dir / "dbt_project.yml").read_text(encoding="utf-8")
+    thresholds = read_thresholds(settings.dbt_project_dir)
+    overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
     policy = settings.checks["dbt"]
     tests = dbt_tests.checks(validate_manifest(manifest))
-    knobs = f"{thresholds}{settings.churn_horizon_days}"
+    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     @dbt_assets(
@@ -286,7 +288,8 @@ def dbt_models(
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         events: list[Any] = []
         failure: DagsterDbtCliRuntimeError | None = None
-        with _environment(_dbt_environment(settings, settings.dbt_target_dir, window)):
+        environment = _dbt_environment(settings, settings.dbt_target_dir, window)
+        with _environment({**environment, "ANALYTICS_OVERWRITTEN_SOURCES": overwritten}):
             invocation = dbt.cli(
                 ["build", "--exclude-resource-type", "unit_test"],
                 context=context,
@@ -335,6 +338,9 @@ def _add_metadata(
     lineage: TableColumnLineage | None,
 ) -> None:
     metadata: dict[str, Any] = {"dagster/column_lineage": lineage} if lineage else {}
+    plot = PLOTS.get(table.name)
+    if plot:
+        metadata |= plot(connection)
     if table.partitioning and window:
         counts = partition_row_counts(connection, table, window)
         add_partition_metadata(
@@ -348,8 +354,6 @@ def _add_metadata(
         # Counting a view would run it.
         row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
         metadata["dagster/row_count"] = row[0] if row else 0
-        plot = PLOTS.get(table.name)
-        metadata |= plot(connection) if plot else {}
     context.add_asset_metadata(metadata, table.name)
 
 

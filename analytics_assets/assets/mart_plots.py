@@ -10,6 +10,7 @@ import duckdb
 from dagster import MetadataValue
 
 from analytics_assets.assets import plots
+from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
 
 
 def _cohorts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -59,9 +60,36 @@ def _contracts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     return {"churn by contract": MetadataValue.md(chart)}
 
 
+def _segment_moves(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    moves = connection.execute(
+        "SELECT month, from_segment, to_segment, customers FROM marts.customer_segment_moves "
+        "ORDER BY ALL"
+    ).fetchdf()
+    if moves.empty:
+        return {}
+    month = moves["month"].max()
+    newest = plots.move_matrix(
+        moves[moves["month"] == month],
+        (*SEGMENTS, NEW),
+        (*SEGMENTS, GONE),
+        f"Moves in {month:%Y-%m}",
+    )
+    sizes = moves[moves["to_segment"] != GONE].pivot_table(
+        index="month", columns="to_segment", values="customers", aggfunc="sum", fill_value=0
+    )
+    series = {name: sizes[name].tolist() for name in SEGMENTS if name in sizes}
+    return {
+        "moves": MetadataValue.md(newest),
+        "segments by month": MetadataValue.md(
+            plots.line_chart(sizes.index.tolist(), series, "Segments by month", "customers")
+        ),
+    }
+
+
 PLOTS: dict[str, Callable[[duckdb.DuckDBPyConnection], dict[str, Any]]] = {
     "customer_cohort_analysis": _cohorts,
     "sales_daily": _sales,
+    "customer_segment_moves": _segment_moves,
     "user_analytics": _segments,
     "churn_by_contract": _contracts,
 }

@@ -171,6 +171,55 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
     return _markdown(fig, title)
 
 
+def move_matrix(
+    moves: pd.DataFrame, sources: Sequence[str], targets: Sequence[str], title: str
+) -> str:
+    """Who moved from which group to which: counts, coloured by the share of those who were there.
+
+    Args:
+        moves: One row for each pair that someone moved between: from_segment, to_segment,
+            customers (count).
+        sources: Groups to come from, top to bottom; those that nobody comes from are left out.
+        targets: Groups to go to, left to right; likewise.
+        title: Shown above the figure.
+
+    """
+    from matplotlib import colormaps
+
+    counts = moves.pivot(index="from_segment", columns="to_segment", values="customers")
+    rows = [name for name in sources if name in counts.index]
+    columns = [name for name in targets if name in counts.columns]
+    cells = counts.reindex(index=rows, columns=columns).to_numpy(float, na_value=np.nan)
+    fig, ax = _figure(2.2 + 0.95 * max(len(columns), 3), 1.5 + 0.38 * max(len(rows), 3), title)
+    if not np.isfinite(cells).any():
+        return _no_data(fig, ax, title)
+    share = cells / np.nansum(cells, axis=1, keepdims=True)
+    colours = colormaps["YlGnBu"].resampled(12)
+    image = ax.imshow(share, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    for row, column in np.argwhere(np.isfinite(cells)):
+        ax.text(
+            column,
+            row,
+            f"{_short(cells[row, column])}  {share[row, column]:.0%}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share[row, column] > 0.55 else INK,
+            fontweight="bold" if rows[row] == columns[column] else "normal",
+        )
+    ax.set_xticks(range(len(columns)), [_plain(name) for name in columns])
+    ax.set_yticks(range(len(rows)), [_plain(name) for name in rows])
+    ax.tick_params(length=0)
+    ax.set(xlabel="To", ylabel="From")
+    bar = fig.colorbar(image, ax=ax, format=_percent, pad=0.02, fraction=0.04)
+    bar.set_label("of those from there", fontsize=8, color=INK)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return _markdown(fig, title)
+
+
 def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: str) -> str:
     """Horizontal bars with their values, in the order given, the first 30 of them.
 

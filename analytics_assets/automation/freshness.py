@@ -18,7 +18,7 @@ WINDOWS: dict[str, tuple[int, int]] = {
     "quality": (28, 48),
     "serving": (28, 36),
 }
-MONTHLY = ("churn_features", "churn_model", "churn_backtest")
+MONTHLY = ("churn_features", "customer_segment_moves", "churn_model", "churn_backtest")
 
 
 def with_freshness(spec: AssetSpec) -> AssetSpec:

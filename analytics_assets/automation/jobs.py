@@ -29,7 +29,7 @@ SNAPSHOT_ASSETS = (
     "pipeline_executions",
     "published_warehouse",
 )
-MONTHLY_ASSETS = ("churn_features",)
+MONTHLY_ASSETS = ("churn_features", "customer_segment_moves")
 TRAINED_ASSETS = ("churn_model", "churn_backtest")
 SUBSCRIPTION_ASSETS = (
     "raw_subscriptions",
@@ -84,7 +84,7 @@ def job_plans(executable: Iterable[str]) -> list[JobPlan]:
         JobPlan(
             MONTHLY_FEATURES,
             MONTHLY_ASSETS,
-            "Features and labels of churn at the end of each month.",
+            "Features and labels of churn at the end of each month, and moves between segments.",
             "monthly",
         ),
         JobPlan(RETRAIN, TRAINED_ASSETS, "Trains the churn model on all closed windows.", None),

@@ -121,10 +121,11 @@ def check_definitions(
 
 def _step(check: Check) -> str:
     table = TABLES[check.asset]
+    if table.partitioning == "monthly":
+        return f"monthly_{table.group}_checks"
     if table.group in ("staging", "core", "marts"):
         return "model_checks"
-    monthly = "monthly_" if table.partitioning == "monthly" else ""
-    return f"{monthly}{table.group}_checks"
+    return f"{table.group}_checks"
 
 
 def _definition(

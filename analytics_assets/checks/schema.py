@@ -22,10 +22,13 @@ from analytics_assets.warehouse.connection import relation_kind
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
-# Good when they have nothing to hold: no rejected row, no churn model without a history, no
-# performance before a window has closed.
+# Good when they have nothing to hold: no rejected row, none corrected on a later day, no churn
+# model without a history, no performance before a window has closed.
 MAY_BE_EMPTY = (
     "rejected_rows",
+    "order_corrections",
+    "session_corrections",
+    "customer_segment_moves",
     "churn_features",
     "churn_model",
     "churn_backtest",

@@ -91,6 +91,9 @@ class FactOrders(TableModel):
     ordered_at: Timestamp = column("When the order was placed, UTC")
     customer_id: Text = column("Customer; '(unknown)' when missing")
     product_id: Text = column("Product; '(unknown)' when missing")
+    product_category: Text = column(
+        "Category on the line, where the source of orders supplies one", nullable=True
+    )
     quantity: Integer = column("Units; negative for a return")
     unit_price: Money = column("Price of one unit, in the source's currency")
     amount: Money = column(
@@ -142,3 +145,51 @@ class CustomerDays(TableModel):
     gross_amount: Money = column("Extended amount of the sale lines", ge=0)
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
+
+
+WEIGHT = "1: known so; -1: as it stands now, taken out for that time"
+
+
+@table(
+    group="core",
+    key=("order_id", "correction_number"),
+    partitioning="daily",
+    window_column="order_date",
+)
+class OrderCorrections(TableModel):
+    """Lines of orders that were known otherwise before, and as what.
+
+    Added to fact_orders, the rows that hold as of a date give the lines that were known by then.
+    A line is known from the day after its updated_at on; without one, from the day after the
+    order. All lines of an order are here as soon as one of them has changed later in what counts.
+    """
+
+    order_date: Date = column("UTC date of the order; the daily partition")
+    order_id: Text = column("Identifier of the order")
+    correction_number: Integer = column("Number of the row within the order", ge=1)
+    known_from: Date = column("First as_of that the row holds for")
+    known_to: Date = column("First as_of that it no longer holds for")
+    weight: Integer = column(WEIGHT, isin=(1, -1))
+    customer_id: Text = column("Customer; '(unknown)' when missing")
+    product_id: Text = column("Product; '(unknown)' when missing")
+    product_category: Text = column("Category on the line, where supplied", nullable=True)
+    quantity: Integer = column("Units; negative for a return")
+    extended_amount: Money = column("quantity x unit_price")
+    line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
+
+
+@table(
+    group="core",
+    key=("session_id", "known_from", "weight"),
+    partitioning="daily",
+    window_column="session_date",
+)
+class SessionCorrections(TableModel):
+    """Sessions that were known otherwise before, and as whose: as in order_corrections."""
+
+    session_date: Date = column("UTC date of the session; the daily partition")
+    session_id: Text = column("Identifier of the session")
+    known_from: Date = column("First as_of that the row holds for")
+    known_to: Date = column("First as_of that it no longer holds for")
+    weight: Integer = column(WEIGHT, isin=(1, -1))
+    customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")

@@ -21,12 +21,16 @@ from analytics_assets.schemas.base import (
 COHORT_QUALITIES = ("Strong", "Fair", "Weak")
 REVENUE_BANDS = ("low", "medium", "high")
 SEGMENTS = ("Champion", "Loyal", "Potential", "At Risk", "Lost", "Prospect")
+NEW, GONE = "New", "Gone"
 VALUE_SEGMENTS = ("High Value", "New", "At Risk", "Regular", "Prospect")
 RISK_BANDS = ("Low", "Medium", "High")
 
 
 class CustomerFeatures(TableModel):
-    """Columns that one macro computes from events before as_of, for scoring and training alike."""
+    """Columns that one macro computes from events before as_of, for scoring and training alike.
+
+    Of rows that have changed since, the version that was known by then counts.
+    """
 
     days_since_last_order: Integer = column(
         "Days from the last sale to as_of; null before the first", nullable=True, ge=1
@@ -55,16 +59,32 @@ class CustomerFeatures(TableModel):
     mean_gap_days: Double = column(
         "Mean days between days with a sale; null with fewer than two", nullable=True
     )
+    sd_gap_days: Double = column(
+        "Standard deviation of the days between days with a sale; null with fewer than three",
+        nullable=True,
+        ge=0,
+    )
     active_days: BigInt = column("Days with a sale")
     orders_30d: BigInt = column("Orders with a sale line in the 30 days before as_of")
+    orders_60d: BigInt = column("Orders with a sale line in the 60 days before as_of")
     orders_90d: BigInt = column("Orders with a sale line in the 90 days before as_of")
     orders_180d: BigInt = column("Orders with a sale line in the 180 days before as_of")
     net_amount_30d: Money = column("Net amount of the 30 days before as_of")
+    net_amount_60d: Money = column("Net amount of the 60 days before as_of")
     net_amount_90d: Money = column("Net amount of the 90 days before as_of")
     net_amount_180d: Money = column("Net amount of the 180 days before as_of")
+    products_180d: BigInt = column(
+        "Distinct known products with a sale line in the 180 days before as_of", ge=0
+    )
+    categories_180d: BigInt = column(
+        "Distinct categories that sale lines of the 180 days before as_of bear; 0 where the "
+        "source of orders supplies none",
+        ge=0,
+    )
     sessions_total: BigInt = column("Sessions")
     sessions_7d: BigInt = column("Sessions in the 7 days before as_of")
     sessions_30d: BigInt = column("Sessions in the 30 days before as_of")
+    sessions_90d: BigInt = column("Sessions in the 90 days before as_of")
     days_since_last_session: Integer = column(
         "Days from the last session to as_of; null without one", nullable=True
     )
@@ -273,3 +293,29 @@ class ChurnByContract(TableModel):
     monthly_charges: Money = column("Money charged a month to those who stayed")
     monthly_charges_lost: Money = column("Money charged a month to those who left")
     total_charges_imputed: BigInt = column("Subscribers whose total charges are made up for", ge=0)
+
+
+@table(
+    group="marts",
+    key=("month", "from_segment", "to_segment"),
+    partitioning="monthly",
+    window_column="month",
+)
+class CustomerSegmentMoves(TableModel):
+    """How many customers moved from which segment to which, from one end of a month to the next.
+
+    Everyone known at either end is counted once, whoever stays in a segment included. So the rows
+    of a month that come from a segment add up to those that went to it in the month before.
+    """
+
+    month: Date = column("First day of the month over which they moved; the monthly partition")
+    from_segment: Text = column(
+        "Segment at the end of the month before; New when not known by then",
+        isin=(*SEGMENTS, NEW),
+    )
+    to_segment: Text = column(
+        "Segment at the end of the month; Gone when known no more: all that was known of the "
+        "customer has been corrected away",
+        isin=(*SEGMENTS, GONE),
+    )
+    customers: BigInt = column("Customers", ge=1)

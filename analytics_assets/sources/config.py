@@ -24,7 +24,7 @@ DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
-    *("change_detection", "max_rejected_share", "max_volume_change"),
+    *("updates", "change_detection", "max_rejected_share", "max_volume_change"),
 )
 
 
@@ -58,6 +58,9 @@ class SourceConfig:
         status_map: the source's status words to ours.
         cancelled_order_pattern: regular expression; an order whose id matches is cancelled.
         late_days: a day's file may hold rows dated up to so many days before it.
+        updates: whether the source keeps the versions of a row beside each other, or rows are
+            overwritten; by default kept where each day has files of its own. Only for sources
+            with days.
         duplicates: collapse rows that are equal in all columns of a line, or keep them.
         line_identity: columns that tell the lines of an order apart where none numbers them; by
             default all that belong to the line.
@@ -87,6 +90,7 @@ class SourceConfig:
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
     late_days: int = 0
+    updates: str | None = None
     duplicates: str = "collapse"
     line_identity: tuple[str, ...] = ()
     change_detection: str = "full"
@@ -102,6 +106,11 @@ class SourceConfig:
     def by_day(self) -> bool:
         """Whether each day has files of its own."""
         return DATE_IN_PATH.search(self.path) is not None
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether updated_at says when a row last changed, and not since when it was there."""
+        return self.updates == "overwritten" or (self.updates is None and not self.by_day)
 
     @property
     def fingerprint(self) -> str:

@@ -147,6 +147,7 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
         ),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), FORMATS, "is no format."),
+        "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
@@ -173,6 +174,8 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
         raise entry["path"].error(f"{name} has no days; leave {{date}} out of the path.")
     if dates and not _whole_date(dates[0][1] or "%Y-%m-%d"):
         raise entry["path"].error("the form of {date:...} needs %Y, %m and %d, and no other.")
+    if "updates" in options and CONTRACTS[name].time_column is None:
+        raise entry["updates"].error(f"{name} has no days; leave it out.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:

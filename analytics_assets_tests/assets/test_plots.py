@@ -243,3 +243,17 @@ def test_matplotlib_is_not_imported_at_start_up_nor_pyplot_ever():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_moves_are_counted_and_coloured_by_share(texts):
+    moves = pd.DataFrame(
+        [("Loyal", "Loyal", 75), ("Loyal", "Lost", 25), ("New", "Loyal", 12_000)],
+        columns=["from_segment", "to_segment", "customers"],
+    )
+    names = ("Lost", "Loyal", "New", "Nobody")
+    image = png(plots.move_matrix(moves, names, names, "Moves $"))
+    assert texts == ["25  25%", "75  75%", "12k  100%"]
+    assert image.size[0] > image.size[1]
+    texts.clear()
+    png(plots.move_matrix(moves[:0], names, names, "Moves"))
+    assert texts == ["No data"]

@@ -100,6 +100,7 @@ class Warehouse:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "warehouse.duckdb"
         self.template = directory / "template.duckdb"
+        self.compiled: dict[str, str] = {}  # SELECT of each model over SPAN, by name
 
     def create(self, *statements: str) -> None:
         """A new file with the raw tables, then the statements."""
@@ -171,6 +172,9 @@ def built_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     warehouse.create(FILL)
     warehouse.built("build", "--exclude-resource-type", "unit_test", window=SPAN)
     shutil.copy(warehouse.path, warehouse.template)
+    # Other runs compile for other windows.
+    models = warehouse.path.parent / "target" / "compiled" / "analytics_assets" / "models"
+    warehouse.compiled = {file.stem: file.read_text() for file in models.rglob("*.sql")}
     return warehouse
 
 

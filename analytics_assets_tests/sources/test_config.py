@@ -58,6 +58,7 @@ FILE = {
     "status_map": {"paid": "completed"},
     "cancelled_order_pattern": "^C",
     "late_days": 3,
+    "updates": "kept",
     "duplicates": "keep",
     "line_identity": ["product_id"],
     "max_rejected_share": 0.5,
@@ -87,6 +88,17 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     known = {word.name for word in fields(SourceConfig)} - {"source"}
     # test_subscriptions has the attributes.
     assert known == {*FILE, *DATABASE, "table", "attributes"}
+
+
+def test_versions_are_kept_where_days_have_files_and_else_overwritten(tmp_path: Path) -> None:
+    assert not read(tmp_path, path="orders/{date}.csv").overwrites
+    assert read(tmp_path, path="orders.csv").overwrites
+    assert read(tmp_path, **DATABASE).overwrites
+    assert not read(tmp_path, path="orders.csv", updates="kept").overwrites
+    assert read(tmp_path, path="orders/{date}.csv", updates="overwritten").overwrites
+    document = {**MINIMAL, "products": {"path": "products.csv", "updates": "kept"}}
+    with pytest.raises(SourceConfigError, match="has no days"):
+        load_sources(written(tmp_path, document))
 
 
 def test_the_calendar_may_end(tmp_path: Path) -> None:
@@ -289,6 +301,7 @@ STAYS: dict[str, Any] = {
     "connection_env": "SHOP",
     "delimiter": ";",
     "encoding": "latin-1",
+    "updates": "kept",
     "change_detection": "updated_at",
     "max_rejected_share": 0.5,
     "max_volume_change": None,

@@ -2,63 +2,136 @@
     What is known of each customer as of one or many dates. Training (churn_features) and the
     daily snapshot (customer_analytics_daily) both call it, so they cannot drift apart.
 
-    as_of_dates: relation with a column as_of. Only events before as_of are read. A customer is
-    known by a date when registered, or with an order line, before it. The unknown member is left
-    out. Attributes such as country are no features: since when they hold is not known.
+    as_of_dates: relation with a column as_of. Only events before as_of are read, and of rows that
+    have changed since, the version that was known by then. A customer is known by a date when
+    registered, or with an order line, before it. The unknown member is left out. No feature is
+    made from an attribute of which is not known since when it holds: country, city, and the
+    category in the product source, which keeps no history; a category on the order line counts.
 
     Query of as_of, customer_id and the features, in the order in which the tables hold them.
 #}
 {% macro customer_features(as_of_dates) %}
-    {%- set order_windows = [30, 90, 180] -%}
-    {%- set session_windows = [7, 30] -%}
+    {%- set order_windows = [30, 60, 90, 180] -%}
+    {%- set session_windows = [7, 30, 90] -%}
+    {%- set breadth_days = 180 -%}
+    {%- set order_totals = [
+        'active_days', 'sale_orders', 'sale_lines', 'units', 'gross_amount', 'net_amount',
+        'return_lines', 'returned_amount', 'squared_gaps',
+    ] -%}
+    {%- set recent_orders = {'orders': 'sale_orders', 'net_amount': 'net_amount'} -%}
+    {%- set recent_sessions = {'sessions': 'sessions'} -%}
+    {%- set order_sums = order_totals | list -%}
+    {%- for name in recent_orders -%}
+        {%- for length in order_windows -%}
+            {%- do order_sums.append(name ~ '_' ~ length ~ 'd') -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set session_sums = ['sessions'] -%}
+    {%- for length in session_windows -%}
+        {%- do session_sums.append('sessions_' ~ length ~ 'd') -%}
+    {%- endfor %}
 
-    with order_days as (
+    with order_corrections as (
+        {{ to_be_corrected(as_of_dates, ref('order_corrections')) }}
+    ),
+
+    corrected_buyers as (
+        {{ corrected_customers('order_corrections') }}
+    ),
+
+    order_days as (
         select
             *,
+            gross_amount + returned_amount as net_amount,
             order_date as event_date,
             case when sale_orders > 0 then order_date end as first_order_date,
             case when sale_orders > 0 then order_date end as last_order_date,
-            case when sale_orders > 0 then 1 else 0 end as active_days
-        from {{ ref('customer_days') }}
-        where customer_id <> {{ unknown_member() }}
+            case when sale_orders > 0 then 1 else 0 end as active_days,
+            case when sale_orders > 0 then coalesce(gap * gap, 0) else 0 end as squared_gaps
+        from (
+            select
+                *,
+                cast({{ days_between(
+                    'lag(order_date) over (partition by customer_id, only_as_of, sale_orders > 0 '
+                    ~ 'order by order_date)',
+                    'order_date'
+                ) }} as bigint) as gap
+            from (
+                {{ order_days_as_known(as_of_dates, 'order_corrections', 'corrected_buyers') }}
+            ) as known_days
+        ) as gapped_days
     ),
 
-    session_days as (
-        select
-            customer_id,
-            session_date as event_date,
-            session_date as first_session_date,
-            session_date as last_session_date,
-            count(*) as sessions
-        from {{ ref('fact_user_sessions') }}
-        where customer_id <> {{ unknown_member() }}
-        group by customer_id, session_date
+    order_changes as (
+        {{ day_changes(
+            as_of_dates, 'order_days', 'first_order_date', 'last_order_date',
+            order_totals, recent_orders, order_windows
+        ) }}
     ),
 
     orders as (
         {{ totals_as_of(
-            as_of_dates,
-            'order_days',
-            first='first_order_date',
-            last='last_order_date',
-            totals=[
-                'active_days', 'sale_orders', 'sale_lines', 'units', 'gross_amount', 'net_amount',
-                'return_lines', 'returned_amount',
-            ],
-            recent={'orders': 'sale_orders', 'net_amount': 'net_amount'},
-            lengths=order_windows
+            as_of_dates, 'order_changes', 'corrected_buyers',
+            ['first_order_date'], ['last_order_date'], order_sums
+        ) }}
+    ),
+
+    product_sales as (
+        {{ product_sales_as_known(
+            as_of_dates, 'order_corrections', 'corrected_buyers', breadth_days
+        ) }}
+    ),
+
+    -- So few days before each date that every date may read them again.
+    breadth as (
+        select
+            dates.as_of,
+            sales.customer_id,
+            count(distinct nullif(sales.product_id, {{ unknown_member() }})) as products,
+            count(distinct sales.product_category) as categories
+        from {{ as_of_dates }} as dates
+        inner join product_sales as sales
+            on
+                sales.order_date < dates.as_of
+                and sales.order_date >= {{ add_days('dates.as_of', -breadth_days) }}
+        left join corrected_buyers as corrected
+            on dates.as_of = corrected.as_of and sales.customer_id = corrected.customer_id
+        where {{ as_known('sales', 'dates') }}
+        group by dates.as_of, sales.customer_id
+    ),
+
+    session_corrections as (
+        {{ to_be_corrected(as_of_dates, ref('session_corrections')) }}
+    ),
+
+    corrected_visitors as (
+        {{ corrected_customers('session_corrections') }}
+    ),
+
+    session_days as (
+        select
+            *,
+            session_date as event_date,
+            session_date as first_session_date,
+            session_date as last_session_date
+        from (
+            {{ session_days_as_known(
+                as_of_dates, 'session_corrections', 'corrected_visitors'
+            ) }}
+        ) as known_days
+    ),
+
+    session_changes as (
+        {{ day_changes(
+            as_of_dates, 'session_days', 'first_session_date', 'last_session_date',
+            ['sessions'], recent_sessions, session_windows
         ) }}
     ),
 
     sessions as (
         {{ totals_as_of(
-            as_of_dates,
-            'session_days',
-            first='first_session_date',
-            last='last_session_date',
-            totals=['sessions'],
-            recent={'sessions': 'sessions'},
-            lengths=session_windows
+            as_of_dates, 'session_changes', 'corrected_visitors',
+            ['first_session_date'], ['last_session_date'], session_sums
         ) }}
     ),
 
@@ -82,6 +155,15 @@
             as_of,
             customer_id
         from registrations
+    ),
+
+    {#- Sums of gaps: the first is the time between the first and the last. #}
+    measured as (
+        select
+            *,
+            cast({{ days_between('first_order_date', 'last_order_date') }} as double) as gaps,
+            active_days - 1 as gap_count
+        from orders
     )
 
     select
@@ -101,8 +183,14 @@
         {{ days_between('orders.first_order_date', 'known.as_of') }} as tenure_days,
         {{ days_between('registrations.registered_date', 'known.as_of') }}
             as days_since_registration,
-        cast({{ days_between('orders.first_order_date', 'orders.last_order_date') }} as double)
-        / nullif(orders.active_days - 1, 0) as mean_gap_days,
+        orders.gaps / nullif(orders.gap_count, 0) as mean_gap_days,
+        case
+            when orders.gap_count > 1 then sqrt(
+                greatest(
+                    orders.squared_gaps * orders.gap_count - orders.gaps * orders.gaps, 0
+                ) / (orders.gap_count * (orders.gap_count - 1))
+            )
+        end as sd_gap_days,
         {{ bigint_or_zero('orders.active_days') }} as active_days
         {%- for length in order_windows %},
         {{ bigint_or_zero('orders.orders_' ~ length ~ 'd') }} as orders_{{ length }}d
@@ -110,6 +198,8 @@
         {%- for length in order_windows %},
         {{ money_or_zero('orders.net_amount_' ~ length ~ 'd') }} as net_amount_{{ length }}d
         {%- endfor %},
+        {{ bigint_or_zero('breadth.products') }} as products_{{ breadth_days }}d,
+        {{ bigint_or_zero('breadth.categories') }} as categories_{{ breadth_days }}d,
         {{ bigint_or_zero('sessions.sessions') }} as sessions_total
         {%- for length in session_windows %},
         {{ bigint_or_zero('sessions.sessions_' ~ length ~ 'd') }} as sessions_{{ length }}d
@@ -124,132 +214,14 @@
             0
         ) as session_frequency
     from known
-    left join orders
+    left join measured as orders
         on known.as_of = orders.as_of and known.customer_id = orders.customer_id
+    left join breadth
+        on known.as_of = breadth.as_of and known.customer_id = breadth.customer_id
     left join sessions
         on known.as_of = sessions.as_of and known.customer_id = sessions.customer_id
     left join registrations
         on known.as_of = registrations.as_of and known.customer_id = registrations.customer_id
-{% endmacro %}
-
-{#
-    Totals of each customer's events before each as_of, and of the last so many days before it.
-
-    Joining every date to every earlier event would cost dates x events. Instead each event is a
-    change, seen from the day after it, and another when it falls out of a last-so-many-days.
-    Changes between two dates are one step; running totals of the steps are states, each valid
-    until the next, and every date finds one: many dates cost little more than one.
-
-    events: relation with customer_id, event_date and the columns named below.
-    first, last: date columns, of which the earliest and the latest.
-    totals: number columns to add up.
-    recent: columns to add up over each of the lengths, by the prefix of their new name.
-#}
-{% macro totals_as_of(as_of_dates, events, first, last, totals, recent, lengths) %}
-    {%- set summed = totals | list -%}
-    {%- for name in recent -%}
-        {%- for length in lengths -%}
-            {%- do summed.append(name ~ '_' ~ length ~ 'd') -%}
-        {%- endfor -%}
-    {%- endfor %}
-    with bounds as (
-        select
-            min(as_of) as first_as_of,
-            max(as_of) as last_as_of
-        from {{ as_of_dates }}
-    ),
-
-    changes as (
-        select
-            customer_id,
-            {{ add_days('event_date', 1) }} as seen_from,
-            {{ first }},
-            {{ last }}
-            {%- for column in totals %},
-            {{ column }}
-            {%- endfor %}
-            {%- for name, column in recent.items() %}
-            {%- for length in lengths %},
-            case
-                when event_date >= {{ add_days('first_as_of', -length) }} then {{ column }} else 0
-            end as {{ name }}_{{ length }}d
-            {%- endfor %}
-            {%- endfor %}
-        from {{ events }}
-        cross join bounds
-        where event_date < last_as_of
-        {%- for leaving in lengths %}
-        union all
-        select
-            customer_id,
-            {{ add_days('event_date', leaving + 1) }} as seen_from,
-            null as {{ first }},
-            null as {{ last }}
-            {%- for column in totals %},
-            0 as {{ column }}
-            {%- endfor %}
-            {%- for name, column in recent.items() %}
-            {%- for length in lengths %},
-            {{ '-' ~ column if length == leaving else 0 }} as {{ name }}_{{ length }}d
-            {%- endfor %}
-            {%- endfor %}
-        from {{ events }}
-        cross join bounds
-        where
-            event_date >= {{ add_days('first_as_of', -leaving) }}
-            and event_date < {{ add_days('last_as_of', -leaving) }}
-        {%- endfor %}
-    ),
-
-    seen as (
-        select
-            changes.seen_from,
-            min(dates.as_of) as valid_from
-        from (select distinct seen_from from changes) as changes
-        inner join {{ as_of_dates }} as dates on dates.as_of >= changes.seen_from
-        group by changes.seen_from
-    ),
-
-    steps as (
-        select
-            changes.customer_id,
-            seen.valid_from,
-            min(changes.{{ first }}) as {{ first }},
-            max(changes.{{ last }}) as {{ last }}
-            {%- for column in summed %},
-            sum(changes.{{ column }}) as {{ column }}
-            {%- endfor %}
-        from changes
-        inner join seen on changes.seen_from = seen.seen_from
-        group by changes.customer_id, seen.valid_from
-    ),
-
-    {%- set so_far -%}
-        over (partition by customer_id order by valid_from rows unbounded preceding)
-    {%- endset %}
-
-    states as (
-        select
-            customer_id,
-            valid_from,
-            lead(valid_from) over (partition by customer_id order by valid_from) as valid_to,
-            min({{ first }}) {{ so_far }} as {{ first }},
-            max({{ last }}) {{ so_far }} as {{ last }}
-            {%- for column in summed %},
-            sum({{ column }}) {{ so_far }} as {{ column }}
-            {%- endfor %}
-        from steps
-    )
-
-    select
-        dates.as_of,
-        states.*
-    from {{ as_of_dates }} as dates
-    cross join bounds
-    inner join states
-        on
-            dates.as_of >= states.valid_from
-            and dates.as_of < coalesce(states.valid_to, {{ add_days('bounds.last_as_of', 1) }})
 {% endmacro %}
 
 {% macro bigint_or_zero(expression) -%}

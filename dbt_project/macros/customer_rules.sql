@@ -17,6 +17,13 @@
     end
 {%- endmacro %}
 
+{# The three scores of every customer among those of the same as_of. #}
+{% macro rfm_scores() -%}
+    {{ fifth('days_since_last_order', partition_by='as_of', direction='desc') }} as r_score,
+    {{ fifth('sale_orders', partition_by='as_of') }} as f_score,
+    {{ fifth('net_amount', partition_by='as_of') }} as m_score
+{%- endmacro %}
+
 {% macro segment() -%}
     {%- set champion = var('segment_champion_score') -%}
     {%- set good = var('segment_good_score') -%}

@@ -14,6 +14,7 @@ select
     ordered_at,
     coalesce(customer_id, {{ unknown_member() }}) as customer_id,
     coalesce(product_id, {{ unknown_member() }}) as product_id,
+    product_category,
     quantity,
     unit_price,
     amount,

@@ -28,9 +28,7 @@ scored as (
         {{ add_days('as_of', '-days_since_last_order') }} as last_order_date,
         coalesce({{ frequency('sale_orders', 'tenure_days') }}, 0) as order_frequency,
         {{ spending_velocity() }} as spending_velocity,
-        {{ fifth('days_since_last_order', partition_by='as_of', direction='desc') }} as r_score,
-        {{ fifth('sale_orders', partition_by='as_of') }} as f_score,
-        {{ fifth('net_amount', partition_by='as_of') }} as m_score
+        {{ rfm_scores() }}
     from features
 )
 

@@ -1,11 +1,6 @@
 {{ config(tags=['unpartitioned']) }}
 
-{#- What tells lines apart in a source that neither numbers them nor says what does (line_key).
-    status is the order's and changes, so it is none of it. -#}
-{%- set content = [
-    'ordered_at', 'customer_id', 'product_id', 'quantity', 'unit_price', 'amount', 'country',
-    'product_name', 'product_category',
-] -%}
+{%- set content = line_content() -%}
 {%- set content_without_key = [] -%}
 {%- for column in content -%}
     {%- do content_without_key.append('case when line_key is null then ' ~ column ~ ' end') -%}
@@ -14,27 +9,7 @@
     'order_date', 'order_id', 'status', 'updated_at', 'source_file', 'source_row', 'copies',
 ] -%}
 
-{%- set cleaned %}
-    select
-        order_date,
-        {{ clean_text('order_id') }} as order_id,
-        line_number,
-        ordered_at,
-        {{ clean_text('customer_id') }} as customer_id,
-        {{ clean_text('product_id') }} as product_id,
-        quantity,
-        unit_price,
-        amount,
-        lower({{ clean_text('status') }}) as status,
-        updated_at,
-        {{ clean_text('country') }} as country,
-        {{ clean_text('product_name') }} as product_name,
-        {{ clean_text('product_category') }} as product_category,
-        line_key,
-        source_file,
-        source_row
-    from {{ source('raw', 'raw_orders') }}
-{%- endset -%}
+{%- set cleaned = cleaned_orders(source('raw', 'raw_orders')) -%}
 
 -- Lines that bear a number pass by all that finds one. order_date stands in every PARTITION BY, so
 -- that a filter on it reaches the scans.
@@ -105,11 +80,7 @@ select
     amount,
     {{ money('quantity * unit_price') }} as extended_amount,
     status,
-    case
-        when quantity < 0 then 'return'
-        when quantity > 0 and unit_price > 0 and coalesce(status, '') <> 'cancelled' then 'sale'
-        else 'adjustment'
-    end as line_type,
+    {{ line_type('status') }} as line_type,
     updated_at,
     country,
     product_name,

@@ -1,0 +1,114 @@
+{#
+    What rows were known as before their last version. A version is known from the day after its
+    updated_at on, one without updated_at from the day after its own day. Only units (orders,
+    sessions) that were ever known otherwise than they stand now give rows, so the query's result
+    stays small, however large the relation.
+
+    Query of unit, day, the content, and
+    known_from, known_to: as-of dates, the second exclusive, for which the row holds;
+    weight: 1, as it was known, or -1, as it stands now, which is thereby taken out. Added to what
+        stands now they give what was known.
+
+    relation: rows of the units that have a version of a later day.
+    key: columns that tell the rows of one line (session) from those of another.
+    unit: column that names the unit; all rows of a corrected unit are listed, so that distinct
+        units can be counted.
+    day: DATE column of the event.
+    content: columns in which a row counts; none is null.
+    source: name of the source. One that overwrites its rows tells only when a row last changed:
+        it was there from its day on, but what as_placed replaces was not known then.
+    as_placed: content columns, and what replaces them in such a row before its first updated_at.
+#}
+{% macro corrections(relation, key, unit, day, content, source, as_placed={}) %}
+    {%- set next_day = add_days(day, 1) -%}
+    {%- set same_row = key | join(', ') -%}
+    with dated as (
+        select
+            *,
+            case
+                when cast(updated_at as date) > {{ day }}
+                    then {{ add_days('cast(updated_at as date)', 1) }}
+                else {{ next_day }}
+            end as known_from,
+            row_number() over (
+                partition by {{ same_row }}
+                order by updated_at nulls first, source_file, source_row
+            ) as version
+        from {{ relation }}
+    ),
+
+    {#- A union goes by position: name the columns. -#}
+    {%- set columns = key | list -%}
+    {%- for column in [unit] + content if column not in columns -%}
+        {%- do columns.append(column) -%}
+    {%- endfor %}
+
+    known as (
+        select
+            {{ columns | join(', ') }},
+            known_from,
+            version
+        from dated
+        {%- if execute and source in env_var('ANALYTICS_OVERWRITTEN_SOURCES', '').split(',') %}
+        union all
+        select
+            {%- for column in columns %}
+            {{ as_placed.get(column, column) }} as {{ column }},
+            {%- endfor %}
+            {{ next_day }} as known_from,
+            0 as version
+        from dated
+        where version = 1 and known_from > {{ next_day }}
+        {%- endif %}
+    ),
+
+    versions as (
+        select
+            *,
+            lead(known_from) over (partition by {{ same_row }} order by version) as known_to,
+            min(known_from) over (partition by {{ same_row }}) as first_known_from
+            {%- for column in content %},
+            first_value({{ column }}) over (partition by {{ same_row }} order by version desc)
+                as final_{{ column }}
+            {%- endfor %}
+        from known
+    ),
+
+    judged as (
+        select
+            *,
+            max(known_from) over (partition by {{ day }}, {{ unit }}) as settled_from,
+            max(
+                case
+                    when first_known_from > {{ next_day }} then 1
+                    when known_from < known_to and (
+                        {%- for column in content %}
+                        {{ 'or ' if not loop.first }}{{ column }} <> final_{{ column }}
+                        {%- endfor %}
+                    ) then 1
+                    else 0
+                end
+            ) over (partition by {{ day }}, {{ unit }}) as is_corrected
+        from versions
+    )
+
+    select
+        {{ day }},
+        {{ unit }},
+        known_from,
+        coalesce(known_to, settled_from) as known_to,
+        1 as weight,
+        {{ content | join(', ') }}
+    from judged
+    where is_corrected = 1 and known_from < coalesce(known_to, settled_from)
+    union all
+    select
+        {{ day }},
+        {{ unit }},
+        {{ next_day }} as known_from,
+        settled_from as known_to,
+        -1 as weight,
+        {{ content | join(', ') }}
+    from judged
+    where is_corrected = 1 and known_to is null
+{%- endmacro %}
