@@ -281,7 +281,7 @@ def prepare_command() -> None:
 
 def prepare(settings: Settings) -> None:
     """Make DAGSTER_HOME and dbt's manifest, and point this process at them."""
-    from analytics_assets.assets.dbt import prepare_manifest
+    from analytics_assets.assets.dbt_command import prepare_manifest
     from analytics_assets.automation.instance import prepare_instance
 
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
@@ -463,7 +463,7 @@ def _instance(settings: Settings) -> Iterator[Any]:
 @contextmanager
 def _project_errors() -> Iterator[None]:
     """Turns the errors that tell a user what to do into a line instead of a traceback."""
-    from analytics_assets.assets.dbt import DbtProjectError
+    from analytics_assets.assets.dbt_command import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
     from analytics_assets.sources.readers.base import SourceError
     from analytics_assets.warehouse.connection import WarehouseError

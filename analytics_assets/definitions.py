@@ -19,7 +19,8 @@ from dagster import (
 from analytics_assets.assets.churn import training_assets
 from analytics_assets.assets.churn_performance import performance_assets
 from analytics_assets.assets.churn_scores import score_assets
-from analytics_assets.assets.dbt import dbt_command, dbt_models, stand_ins
+from analytics_assets.assets.dbt import dbt_models, stand_ins
+from analytics_assets.assets.dbt_command import DbtCommand
 from analytics_assets.assets.profiles import profile_assets, with_profile
 from analytics_assets.assets.quality import quality_assets
 from analytics_assets.assets.raw import raw_assets
@@ -107,7 +108,7 @@ def build_definitions(settings: Settings) -> Definitions:
         resources={
             "warehouse": warehouse,
             "io_manager": WarehouseIOManager(warehouse),
-            "dbt": dbt_command(settings),
+            "dbt": DbtCommand(settings),
         },
         # One writing process: the steps of a run follow each other in one.
         executor=in_process_executor,

@@ -18,7 +18,7 @@ import pytest
 from dagster import DagsterInstance, Definitions
 from filelock import FileLock
 
-from analytics_assets.assets.dbt import prepare_manifest
+from analytics_assets.assets.dbt_command import prepare_manifest
 from analytics_assets.automation.backfill import Outcome, RunPlan, plan_backfill, run_backfill
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.definitions import build_definitions, build_warehouse
@@ -159,7 +159,7 @@ def manifest(shared: Path) -> Path:
 def share_manifest(manifest: Path, settings: Settings) -> Settings:
     """Spare a home the parsing."""
     settings.dbt_target_dir.mkdir(parents=True)
-    for file in (manifest, manifest.with_name("parsed.txt")):
+    for file in (manifest, *(manifest.with_name(n) for n in ("manifest.pickle", "parsed.txt"))):
         shutil.copy(file, settings.dbt_target_dir / file.name)
     return settings
 

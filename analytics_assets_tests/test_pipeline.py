@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from dagster import AssetCheckSeverity, AssetKey, DagsterEventType
 
 from analytics_assets.assets.churn import model_registry
-from analytics_assets.assets.dbt import prepare_manifest
+from analytics_assets.assets.dbt_command import prepare_manifest
 from analytics_assets.automation.backfill import RunPlan, plan_backfill
 from analytics_assets.automation.jobs import LOAD_DAYS, PROFILE_ASSETS, SCORE_DAY
 from analytics_assets.automation.outdated import outdated

@@ -7,8 +7,6 @@ marts, without their tests), and all checks (those of this project on the loaded
 tests), as a run of `load_days` does them. Prints seconds and the share.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,12 +17,8 @@ from pathlib import Path
 
 from data import START, write_shop
 
-from analytics_assets.assets.dbt import (
-    _dbt_environment,
-    absent_models,
-    dbt_executable,
-    prepare_manifest,
-)
+from analytics_assets.assets.dbt import stand_ins
+from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.definitions import build_warehouse
 from analytics_assets.partitions import Window, daily_partitions
@@ -40,15 +34,12 @@ MODELS = (
 
 
 def dbt(settings: Settings, window: Window, *arguments: str) -> None:
-    environment = {**os.environ, **_dbt_environment(settings, settings.dbt_target_dir, window)}
-    environment["DBT_LOG_PATH"] = str(settings.dbt_target_dir)
-    command = [dbt_executable(), "--quiet", *arguments, "--target", settings.deployment]
-    subprocess.run(command, cwd=settings.dbt_project_dir, env=environment, check=True)
+    DbtCommand(settings).run(arguments, settings.dbt_target_dir / "runs", window)
 
 
 def load(settings: Settings, sources: SourcesConfig, window: Window) -> None:
     warehouse = build_warehouse(settings)
-    warehouse.prepare(absent_models(sources))
+    warehouse.prepare(stand_ins(sources))
     for config in sources.sources.values():
         days = window if config.contract.time_column else None
         with warehouse.transaction() as connection:
@@ -59,7 +50,7 @@ def load(settings: Settings, sources: SourcesConfig, window: Window) -> None:
 
 def check(settings: Settings, sources: SourcesConfig, window: Window) -> Counter[str]:
     """Seconds of each family."""
-    absent = {*absent_models(sources), *(f"raw_{source}" for source in sources.absent)}
+    absent = {*stand_ins(sources), *(f"raw_{source}" for source in sources.absent)}
     made = (*MODELS.split(), "rejected_rows")
     tables = [
         table

@@ -1,19 +1,14 @@
 """The dbt models as assets: staging, core, marts and churn_features.
 
 Belongs here: the translation of the dbt project into assets, and the one step that builds the
-selected models of a window. Does not belong here: SQL (the dbt project) or columns (`schemas`).
+selected models of a window. Does not belong here: how dbt is called (`dbt_command`), SQL (the dbt
+project) or columns (`schemas`).
 """
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from importlib import metadata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +28,19 @@ from dagster import (
     ResourceParam,
     TableColumnLineage,
 )
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
-    DbtCliResource,
     DbtProject,
     dbt_assets,
 )
+from dagster_dbt.asset_utils import get_subset_selection_for_context
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from dagster_dbt.dbt_manifest import validate_manifest
-from dagster_dbt.errors import DagsterDbtCliRuntimeError
-from packaging.version import Version
 
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
+from analytics_assets.assets.dbt_command import DbtCommand, DbtError, prepare_manifest
 from analytics_assets.assets.lineage import column_lineage
 from analytics_assets.assets.mart_plots import PLOTS
 from analytics_assets.assets.thresholds import read_thresholds
@@ -57,13 +53,6 @@ from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import partition_row_counts
-
-_DBT_FILES = (".sql", ".yml", ".md")
-
-
-class DbtProjectError(RuntimeError):
-    """dbt cannot parse the project; the message is dbt's."""
-
 
 SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_contract")
 # Other models read these: an empty table stands for each whose source is not configured.
@@ -106,73 +95,6 @@ def dbt_project(settings: Settings) -> DbtProject:
         target_path=settings.dbt_target_dir,
         target=settings.deployment,
     )
-
-
-def dbt_executable() -> str:
-    """The dbt beside this Python: the PATH of a service need not name the environment."""
-    return str(Path(sys.executable).with_name("dbt"))
-
-
-class DbtCommand(DbtCliResource):
-    """`DbtCliResource` without the 3 seconds that it adds to each call.
-
-    It asks dbt for its version in a process of its own, and makes an adapter in this one to fetch
-    row counts and columns with; the version is known, and we count rows ourselves.
-    """
-
-    @cached_property
-    def _cli_version(self) -> Version:
-        return Version(metadata.version("dbt-core"))
-
-    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
-        return None
-
-
-def dbt_command(settings: Settings) -> DbtCommand:
-    """The resource that calls dbt."""
-    project: Any = dbt_project(settings)  # taken in place of a path, whatever the annotation says
-    return DbtCommand(project_dir=project, dbt_executable=dbt_executable())
-
-
-def prepare_manifest(settings: Settings) -> Path:
-    """Parse the dbt project unless it has been parsed as it is.
-
-    Dagster's own `prepare_if_dev` acts only under its dev command line.
-
-    Raises:
-        DbtProjectError: dbt cannot parse the project; the message is dbt's.
-    """
-    manifest = settings.dbt_target_dir / "manifest.json"
-    parsed = settings.dbt_target_dir / "parsed.txt"
-    # Whether tests block, warn or are off is read when the project is parsed.
-    content = f"{_project_hash(settings.dbt_project_dir)} {settings.checks['dbt']}"
-    # By content: an image or a rollback brings new code with old times.
-    if manifest.is_file() and parsed.is_file() and parsed.read_text() == content:
-        return manifest
-    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run(
-        [dbt_executable(), "--quiet", "parse", "--target", settings.deployment],
-        cwd=settings.dbt_project_dir,
-        env={
-            **os.environ,
-            **_dbt_environment(settings, settings.dbt_target_dir),
-            "DBT_LOG_PATH": str(settings.dbt_target_dir),
-        },
-        capture_output=True,
-        text=True,
-    )
-    if result.returncode:
-        raise DbtProjectError(f"dbt cannot parse the project:\n{result.stdout}{result.stderr}")
-    parsed.write_text(content)
-    return manifest
-
-
-def _project_hash(project_dir: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(project_dir.rglob("*")):
-        if path.suffix in _DBT_FILES:
-            digest.update(f"{path.relative_to(project_dir)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 class Translator(DagsterDbtTranslator):
@@ -267,18 +189,22 @@ def dbt_models(
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
+    exclude = " ".join(["resource_type:unit_test", *absent])
+
     @dbt_assets(
         manifest=manifest,
         project=project,
         name="dbt_models",
-        exclude=" ".join(["resource_type:unit_test", *absent]),
+        exclude=exclude,
         dagster_dbt_translator=translator,
         backfill_policy=BackfillPolicy.single_run(),
         pool=POOL,
         retry_policy=RETRY,
     )
     def models(
-        context: AssetExecutionContext, dbt: DbtCliResource, warehouse: ResourceParam[Warehouse]
+        context: AssetExecutionContext,
+        dbt: ResourceParam[DbtCommand],
+        warehouse: ResourceParam[Warehouse],
     ) -> Iterator[Any]:
         selected = [TABLES[key.path[-1]] for key in context.selected_asset_keys]
         window = run_window(
@@ -286,20 +212,29 @@ def dbt_models(
         )
         warehouse.prepare(empty)
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
-        events: list[Any] = []
-        failure: DagsterDbtCliRuntimeError | None = None
-        environment = _dbt_environment(settings, settings.dbt_target_dir, window)
-        with _environment({**environment, "ANALYTICS_OVERWRITTEN_SOURCES": overwritten}):
-            invocation = dbt.cli(
-                ["build", "--exclude-resource-type", "unit_test"],
-                context=context,
-                target_path=target,
+        parsed = validate_manifest(manifest)
+        selection, indirect = get_subset_selection_for_context(
+            context, parsed, "fqn:*", exclude, "", translator, None
+        )
+        arguments = ["build", "--exclude-resource-type", "unit_test", *selection]
+        if indirect:
+            arguments += ["--indirect-selection", indirect]
+        environment = {"ANALYTICS_OVERWRITTEN_SOURCES": overwritten}
+        results: list[dict[str, Any]] = []
+        failure: DbtError | None = None
+        try:
+            dbt.run(arguments, target, window, results.append, environment)
+        except DbtError as error:
+            failure = error  # what came before it counts
+        except KeyboardInterrupt as interrupt:
+            raise DagsterExecutionInterruptedError from interrupt
+        events = [
+            event
+            for result in results
+            for event in DbtCoreCliEventMessage(result, {}).to_default_asset_events(
+                parsed, translator, context, target, project
             )
-            try:
-                for event in invocation.stream():
-                    events.append(event)  # noqa: PERF402  (what came before a failure counts)
-            except DagsterDbtCliRuntimeError as error:
-                failure = error
+        ]
         # Row counts are asked for here: dagster-dbt's own way leaves the file locked in this
         # process, and stamps the whole range's count on each partition.
         lineage = column_lineage(target, selected, settings.dbt_target_dir / "lineage.json")
@@ -355,31 +290,6 @@ def _add_metadata(
         row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
         metadata["dagster/row_count"] = row[0] if row else 0
     context.add_asset_metadata(metadata, table.name)
-
-
-def _dbt_environment(
-    settings: Settings, target: Path, window: Window | None = None
-) -> dict[str, str]:
-    environment = {**settings.dbt_environment, "DBT_TARGET_PATH": str(target)}
-    if window:
-        environment["ANALYTICS_WINDOW_START"] = window.start.isoformat()
-        environment["ANALYTICS_WINDOW_END"] = window.end.isoformat()
-    return environment
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the dbt process; vars would throw away dbt's partial parse."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _model_version(manifest: Mapping[str, Any], unique_id: str, knobs: str) -> str:
