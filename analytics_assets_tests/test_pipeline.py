@@ -4,35 +4,29 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from dagster import AssetCheckSeverity, AssetKey, DagsterEventType
 
 from analytics_assets.assets.churn import model_registry
 from analytics_assets.assets.dbt_command import prepare_manifest
-from analytics_assets.automation.backfill import RunPlan, plan_backfill
-from analytics_assets.automation.jobs import LOAD_DAYS, PROFILE_ASSETS, SCORE_DAY
+from analytics_assets.automation.jobs import PROFILE_ASSETS
 from analytics_assets.automation.outdated import outdated
-from analytics_assets.automation.ranges import range_tags
-from analytics_assets.cli import main
-from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.publish import current_build
 
-from .conftest import Project, make_settings, open_project, share_manifest, table_contents
+from .canaries import places_of, tables_with
+from .conftest import Project, table_contents
 
 pytestmark = pytest.mark.slow
 
 KEY = ["order_id", "line_number"]
-DAYS = Window.of_days("2024-04-04", "2024-04-06")  # lines and sessions that are rejected
 REJECTED = {
     ("orders", "quantity: not a whole number of 32 bits"): "unreadable_quantity",
     ("orders", "unit_price: not a number of at most 4 decimals"): "unreadable_price",
@@ -395,33 +389,25 @@ def test_personal_columns_end_with_staging(built_project: Project) -> None:
     assert not personal & {name for (name,) in columns}
 
 
-def test_no_address_of_the_sample_is_in_the_published_copy_the_event_log_or_a_log(
+def test_no_address_of_the_sample_is_in_anything_that_is_written_but_the_source_and_raw(
     built_project: Project, source: Source
 ) -> None:
     home = built_project.settings.home
-    addresses = set(source.customers["email"])
-    pattern = re.compile(rb"[a-z.]+\d+@example\.(?:com|org|net)")
-    assert pattern.fullmatch(next(iter(addresses)).encode())
-    assert pattern.search((home / "sample" / "customers.csv").read_bytes())
-    searched = 0
-    for folder in ("published", "dagster", "logs", "dbt"):
-        for file in (home / folder).rglob("*"):
-            if file.is_file():
-                assert not pattern.search(file.read_bytes()), file
-                searched += 1
-    assert searched > 10
-    # DuckDB packs texts: its bytes alone prove nothing.
-    with duckdb.connect(str(current_build(built_project.settings.published_dir))) as connection:
-        texts = connection.execute(
-            "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
-            "WHERE data_type = 'VARCHAR' AND NOT internal"
-        ).fetchall()
-        assert len(texts) > 20
-        for schema, table, column in texts:
-            found = connection.execute(
-                f"SELECT count(*) FROM {schema}.{table} WHERE \"{column}\" LIKE '%@example.%'"
-            ).fetchone()
-            assert found == (0,), (table, column)
+    addresses = re.compile(rb"[a-z.]+\d+@example\.(?:com|org|net)")
+    assert addresses.fullmatch(source.customers["email"][0].encode())
+    assert places_of(addresses, home / "sample")
+    assert (
+        places_of(addresses, home, apart=(home / "sample", built_project.settings.warehouse_path))
+        == []
+    )
+    with built_project.warehouse.read() as connection:
+        assert tables_with("@example.", connection) == {
+            "raw.raw_customers",
+            "staging.stg_customers",
+        }
+    published = current_build(built_project.settings.published_dir)
+    with duckdb.connect(str(published), read_only=True) as connection:
+        assert tables_with("@example.", connection) == set()
 
 
 # What readers get.
@@ -469,100 +455,6 @@ def test_the_published_copy_opens_for_reading_and_holds_what_the_warehouse_holds
                 assert table_contents(published, table.name) == table_contents(
                     warehouse, table.name
                 ), table.name
-
-
-# Whatever the order or number of runs.
-
-
-COMPARED = [
-    table.name for table in TABLES.values() if table.group in ("raw", "staging", "core", "marts")
-]
-
-
-@dataclass(frozen=True)
-class SomeDays:
-    """The tables of some days, by the way they were loaded, and what the last load printed."""
-
-    contents: dict[str, dict[str, list[tuple[Any, ...]]]]
-    printed: str
-
-
-@pytest.fixture(scope="module")
-def some_days(
-    built_project: Project, manifest: Path, tmp_path_factory: pytest.TempPathFactory
-) -> SomeDays:
-    """Loaded as one range; day by day in some order; and then once more by the command line."""
-    folder = tmp_path_factory.mktemp("days")
-    sample = built_project.settings.sample_dir
-    (folder / "sources.yaml").write_text(f"""
-calendar: {{start: {DAYS.start}, end: {DAYS.end}}}
-orders: {{path: "{sample}/orders/orders_{{date}}.csv", late_days: 7}}
-user_sessions: {{path: "{sample}/user_sessions/user_sessions_{{date}}.csv"}}
-customers: {{path: "{sample}/customers.csv"}}
-products: {{path: "{sample}/products.csv"}}
-""")
-    settings = {
-        name: make_settings(folder / name, ANALYTICS_SOURCES=str(folder / "sources.yaml"))
-        for name in ("range", "days")
-    }
-    score = plan_backfill([DAYS], Calendar(DAYS.start, DAYS.end), 30)[-1]
-    assert score.job == SCORE_DAY
-    first, second, third = DAYS
-    shuffled = [second, third, first]
-    orders = {"range": [DAYS], "days": [Window(day, day + timedelta(days=1)) for day in shuffled]}
-    contents = {}
-    for name, windows in orders.items():
-        with open_project(share_manifest(manifest, settings[name])) as project:
-            loads = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
-            assert project.run([*loads, score]).failures == []
-            contents[name] = all_contents(project)
-    result = CliRunner().invoke(
-        main,
-        ["backfill", "--from", str(DAYS.start), "--to", str(max(DAYS))],
-        env={
-            "ANALYTICS_HOME": str(settings["days"].home),
-            "ANALYTICS_SOURCES": str(folder / "sources.yaml"),
-        },
-    )
-    assert result.exit_code == 0, result.output
-    with open_project(settings["days"]) as project:
-        contents["again"] = all_contents(project)
-    return SomeDays(contents, result.output)
-
-
-def all_contents(project: Project) -> dict[str, list[tuple[Any, ...]]]:
-    with project.warehouse.read() as connection:
-        return {name: table_contents(connection, name) for name in COMPARED}
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_days_in_any_order_give_the_tables_of_the_range(some_days: SomeDays, name: str) -> None:
-    contents = some_days.contents
-    assert contents["range"][name]
-    assert contents["days"][name] == contents["range"][name]
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_a_second_run_changes_nothing(some_days: SomeDays, name: str) -> None:
-    assert some_days.contents["again"][name] == some_days.contents["days"][name]
-
-
-def test_a_backfill_prints_a_line_an_asset_with_rows_and_checks(some_days: SomeDays) -> None:
-    table = {line.split()[0]: line.split()[1:] for line in some_days.printed.splitlines() if line}
-    assert table["asset"] == ["partitions", "rows", "seconds", "passed", "warned", "failed"]
-    rows = len(some_days.contents["again"]["raw_orders"])
-    partitions, told, _, passed, _, failed = table["raw_orders"]
-    assert (partitions, told, failed) == (str(DAYS.days), f"{rows:,}", "0")
-    assert int(passed) >= 2
-    assert "published_warehouse" in table
-    assert "2 runs in" in some_days.printed
-
-
-def test_without_a_model_the_rest_of_the_day_is_made_and_published(some_days: SomeDays) -> None:
-    lines = [line.split() for line in some_days.printed.splitlines()]
-    rows = {words[0]: words[2] for words in lines if len(words) > 2}
-    assert {"customer_analytics_daily", "user_analytics", "published_warehouse"} <= rows.keys()
-    assert rows["churn_predictions"] == "0"
 
 
 def test_nothing_is_written_outside_of_the_home(settings: Settings) -> None:
