@@ -21,7 +21,7 @@ from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.connection import WarehouseError, column_types
 from analytics_assets.warehouse.publish import current_build
 
 # A null share has moved when it differs by so much, and by more than so many standard errors of
@@ -160,13 +160,9 @@ def _attached(connection: duckdb.DuckDBPyConnection, compared: Compared) -> str:
     # It goes with the connection.
     statement = f"ATTACH IF NOT EXISTS '{path}' AS published (READ_ONLY);\n"
     connection.execute(statement)
-    there = connection.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'published' "
-        "AND schema_name = ? AND table_name = ?",
-        [compared.table.group, compared.table.name],
-    ).fetchall()
+    there = column_types(connection, compared.table, "published")
     # A build of before a change to the table has other columns.
-    return statement if {*compared.columns} <= {name for (name,) in there} else ""
+    return statement if {*compared.columns} <= there.keys() else ""
 
 
 def _new_words(compared: Categories) -> ListedRows:

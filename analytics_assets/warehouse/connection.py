@@ -143,3 +143,17 @@ def relation_kind(connection: duckdb.DuckDBPyConnection, table: Table) -> str | 
         [table.group, table.name],
     ).fetchone()
     return row[0] if row else None
+
+
+def column_types(
+    connection: duckdb.DuckDBPyConnection, table: Table, catalog: str | None = None
+) -> dict[str, str]:
+    """DuckDB's type of each column of a relation, in an attached catalog or in the main one."""
+    return dict(
+        connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = coalesce(?, current_database()) "
+            "AND schema_name = ? AND table_name = ?",
+            [catalog, table.group, table.name],
+        ).fetchall()
+    )

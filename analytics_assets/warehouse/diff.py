@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.connection import WarehouseError, column_types
 from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
 
 KEYS_SHOWN = 5
@@ -109,7 +109,7 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
 
 def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | None:
     """None where neither build has the table."""
-    types = [_types(connection, build, table) for build in ("a", "b")]
+    types = [column_types(connection, table, build) for build in ("a", "b")]
     rows = [
         _count(connection, f"FROM {build}.{table.relation}") if columns else None
         for build, columns in zip(("a", "b"), types, strict=True)
@@ -187,16 +187,6 @@ def _rows(
         shape.columns_removed,
         shape.types_changed,
         tuple(row[0] for row in shown),
-    )
-
-
-def _types(connection: duckdb.DuckDBPyConnection, build: str, table: Table) -> dict[str, str]:
-    return dict(
-        connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
-            [build, table.group, table.name],
-        ).fetchall()
     )
 
 
