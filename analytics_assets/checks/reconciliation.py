@@ -290,13 +290,18 @@ def _compared(
     wrong = {day: sides for day, sides in days.items() if sides[0] != sides[1]}
     totals = [sum((sides[side] for sides in days.values()), nothing) for side in (0, 1)]
     equation: Equation = check.rule
-    rows = None if equation.money else int(max(totals))
-    failing = None if equation.money else int(sum(abs(a - b) for a, b in wrong.values()))
     by_day = {
         day: (int(max(sides)), int(abs(sides[0] - sides[1])))
         for day, sides in days.items()
         if day is not None
     }
+    if equation.money:
+        # Of money there are no rows to count: a day adds up or does not.
+        by_day = {day: (1, int(day in wrong)) for day in by_day}
+        rows, failing = len(days), len(wrong)
+    else:
+        rows = int(max(totals))
+        failing = int(sum(abs(a - b) for a, b in wrong.values()))
     return Finding(
         check,
         passed=not wrong,
@@ -306,8 +311,7 @@ def _compared(
         failing=failing,
         figure=float(totals[0] - totals[1]),
         threshold=0.0,
-        # Of money there are no rows to count: a day adds up or does not.
-        days={day: (1, int(day in wrong)) for day in by_day} if equation.money else by_day,
+        days=by_day,
         keys=[
             {"day": day, "left": sides[0], "right": sides[1]}
             for day, sides in sorted(wrong.items(), key=lambda item: str(item[0]))[:KEYS_SHOWN]
