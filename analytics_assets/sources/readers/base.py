@@ -4,6 +4,7 @@ Belongs here: `Reader`, what a scan hands over, and the error of a source. Does 
 one format, typing (`typed`), writing (`load`).
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -142,6 +143,10 @@ class Reader(ABC):
         """Where the source lies, for people; without credentials."""
 
 
+# No name of a column: an address, a number, a time.
+_VALUE = re.compile(r"@|^\d[\d\W]*$")
+
+
 def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> dict[str, str]:
     """The source's own name of each column of the contract that it has.
 
@@ -153,13 +158,21 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         where: what the error names: the file or table.
 
     Raises:
-        SourceError: two columns have one name, or one that is required or mapped is missing.
+        SourceError: two columns have one name, or one that is required or mapped is missing; names
+            are not told where they look like values.
     """
+    no_header = SourceError(
+        f"{where}: the first line looks like a row, not like a header. Add a line with the "
+        "names of the columns in the source."
+    )
+    is_row = any(_VALUE.search(name.strip()) for name in found)
     by_fold: dict[str, str] = {}
     for position, name in enumerate(found, 1):
         fold = fold_name(name)
         if not fold:
             raise SourceError(f"{where}: column {position} has no name. Name it in the source.")
+        if fold in by_fold and is_row:
+            raise no_header
         if fold in by_fold:
             twice = by_fold[fold].strip()
             raise SourceError(f"{where}: column {twice!r} stands twice in the header.")
@@ -167,6 +180,8 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     for name in dict.fromkeys((*config.contract.required, *config.columns, *config.attributes)):
         column = config.columns.get(name, name)
+        if fold_name(column) not in by_fold and is_row:
+            raise no_header
         if fold_name(column) not in by_fold:
             word = "attributes" if name in config.attributes else "columns"
             raise MissingColumnError(
