@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from analytics_assets.automation.backfill import RunPlan, plan_backfill
 from analytics_assets.automation.jobs import LOAD_DAYS, SCORE_DAY
 from analytics_assets.automation.ranges import range_tags
+from analytics_assets.checks.schema import MAY_BE_EMPTY
 from analytics_assets.cli import main
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
@@ -40,8 +41,13 @@ from .conftest import (
 pytestmark = pytest.mark.slow
 
 DAYS = Window.of_days("2024-04-04", "2024-04-06")  # lines and sessions that are rejected
+# Of the loads and the scores: no subscribers, and no whole month.
 COMPARED = [
-    table.name for table in TABLES.values() if table.group in ("raw", "staging", "core", "marts")
+    table.name
+    for table in TABLES.values()
+    if table.group in ("raw", "staging", "core", "marts")
+    and "subscription" not in table.name
+    and table.name not in ("churn_by_contract", "customer_segment_moves")
 ]
 CANARY = "kanari"
 ADDRESS, NAME = f"{CANARY}@{CANARY}.example", CANARY.title()
@@ -163,7 +169,7 @@ def all_contents(project: Project) -> dict[str, list[tuple[Any, ...]]]:
 @pytest.mark.parametrize("name", COMPARED)
 def test_days_in_any_order_give_the_tables_of_the_range(some_days: SomeDays, name: str) -> None:
     contents = some_days.contents
-    assert contents["range"][name]
+    assert contents["range"][name] or name in MAY_BE_EMPTY
     assert contents["days"][name] == contents["range"][name]
 
 

@@ -8,6 +8,7 @@ tests), as a run of `load_days` does them. Prints seconds, of the clock and of t
 else runs on the machine changes the first), and the shares.
 """
 
+import os
 import sys
 import tempfile
 import time

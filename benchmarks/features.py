@@ -7,17 +7,18 @@ what reading all active days costs at the least. Limits for a million: 60 s and 
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 
-from analytics_assets.assets.dbt import dbt_executable
+from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
+from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import load_settings
 from analytics_assets.warehouse.connection import Warehouse
@@ -86,21 +87,9 @@ def fill(warehouse: Warehouse, customers: int) -> None:
 def compiled(model: str, home: Path) -> str:
     """The SELECT of a model."""
     settings = load_settings({"ANALYTICS_HOME": str(home)})
-    start, end = WINDOWS[model]
-    subprocess.run(
-        [dbt_executable(), "--quiet", "compile", "--select", model],
-        cwd=settings.dbt_project_dir,
-        env={
-            **os.environ,
-            **settings.dbt_environment,
-            "DBT_TARGET_PATH": str(home / "dbt"),
-            "DBT_LOG_PATH": str(home / "dbt"),
-            "ANALYTICS_WINDOW_START": start,
-            "ANALYTICS_WINDOW_END": end,
-        },
-        check=True,
-        capture_output=True,
-    )
+    prepare_manifest(settings)
+    window = Window(*map(date.fromisoformat, WINDOWS[model]))
+    DbtCommand(settings).run(["--quiet", "compile", "--select", model], home / "dbt", window)
     (file,) = (home / "dbt" / "compiled").rglob(f"{model}.sql")
     return file.read_text()
 

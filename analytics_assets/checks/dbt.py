@@ -21,6 +21,7 @@ from analytics_assets.checks.rows import ListedRows, RowRule
 from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
+from analytics_assets.schemas.marts import GONE, NEW
 
 WINDOWED = "in_window:"  # as the project's tests say that they look at the window
 OTHER_REMEDY = "Look at the rows that the query lists, and at the model that made them."
@@ -215,6 +216,30 @@ def _missing(table: Table, arguments: Mapping[str, Any], others: list[Table]) ->
     )
 
 
+def _moves(table: Table, arguments: Mapping[str, Any], others: list[Table]) -> Made:
+    month_before = "(month - INTERVAL 1 MONTH)::DATE"
+    months = f"(SELECT month FROM {table.relation})"
+    return (
+        f"Who went to a segment in a month of {table.relation} comes from it in the next.",
+        "consistency",
+        "Make the month again, and the months after it: late rows change how many customers were "
+        "in a segment at its end.",
+        ListedRows(
+            "WITH sides AS (\n"
+            "    SELECT (month + INTERVAL 1 MONTH)::DATE AS month, to_segment AS segment, "
+            f"customers\n    FROM {table.relation} WHERE to_segment <> '{GONE}'\n    UNION ALL\n"
+            f"    SELECT month, from_segment, -customers\n    FROM {table.relation} "
+            f"WHERE from_segment <> '{NEW}'\n)\n"
+            "SELECT month, segment, NULL::DATE AS day, sum(customers) AS surplus\nFROM sides\n"
+            f"WHERE month IN {months} AND {month_before} IN {months}\n"
+            "GROUP BY month, segment\nHAVING surplus <> 0",
+            total=table.relation,
+            day_column=None,
+            keys=("month", "segment"),
+        ),
+    )
+
+
 def _other(table: Table, arguments: Mapping[str, Any], others: list[Table]) -> Made:
     """A test that a team has added: dbt's verdict and count, and no rows."""
     return f"A test of {table.relation} in the dbt project.", "validity", OTHER_REMEDY, None
@@ -226,4 +251,5 @@ KINDS = {
     "relationships": _relationship,
     "totals_equal": _totals,
     "not_null": _missing,
+    "moves_add_up": _moves,
 }

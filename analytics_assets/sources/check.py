@@ -203,7 +203,10 @@ def _described(
                 mapped.get(name),
                 name in config.contract.required,
                 filled,
-                ("(personal)",) if name in personal and values else tuple(v for (v,) in values),
+                ("(personal)",)
+                if name in personal and values
+                # An address may stand where it does not belong.
+                else tuple("(hidden)" if "@" in value else value for (value,) in values),
             )
         )
     reasons = connection.execute(

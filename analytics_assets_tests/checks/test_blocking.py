@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetCheckSeverity, AssetsDefinition, materialize
 
 from analytics_assets.assets.blocking import failed_now
-from analytics_assets.assets.dbt import dbt_command
+from analytics_assets.assets.dbt_command import DbtCommand
 from analytics_assets_tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def run(project: Project, step: str, **arguments: Any) -> Any:
     return materialize(
         [made(project, step)],
         instance=project.instance,
-        resources={"warehouse": project.warehouse, "dbt": dbt_command(project.settings)},
+        resources={"warehouse": project.warehouse, "dbt": DbtCommand(project.settings)},
         raise_on_error=False,
         **arguments,
     )

@@ -45,6 +45,20 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
         {"source": "customers", "window_date": None, "rows_read": 6},
         {"source": "products", "window_date": None, "rows_read": 4},
     )
+    insert(
+        connection,
+        "source_loads",
+        {"source": "subscriptions", "window_date": None, "rows_read": 6},
+    )
+    insert(connection, "raw_subscriptions", *[{}] * 5)
+    insert(connection, "rejected_rows", {"source": "subscriptions", "window_date": None})
+    insert(
+        connection,
+        "stg_subscriptions",
+        {"copies": 3, "total_charges_imputed": True},
+        {"copies": 2, "total_charges_imputed": False},
+    )
+    insert(connection, "churn_by_contract", {"total_charges_imputed": 1})
     insert(connection, "raw_customers", *[{}] * 5)
     insert(connection, "raw_products", *[{}] * 4)
     insert(connection, "rejected_rows", {"source": "customers", "window_date": None})
@@ -126,6 +140,18 @@ CORRUPTIONS = [
             "raw_user_sessions.read_is_accepted_plus_rejected": 2,
             "stg_user_sessions.accepted_is_staged_plus_collapsed": -2,
         },
+    ),
+    (
+        "UPDATE raw.source_loads SET rows_read = 7 WHERE source = 'subscriptions'",
+        {"raw_subscriptions.read_is_accepted_plus_rejected": 1},
+    ),
+    (
+        "UPDATE staging.stg_subscriptions SET copies = 3",
+        {"stg_subscriptions.accepted_is_staged_plus_collapsed": -1},
+    ),
+    (
+        "UPDATE marts.churn_by_contract SET total_charges_imputed = 3",
+        {"churn_by_contract.imputed_charges_are_the_missing_ones": -2},
     ),
     (
         "UPDATE staging.stg_orders SET copies = 2",
@@ -310,6 +336,8 @@ def test_equations_of_absent_sources_are_left_out() -> None:
     assert BY_NAME.keys() - found == {
         name
         for name in BY_NAME
-        if name.split(".")[0].endswith(("user_sessions", "_customers", "_products"))
+        if name.split(".")[0].endswith(
+            ("user_sessions", "_customers", "_products", "_subscriptions", "_contract")
+        )
     }
     assert {"raw_orders.read_is_accepted_plus_rejected", "fact_orders.staged_is_fact"} <= found

@@ -311,6 +311,7 @@ def test_every_table_but_the_ledgers_has_its_check_in_the_built_definitions(
     keys = definitions.resolve_asset_graph().asset_check_keys
     checked = {key.asset_key.path[-1] for key in keys if key.name == "schema"}
     assert TABLES.keys() - checked == {
+        *(name for name in TABLES if "subscription" in name or name == "churn_by_contract"),
         "source_loads",
         "data_quality_metrics",
         "data_quality_scores",
