@@ -38,7 +38,7 @@ def retail(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         select 'orders', order_date, 'v1', count(*), count(*), 0, any_value(loaded_at)
         from raw.raw_orders group by order_date""",
     )
-    others = ("unit_test", "--exclude", "customer_analytics_daily+", "churn_features")
+    others = ("unit_test", "--exclude", "customer_analytics_daily+", "churn_features+")
     warehouse.built("build", "--exclude-resource-type", *others, window=SPAN)
     return warehouse
 
