@@ -30,14 +30,24 @@ FROM (
 WHERE
     ordered_at < DATE '{end}' AND quantity IS NOT NULL AND unit_price IS NOT NULL;
 
-CREATE TEMP TABLE repeated AS SELECT line FROM lines GROUP BY line HAVING count(*) > 1;
+CREATE TEMP TABLE changed AS
+SELECT line FROM lines GROUP BY line
+HAVING count(*) > 1 OR max(updated_at)::DATE > min(ordered_at)::DATE;
 
--- The newest row of a line stands; few lines have more than one.
+-- Few lines have more than one row, or come later than their day.
+CREATE TEMP TABLE versions AS SELECT * FROM lines SEMI JOIN changed USING (line);
+
+CREATE TEMP MACRO line_type(quantity, unit_price, status) AS
+    CASE WHEN quantity < 0 THEN 'return'
+        WHEN quantity > 0 AND unit_price > 0 AND coalesce(status, '') <> 'cancelled' THEN 'sale'
+        ELSE 'adjustment' END;
+
+-- The newest row of a line stands.
 CREATE TABLE core.fact_orders AS
 WITH newest AS (
-    SELECT * FROM lines ANTI JOIN repeated USING (line)
+    SELECT * FROM lines ANTI JOIN changed USING (line)
     UNION ALL BY NAME
-    SELECT * FROM lines SEMI JOIN repeated USING (line)
+    SELECT * FROM versions
     QUALIFY row_number() OVER (PARTITION BY order_id, line_number ORDER BY updated_at DESC) = 1
 )
 SELECT
@@ -45,10 +55,7 @@ SELECT
     coalesce(customer_id, '(unknown)') AS customer_id,
     coalesce(product_id, '(unknown)') AS product_id,
     quantity, unit_price, amount, (quantity * unit_price)::DECIMAL(18, 4) AS extended_amount,
-    CASE WHEN quantity < 0 THEN 'return'
-        WHEN quantity > 0 AND unit_price > 0 AND coalesce(status, '') <> 'cancelled' THEN 'sale'
-        ELSE 'adjustment' END AS line_type,
-    status
+    line_type(quantity, unit_price, status) AS line_type, status
 FROM newest;
 
 DROP TABLE lines;
@@ -219,8 +226,14 @@ WITH steps AS (
         count(*) FILTER (sale_orders > 0) AS active_days,
         sum(sale_orders) AS sale_orders, sum(sale_lines) AS sale_lines, sum(units) AS units,
         sum(gross_amount) AS gross_amount, sum(net_amount) AS net_amount,
-        sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount
-    FROM core.customer_days JOIN (
+        sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount,
+        sum(gap * gap) AS squared_gaps
+    FROM (
+        SELECT *, CASE WHEN sale_orders > 0 THEN order_date - lag(order_date) OVER (
+            PARTITION BY customer_id, sale_orders > 0 ORDER BY order_date
+        ) END AS gap
+        FROM core.customer_days
+    ) JOIN (
         SELECT order_date, min(i) AS i
         FROM (SELECT DISTINCT order_date FROM core.customer_days) JOIN dates ON as_of > order_date
         GROUP BY order_date
@@ -236,7 +249,8 @@ SELECT
     sum(sale_lines) OVER so_far AS sale_lines, sum(units) OVER so_far AS units,
     sum(gross_amount) OVER so_far AS gross_amount, sum(net_amount) OVER so_far AS net_amount,
     sum(return_lines) OVER so_far AS return_lines,
-    sum(returned_amount) OVER so_far AS returned_amount
+    sum(returned_amount) OVER so_far AS returned_amount,
+    sum(squared_gaps) OVER so_far AS squared_gaps
 FROM steps
 WINDOW
     so_far AS (PARTITION BY customer_id ORDER BY i ROWS UNBOUNDED PRECEDING),
@@ -249,8 +263,10 @@ CREATE TEMP TABLE recent AS
 SELECT
     customer_id, i,
     sum(sale_orders) FILTER (age <= 30) AS orders_30d,
+    sum(sale_orders) FILTER (age <= 60) AS orders_60d,
     sum(sale_orders) FILTER (age <= 90) AS orders_90d, sum(sale_orders) AS orders_180d,
     sum(net_amount) FILTER (age <= 30) AS net_amount_30d,
+    sum(net_amount) FILTER (age <= 60) AS net_amount_60d,
     sum(net_amount) FILTER (age <= 90) AS net_amount_90d, sum(net_amount) AS net_amount_180d
 FROM core.customer_days JOIN (
     SELECT order_date, i, as_of - order_date AS age
@@ -260,18 +276,95 @@ FROM core.customer_days JOIN (
 WHERE customer_id <> '(unknown)'
 GROUP BY ALL;
 
+CREATE TEMP TABLE breadth AS
+SELECT customer_id, i, count(DISTINCT nullif(product_id, '(unknown)')) AS products_180d
+FROM core.fact_orders JOIN dates ON as_of > order_date AND as_of - order_date <= 180
+WHERE line_type = 'sale' AND customer_id <> '(unknown)'
+GROUP BY ALL;
+
+-- Who was known otherwise at a date than now, as a row came later, and by what was known then.
+CREATE TEMP TABLE corrected AS
+SELECT DISTINCT customer_id, i, as_of
+FROM versions JOIN dates ON ordered_at < as_of AND updated_at >= as_of
+WHERE customer_id IS NOT NULL;
+
+CREATE TEMP TABLE as_known AS
+WITH known AS (
+    SELECT customer_id, i, as_of, order_date, order_id, product_id, quantity, extended_amount,
+        line_type
+    FROM corrected JOIN core.fact_orders USING (customer_id)
+    ANTI JOIN versions USING (order_id, line_number)
+    WHERE order_date < as_of
+    UNION ALL
+    SELECT customer_id, i, as_of, ordered_at::DATE, order_id, product_id, quantity,
+        (quantity * unit_price)::DECIMAL(18, 4), line_type(quantity, unit_price, status)
+    FROM corrected JOIN versions USING (customer_id)
+    WHERE ordered_at < as_of AND updated_at < as_of
+    QUALIFY row_number() OVER (PARTITION BY i, order_id, line_number ORDER BY updated_at DESC) = 1
+),
+days AS (
+    SELECT
+        customer_id, i, order_date, as_of - order_date AS age,
+        count(DISTINCT order_id) FILTER (line_type = 'sale') AS sale_orders,
+        count(*) FILTER (line_type = 'sale') AS sale_lines,
+        count(*) FILTER (line_type = 'return') AS return_lines,
+        coalesce(sum(quantity) FILTER (line_type = 'sale'), 0) AS units,
+        coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0) AS gross_amount,
+        coalesce(sum(extended_amount) FILTER (line_type = 'return'), 0) AS returned_amount
+    FROM known GROUP BY ALL
+),
+gaps AS (
+    SELECT *, gross_amount + returned_amount AS net_amount, order_date - lag(order_date) OVER (
+        PARTITION BY customer_id, i, sale_orders > 0 ORDER BY order_date
+    ) AS gap
+    FROM days
+),
+products AS (
+    SELECT customer_id, i, count(DISTINCT nullif(product_id, '(unknown)')) AS products_180d
+    FROM known WHERE line_type = 'sale' AND as_of - order_date <= 180 GROUP BY ALL
+)
+SELECT
+    customer_id, i,
+    min(order_date) FILTER (sale_orders > 0) AS first_sale,
+    max(order_date) FILTER (sale_orders > 0) AS last_sale,
+    count(*) FILTER (sale_orders > 0) AS active_days,
+    sum(sale_orders) AS sale_orders, sum(sale_lines) AS sale_lines, sum(units) AS units,
+    sum(gross_amount) AS gross_amount, sum(net_amount) AS net_amount,
+    sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount,
+    sum(gap * gap) FILTER (sale_orders > 0) AS squared_gaps,
+    sum(sale_orders) FILTER (age <= 30) AS orders_30d,
+    sum(sale_orders) FILTER (age <= 60) AS orders_60d,
+    sum(sale_orders) FILTER (age <= 90) AS orders_90d,
+    sum(sale_orders) FILTER (age <= 180) AS orders_180d,
+    sum(net_amount) FILTER (age <= 30) AS net_amount_30d,
+    sum(net_amount) FILTER (age <= 60) AS net_amount_60d,
+    sum(net_amount) FILTER (age <= 90) AS net_amount_90d,
+    sum(net_amount) FILTER (age <= 180) AS net_amount_180d,
+    any_value(products_180d) AS products_180d
+FROM gaps LEFT JOIN products USING (customer_id, i)
+GROUP BY customer_id, i;
+
 -- A state holds until the next.
 CREATE TEMP VIEW features AS
-SELECT
-    states.* EXCLUDE (i, next_i), recent.* EXCLUDE (customer_id, i), as_of,
-    (as_of - last_sale)::INT AS days_since_last_order, (as_of - first_sale)::INT AS tenure_days,
-    (last_sale - first_sale)::DOUBLE / nullif(active_days - 1, 0) AS mean_gap_days
-FROM (
-    SELECT *, unnest(range(i, coalesce(next_i, (SELECT max(i) + 1 FROM dates)))) AS at_i
+WITH holding AS (
+    SELECT * EXCLUDE (i, next_i),
+        unnest(range(i, coalesce(next_i, (SELECT max(i) + 1 FROM dates)))) AS i
     FROM states
-) AS states
-JOIN dates ON dates.i = states.at_i
-LEFT JOIN recent ON recent.customer_id = states.customer_id AND recent.i = states.at_i;
+),
+totals AS (
+    FROM holding ANTI JOIN corrected USING (customer_id, i)
+    LEFT JOIN recent USING (customer_id, i) LEFT JOIN breadth USING (customer_id, i)
+    UNION ALL BY NAME
+    SELECT as_known.*, next_sale FROM as_known JOIN holding USING (customer_id, i)
+)
+SELECT
+    *, (as_of - last_sale)::INT AS days_since_last_order, (as_of - first_sale)::INT AS tenure_days,
+    (last_sale - first_sale)::DOUBLE AS gaps, active_days - 1 AS gap_count,
+    gaps / nullif(gap_count, 0) AS mean_gap_days,
+    CASE WHEN gap_count > 1 THEN sqrt(
+        greatest(squared_gaps * gap_count - gaps * gaps, 0) / (gap_count * (gap_count - 1))
+    ) END AS sd_gap_days
+FROM totals JOIN dates USING (i);
 
 CREATE TEMP TABLE last_features AS SELECT * FROM features WHERE as_of = DATE '{end}';
 
@@ -284,15 +377,18 @@ SELECT
     return_lines::BIGINT AS return_lines, returned_amount::DECIMAL(18, 4) AS returned_amount,
     return_lines::DOUBLE / (sale_lines + return_lines) AS return_share,
     tenure_days, (as_of - registered_at::DATE)::INT AS days_since_registration, mean_gap_days,
-    active_days::BIGINT AS active_days,
+    sd_gap_days, active_days::BIGINT AS active_days,
     coalesce(orders_30d, 0)::BIGINT AS orders_30d,
+    coalesce(orders_60d, 0)::BIGINT AS orders_60d,
     coalesce(orders_90d, 0)::BIGINT AS orders_90d,
     coalesce(orders_180d, 0)::BIGINT AS orders_180d,
     coalesce(net_amount_30d, 0)::DECIMAL(18, 4) AS net_amount_30d,
+    coalesce(net_amount_60d, 0)::DECIMAL(18, 4) AS net_amount_60d,
     coalesce(net_amount_90d, 0)::DECIMAL(18, 4) AS net_amount_90d,
     coalesce(net_amount_180d, 0)::DECIMAL(18, 4) AS net_amount_180d,
+    coalesce(products_180d, 0)::BIGINT AS products_180d, 0::BIGINT AS categories_180d,
     0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
-    NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
+    0::BIGINT AS sessions_90d, NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
     least(1.0, days_since_last_order::DOUBLE / CASE
         WHEN mean_gap_days IS NULL THEN {horizon} ELSE greatest(3 * mean_gap_days, 30)
     END) AS churn_risk_score,
@@ -321,15 +417,18 @@ filled AS (
         coalesce(returned_amount, 0)::DECIMAL(18, 4) AS returned_amount,
         return_lines::DOUBLE / nullif(sale_lines + return_lines, 0) AS return_share,
         tenure_days, days_since_registration, mean_gap_days,
-        coalesce(active_days, 0)::BIGINT AS active_days,
+        sd_gap_days, coalesce(active_days, 0)::BIGINT AS active_days,
         coalesce(orders_30d, 0)::BIGINT AS orders_30d,
+        coalesce(orders_60d, 0)::BIGINT AS orders_60d,
         coalesce(orders_90d, 0)::BIGINT AS orders_90d,
         coalesce(orders_180d, 0)::BIGINT AS orders_180d,
         coalesce(net_amount_30d, 0)::DECIMAL(18, 4) AS net_amount_30d,
+        coalesce(net_amount_60d, 0)::DECIMAL(18, 4) AS net_amount_60d,
         coalesce(net_amount_90d, 0)::DECIMAL(18, 4) AS net_amount_90d,
         coalesce(net_amount_180d, 0)::DECIMAL(18, 4) AS net_amount_180d,
+        coalesce(products_180d, 0)::BIGINT AS products_180d, 0::BIGINT AS categories_180d,
         0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
-        NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
+        0::BIGINT AS sessions_90d, NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
         first_sale AS first_order_date, last_sale AS last_order_date
     FROM known
 ),
