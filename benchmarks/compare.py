@@ -32,8 +32,8 @@ FIGURES = {
         "sum(churn_risk_score), sum(net_amount_90d), sum(days_since_registration)"
     ),
     "churn.churn_features": (
-        "count(*), sum(churned::INT), sum(days_since_last_order), sum(orders_90d), "
-        "sum(mean_gap_days), sum(return_share), sum(average_order_value)"
+        "count(*), sum(churned::INT), sum(days_since_last_order), sum(orders_60d), "
+        "sum(orders_90d), sum(mean_gap_days), sum(return_share), sum(average_order_value)"
     ),
     "churn.churn_predictions": "count(*)",
 }
