@@ -232,7 +232,7 @@ def customer_analytics(steps: Steps, end: pd.Timestamp) -> None:
     ):
         rank = bought[column].round(4).rank(ascending=ascending)
         # The same average rank as in whole numbers: a fifth must not hang on rounding.
-        doubled = (2 * rank - 1).round().astype("int64")
+        doubled = (2 * rank).round().astype("int64")
         table[f"{name}_score"] = -(-5 * doubled // (2 * len(bought)))
     table["segment"] = table.apply(segment, axis=1)
     risks = []
