@@ -168,7 +168,7 @@ def test_a_second_run_says_that_all_is_up_to_date_and_where_to_look(built: dict[
     result = analytics_assets("run", *sample, **built)
     assert result.exit_code == 0, result.output
     assert "Everything is up to date" in result.output
-    assert "customers." in result.output
+    assert "Churn risk of customers" in result.output
     (line,) = [line for line in result.output.splitlines() if "Published copy" in line]
     assert Path(line.split()[-1]).is_file()
 

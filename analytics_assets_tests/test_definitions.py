@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,9 @@ from analytics_assets.sources.config import SourceConfigError
 
 from .conftest import REPOSITORY, make_settings, share_manifest
 
-LOAD_SECONDS = 5.0
+# Definitions against the import of the libraries that they are made of: seconds alone would tell
+# machines apart. It was 1.4 when this was written, and 2.2 with a loop too many.
+LOAD_RATIO = 2.0
 DAILY, MONTHLY, NONE = "daily", "monthly", None
 DESIGN = {
     "sources": {
@@ -94,6 +95,12 @@ repository = defs().get_repository_def()
 print(json.dumps({"seconds": time.perf_counter() - began,
     "assets": len(repository.asset_graph.executable_asset_keys)}))
 """
+LIBRARIES = """
+import json, time
+began = time.perf_counter()
+import dagster, dagster_dbt, pandas, pandera.ibis
+print(json.dumps({"seconds": time.perf_counter() - began}))
+"""
 IMPORT_WITHOUT_A_NETWORK = """
 import os, socket, sys
 def refuse(*arguments, **options):
@@ -139,17 +146,22 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_definitions_load_within_the_limit_in_a_fresh_process(parsed_settings: Settings) -> None:
-    seconds = []
-    for _ in range(3):  # the best of three: other work on the machine is no fault of ours
-        result = python(LOAD, ANALYTICS_HOME=str(parsed_settings.home))
+def test_definitions_load_little_slower_than_what_they_are_made_of(
+    parsed_settings: Settings,
+) -> None:
+    def loaded(code: str) -> Any:
+        result = python(code, ANALYTICS_HOME=str(parsed_settings.home))
         assert result.returncode == 0, result.stderr
-        loaded = json.loads(result.stdout)
-        assert loaded["assets"] > 20
-        seconds.append(loaded["seconds"])
-        if seconds[-1] < LOAD_SECONDS:
+        return json.loads(result.stdout)
+
+    ratios = []
+    for _ in range(3):  # the best of three: other work on the machine is no fault of ours
+        libraries, definitions = loaded(LIBRARIES), loaded(LOAD)
+        assert definitions["assets"] > 20
+        ratios.append(definitions["seconds"] / libraries["seconds"])
+        if ratios[-1] < LOAD_RATIO:
             return
-    pytest.fail(f"the definitions take {min(seconds):.1f} s to load, over {LOAD_SECONDS} s")
+    pytest.fail(f"the definitions take {min(ratios):.1f} times as long to load as the libraries")
 
 
 @pytest.mark.slow
@@ -165,10 +177,8 @@ def test_importing_asks_neither_the_network_nor_the_environment(tmp_path: Path) 
 def test_loading_again_does_not_parse_the_dbt_project_again(parsed_settings: Settings) -> None:
     manifest = parsed_settings.dbt_target_dir / "manifest.json"
     before = manifest.stat().st_mtime_ns
-    began = time.monotonic()
     build_definitions(parsed_settings)
     assert manifest.stat().st_mtime_ns == before
-    assert time.monotonic() - began < LOAD_SECONDS
 
 
 def test_assets_groups_and_partitions_are_those_of_the_design(composed: Definitions) -> None:

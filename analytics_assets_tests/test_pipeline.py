@@ -27,6 +27,12 @@ from .conftest import Project, table_contents
 pytestmark = pytest.mark.slow
 
 KEY = ["order_id", "line_number"]
+# Subscribers are no part of the sample.
+MADE = [
+    table
+    for table in TABLES.values()
+    if "subscription" not in table.name and table.name != "churn_by_contract"
+]
 REJECTED = {
     ("orders", "quantity: not a whole number of 32 bits"): "unreadable_quantity",
     ("orders", "unit_price: not a number of at most 4 decimals"): "unreadable_price",
@@ -301,9 +307,7 @@ def test_money_is_that_of_the_files(built_project: Project, source: Source) -> N
 # What Dagster is told.
 
 
-@pytest.mark.parametrize(
-    "name", [table.name for table in TABLES.values() if table.partitioning is not None]
-)
+@pytest.mark.parametrize("name", [table.name for table in MADE if table.partitioning is not None])
 def test_the_row_count_of_a_partition_is_that_of_the_table(
     built_project: Project, name: str
 ) -> None:
@@ -319,7 +323,8 @@ def test_the_row_count_of_a_partition_is_that_of_the_table(
         )
     )
     assert told == {day: held.get(day, 0) for day in told}
-    assert sum(told.values()) == sum(held.values()) > 0
+    assert sum(told.values()) == sum(held.values())
+    assert held or name == "session_corrections"  # the sample corrects no session
 
 
 def test_the_row_count_of_a_table_is_that_of_the_table(built_project: Project) -> None:
@@ -348,7 +353,7 @@ def lineage(project: Project, name: str) -> dict[str, set[str]]:
     "name",
     [
         table.name
-        for table in TABLES.values()
+        for table in MADE
         if table.group in ("staging", "core", "marts") or table.name == "churn_features"
     ],
 )
@@ -450,7 +455,7 @@ def test_the_published_copy_opens_for_reading_and_holds_what_the_warehouse_holds
     ):
         groups = published.execute("SELECT DISTINCT schema_name FROM duckdb_tables()").fetchall()
         assert {name for (name,) in groups} == {"core", "marts", "churn", "quality"}
-        for table in TABLES.values():
+        for table in MADE:
             if table.group in ("core", "marts", "churn"):
                 assert table_contents(published, table.name) == table_contents(
                     warehouse, table.name

@@ -92,7 +92,7 @@ class Table:
         """Column names in order."""
         return list(self.schema.columns)
 
-    @property
+    @cached_property
     def sql_types(self) -> dict[str, str]:
         """DuckDB type of each column, in order."""
         return {
