@@ -67,7 +67,9 @@ def _trace(sql: str, table: Table) -> dict[str, list[list[str]]]:
     for parent in TABLES.values():
         schema["warehouse"].setdefault(parent.group, {})[parent.name] = dict(parent.sql_types)
     found: dict[str, list[list[str]]] = {}
-    for column, root in lineage(None, sql, schema, dialect="duckdb").items():
+    # trim_selects would copy a whole query for each column of each, only to show it.
+    traced = lineage(None, sql, schema, dialect="duckdb", trim_selects=False)
+    for column, root in traced.items():
         leaves = set()
         for node in root.walk():
             source = node.expression.find(exp.Table) if not node.downstream else None
