@@ -155,6 +155,7 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
             va="center",
             fontsize=7,
             color=colour,
+            in_layout=False,  # within the axes: to measure each takes as long as to draw it
         )
     ax.set_xticks(range(columns))
     ax.set_yticks(range(rows), [f"{month:%Y-%m}" for month in newest])
@@ -336,7 +337,7 @@ def _markdown(fig: Figure, title: str) -> str:
 def _cell(ax: Axes, row: int, column: int, **style: Any) -> None:
     from matplotlib.patches import Rectangle
 
-    ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
+    ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, in_layout=False, **style))
 
 
 def _tidy_x(ax: Axes, positions: pd.Series) -> None:
