@@ -178,11 +178,11 @@ def _new_runs(instance: DagsterInstance, final: set[str]) -> list[RunRecord]:
 
 
 def _materialized(instance: DagsterInstance, run: RunRecord) -> set[str]:
-    entries = instance.all_logs(
+    # Not from the events: there is one for each partition, and each would be read in full.
+    made = instance.get_asset_partitions_for_run(
         run.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
     )
-    keys = (entry.dagster_event.asset_key for entry in entries if entry.dagster_event)
-    return {key.path[-1] for key in keys if key}
+    return {key.path[-1] for key in made}
 
 
 def _evaluations(
