@@ -1,18 +1,16 @@
 {# The rules that judge a customer's snapshot. Their thresholds are vars of dbt_project.yml. #}
 
 {# Fifth, 1 to 5, of a value among the rows of the partition: average rank / rows, cut at fixed
-   fifths. Ties share a score, and no skew can make it fail. Only of customers who have bought. #}
+   fifths. Ties share a score, and no skew can make it fail. Only of customers who have bought.
+   The average rank of ties is the mean of the first's (rank) and the last's (count up to it): both
+   come of one sorting. #}
 {% macro fifth(value, partition_by, direction='asc') -%}
+    {%- set buyers = 'partition by ' ~ partition_by ~ ', sale_orders > 0' -%}
+    {%- set so_far = 'over (' ~ buyers ~ ' order by ' ~ value ~ ' ' ~ direction ~ ')' -%}
     case
         when sale_orders > 0 then cast(ceil(
-            5.0 * (
-                2 * rank() over (
-                    partition by {{ partition_by }}, sale_orders > 0
-                    order by {{ value }} {{ direction }}
-                )
-                + count(*) over (partition by {{ partition_by }}, sale_orders > 0, {{ value }}) - 1
-            )
-            / (2 * count(*) over (partition by {{ partition_by }}, sale_orders > 0))
+            5.0 * (rank() {{ so_far }} + count(*) {{ so_far }})
+            / (2 * count(*) over ({{ buyers }}))
         ) as integer)
     end
 {%- endmacro %}
