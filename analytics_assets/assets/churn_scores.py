@@ -79,7 +79,8 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
 
 def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window) -> pd.DataFrame:
     """Rows of churn_predictions for all who had bought by the days of a window."""
-    columns = ", ".join(f'"{name}"' for name in model.inputs)
+    # As doubles, which is what the model reads: a DECIMAL would become an object for each value.
+    columns = ", ".join(f'"{name}"::DOUBLE AS "{name}"' for name in model.inputs)
     rows = connection.sql(
         f"SELECT snapshot_date, as_of, customer_id, {columns} FROM marts.customer_analytics_daily "
         f"WHERE sale_orders > 0 AND {window_predicate('snapshot_date', window)} "
