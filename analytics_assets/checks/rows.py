@@ -19,7 +19,7 @@ from analytics_assets.checks.base import (
     rows_in_words,
     tidy,
 )
-from analytics_assets.checks.scans import Scans, scan
+from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.windows import window_predicate
@@ -61,6 +61,7 @@ class ListedRows:
             are given the same.
         details: name to SQL of a figure for the metadata.
         kind: column of the query that failing rows are counted by in the metadata.
+        whole: SQL that finds the same with less work where the window holds all days of the table.
 
     In all SQL `{window}` stands for the condition of the window on `day_column`, `{before}` for
     that of the days before it, `{reference}` for that of both.
@@ -73,6 +74,7 @@ class ListedRows:
     given: tuple[tuple[str, str], ...] = ()
     details: dict[str, str] = field(default_factory=dict)
     kind: str | None = None
+    whole: str | None = None
 
 
 def want(
@@ -139,8 +141,8 @@ def _day(check: Check) -> str | None:
 def _counts(rule: RowRule) -> tuple[str, str]:
     """Figures of the rows that the rule is about, and of those that break it."""
     applies = f"({rule.applies}) AND " if rule.applies != "TRUE" else ""
-    total = f"count(*) FILTER (WHERE {rule.applies})" if applies else "count(*)"
-    return total, f"count(*) FILTER (WHERE {applies}({rule.broken}))"
+    total = count_where(rule.applies) if applies else "count(*)"
+    return total, count_where(f"{applies}({rule.broken})")
 
 
 def _scan(check: Check, window: Window | None) -> str:
@@ -196,7 +198,8 @@ def _listed(
         if name not in given:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {placed(sql, places)}")
             given.add(name)
-    query = placed(rule.query, places)
+    whole = rule.whole if rule.whole and _holds_all(connection, rule, places) else None
+    query = placed(whole or rule.query, places)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {query}")
     failing = dict(connection.execute("SELECT day, count(*) FROM listed GROUP BY 1").fetchall())
     totals = scans.days(_total(rule, window), "count(*)")
@@ -222,6 +225,14 @@ def _listed(
             else (f"WITH {shown},\n{query.removeprefix('WITH ')}")
         )
     return _finding(check, seen, days, keys, query, details, time.perf_counter() - began)
+
+
+def _holds_all(
+    connection: duckdb.DuckDBPyConnection, rule: ListedRows, places: Mapping[str, str]
+) -> bool:
+    """Whether no row lies outside the window."""
+    outside = placed(f"SELECT 1 FROM {rule.total} WHERE NOT ({{window}}) LIMIT 1", places)
+    return connection.execute(outside).fetchone() is None
 
 
 def _finding(

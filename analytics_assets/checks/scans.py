@@ -34,6 +34,14 @@ def scan(relation: str, by: str | None, window: Window | None, where: str | None
     return f"SELECT {by or 'NULL::DATE'} AS day, {{figures}} FROM {relation}{filtered} GROUP BY 1"
 
 
+def count_where(condition: str) -> str:
+    """SQL aggregate of the rows that meet a condition.
+
+    A case instead of a filter: many filters of one scan take DuckDB three times as long.
+    """
+    return f"count(CASE WHEN {condition} THEN 1 END)"
+
+
 class Scans:
     """Figures wanted of scans, asked for together when the first of a scan is looked at."""
 

@@ -15,7 +15,7 @@ import duckdb
 from dagster import MetadataValue
 
 from analytics_assets.checks.base import Check, Finding, fetch_keys
-from analytics_assets.checks.scans import Scans, scan
+from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import column_types, relation_kind
@@ -75,7 +75,7 @@ def want(
     for check in checks:
         table = TABLES[check.asset]
         if not structure_problems(connection, table):
-            scans.want(_scan(table, window), "count(*)", *(_count(r.broken) for r in rules(table)))
+            scans.want(_scan(table, window), "count(*)", *(_count(r) for r in rules(table)))
 
 
 def evaluate(
@@ -206,8 +206,11 @@ def _scan(table: Table, window: Window | None) -> str:
     return scan(table.relation, table.day_column, window)
 
 
-def _count(broken: str) -> str:
-    return f"count(*) FILTER (WHERE {broken})"
+def _count(rule: Rule) -> str:
+    value = f'"{rule.column}"'
+    if rule.broken == f"{value} IS NULL":
+        return f"count(*) - count({value})"  # looks at no value
+    return count_where(rule.broken)
 
 
 def _broken_rules(
@@ -218,7 +221,7 @@ def _broken_rules(
     rows = sum(scans.days(of_table, "count(*)").values())
     problems = []
     for rule in rules(table):
-        failing = sum(scans.days(of_table, _count(rule.broken)).values())
+        failing = sum(scans.days(of_table, _count(rule)).values())
         if failing:
             problems.append({"column": rule.column, "rule": rule.name, "failing rows": failing})
     return rows, problems

@@ -33,6 +33,18 @@ def _key(table: Table) -> Check:
     key = ", ".join(table.key)
     day = table.day_column
     days = day or "NULL::DATE"
+    # Numbers are compared, not texts: a hash that stands once is a key that stands once.
+    whole = f"""
+            SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
+            FROM {table.relation}
+            WHERE hash({key}) IN (
+                SELECT hash({key}) AS h FROM {table.relation}
+                WHERE TRUE
+                GROUP BY h HAVING count(*) > 1
+            )
+            GROUP BY {key} HAVING count(*) > 1
+            """
+    of_window = f"hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})"
     return Check(
         "uniqueness",
         table.name,
@@ -42,20 +54,11 @@ def _key(table: Table) -> Check:
         "A row was loaded on two days, or a key is none. De-duplication looks within a day: "
         "load the days of the listed keys again, or correct the dates in the source.",
         ListedRows(
-            # Numbers are compared, not texts: a hash that stands once is a key that stands once.
-            f"""
-            SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
-            FROM {table.relation}
-            WHERE hash({key}) IN (
-                SELECT hash({key}) AS h FROM {table.relation}
-                WHERE hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})
-                GROUP BY h HAVING count(*) > 1
-            )
-            GROUP BY {key} HAVING count(*) > 1
-            """,
+            whole.replace("WHERE TRUE", f"WHERE {of_window}"),
             total=table.relation,
             day_column=day,
             keys=table.key,
+            whole=whole,
         ),
     )
 
