@@ -8,7 +8,7 @@ project) or columns (`schemas`).
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,14 @@ from dagster import (
     TableColumnLineage,
 )
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster_dbt import (
-    DagsterDbtTranslator,
-    DagsterDbtTranslatorSettings,
-    DbtProject,
-    dbt_assets,
-)
-from dagster_dbt.asset_utils import get_subset_selection_for_context
-from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-from dagster_dbt.dbt_manifest import validate_manifest
 
 from analytics_assets.assets.common import POOL, RETRY, run_window, table_spec
-from analytics_assets.assets.dbt_command import DbtCommand, DbtError, prepare_manifest
+from analytics_assets.assets.dbt_command import (
+    DbtCommand,
+    DbtError,
+    prepare_manifest,
+    without_dbt,
+)
 from analytics_assets.assets.lineage import column_lineage
 from analytics_assets.assets.mart_plots import PLOTS
 from analytics_assets.assets.thresholds import read_thresholds
@@ -53,6 +49,17 @@ from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import partition_row_counts
+
+with without_dbt():
+    from dagster_dbt import (
+        DagsterDbtTranslator,
+        DagsterDbtTranslatorSettings,
+        DbtProject,
+        dbt_assets,
+    )
+    from dagster_dbt.asset_utils import get_subset_selection_for_context
+    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+    from dagster_dbt.dbt_manifest import validate_manifest
 
 SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_contract")
 # Other models read these: an empty table stands for each whose source is not configured.
@@ -82,9 +89,44 @@ def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
         absent += SUBSCRIPTION_MODELS
     if not sources.has_orders:
         nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
-        models = [node["name"] for node in nodes if node["resource_type"] == "model"]
+        models = [node["name"] for node in nodes if _is_model(node)]
         absent += [name for name in models if name not in SUBSCRIPTION_MODELS]
     return absent
+
+
+def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
+    """The manifest of dbt without some models and their tests.
+
+    Asked to leave them out, dagster-dbt would import dbt to evaluate the selection.
+    """
+    parsed = dict(validate_manifest(manifest))
+    nodes: dict[str, Any] = parsed["nodes"]
+    gone = {key for key, node in nodes.items() if _is_model(node) and node["name"] in absent}
+    gone |= {
+        key
+        for key, node in nodes.items()
+        if node["resource_type"] == "test" and gone & {*node["depends_on"]["nodes"]}
+    }
+    parsed["nodes"] = {
+        key: {**node, "depends_on": {**node["depends_on"], "nodes": _without(gone, node)}}
+        for key, node in nodes.items()
+        if key not in gone
+    }
+    for edges in ("parent_map", "child_map"):
+        parsed[edges] = {
+            key: [other for other in others if other not in gone]
+            for key, others in parsed[edges].items()
+            if key not in gone
+        }
+    return parsed
+
+
+def _is_model(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model")
+
+
+def _without(gone: set[str], node: Mapping[str, Any]) -> list[str]:
+    return [key for key in node["depends_on"]["nodes"] if key not in gone]
 
 
 def dbt_project(settings: Settings) -> DbtProject:
@@ -185,17 +227,17 @@ def dbt_models(
     thresholds = read_thresholds(settings.dbt_project_dir)
     overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
     policy = settings.checks["dbt"]
-    tests = dbt_tests.checks(validate_manifest(manifest))
+    parsed = manifest_without(manifest, absent)
+    tests = dbt_tests.checks(parsed)
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     exclude = " ".join(["resource_type:unit_test", *absent])
 
     @dbt_assets(
-        manifest=manifest,
+        manifest=parsed,
         project=project,
         name="dbt_models",
-        exclude=exclude,
         dagster_dbt_translator=translator,
         backfill_policy=BackfillPolicy.single_run(),
         pool=POOL,
@@ -212,7 +254,6 @@ def dbt_models(
         )
         warehouse.prepare(empty)
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
-        parsed = validate_manifest(manifest)
         selection, indirect = get_subset_selection_for_context(
             context, parsed, "fqn:*", exclude, "", translator, None
         )

@@ -10,6 +10,7 @@ and the parsed project. Here the imports are paid for once, and the parsed proje
 import hashlib
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,22 @@ from analytics_assets.settings import Settings
 
 _DBT_FILES = (".sql", ".yml", ".md")
 _ONE_AT_A_TIME = threading.Lock()  # dbt keeps its flags, adapters and loggers in globals
+
+
+@contextmanager
+def without_dbt() -> Iterator[None]:
+    """Imports of dagster-dbt within find no dbt: it takes its own words for dbt's few constants.
+
+    Otherwise every load of the definitions would import dbt, as long as all the rest takes.
+    """
+    absent = "dbt.version" not in sys.modules
+    if absent:
+        sys.modules["dbt.version"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["dbt.version"]
 
 
 class DbtProjectError(RuntimeError):
