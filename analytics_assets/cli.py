@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analytics_assets.partitions import Calendar, Window, daily_partitions
 from analytics_assets.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from analytics_assets.partitions import Calendar, Window
 
 DAY = click.DateTime(["%Y-%m-%d"])
 OF_SUBSCRIPTIONS = click.option("--subscriptions", is_flag=True, help="The model of subscribers.")
@@ -58,6 +60,8 @@ def backfill(first: datetime, last: datetime, snapshots: str) -> None:
     settings = _settings()
     if first > last:
         raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    from analytics_assets.partitions import Window
+
     window = Window(first.date(), last.date() + timedelta(days=1))
     sys.exit(_backfill(settings, [window], snapshots == "every"))
 
@@ -290,7 +294,7 @@ def prepare(settings: Settings) -> None:
 
 
 def _backfill(
-    settings: Settings, windows: list[Window], every_snapshot: bool, subscriptions: bool = False
+    settings: Settings, windows: "list[Window]", every_snapshot: bool, subscriptions: bool = False
 ) -> int:
     """Run the backfill of each window and print what it did; the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
@@ -332,7 +336,14 @@ def _backfill(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Any], None]]:
-    """A progress bar for each run, over the partitions and checks that it has planned."""
+    """A progress bar for each run, over the partitions and checks that it has planned.
+
+    Without a terminal, a line for each run when it ends.
+    """
+    terminal = sys.__stderr__
+    if terminal is None or not terminal.isatty():
+        yield _say_when_over
+        return
     from tqdm import tqdm
 
     bars: dict[str, Any] = {}
@@ -355,6 +366,12 @@ def _progress() -> Iterator[Callable[[Any], None]]:
 
     yield listener
     _finish(bars)
+
+
+def _say_when_over(event: Any) -> None:
+    # Not redirected with what the steps print.
+    if event.is_job_event and (event.is_job_success or event.is_job_failure):
+        print(event.job_name, "done" if event.is_job_success else "failed", file=sys.__stderr__)
 
 
 def _finish(bars: dict[str, Any]) -> None:
@@ -437,7 +454,9 @@ def _sources(settings: Settings) -> Any:
     return configured_sources(settings)
 
 
-def _require_within(window: Window, calendar: Calendar, has_orders: bool) -> None:
+def _require_within(window: "Window", calendar: "Calendar", has_orders: bool) -> None:
+    from analytics_assets.partitions import Window, daily_partitions
+
     if not has_orders:
         raise click.ClickException("No configured source has days. Use `analytics-assets run`.")
     # Where the data go on, the last partition is the last day that has closed.

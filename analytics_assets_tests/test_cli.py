@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,12 @@ def test_help_names_every_command(flag: str) -> None:
     assert result.exit_code == 0
     for command in ("sample", "backfill", "run", "dev", "prepare"):
         assert f"\n  {command} " in result.output
+
+
+def test_help_waits_for_no_library() -> None:
+    code = "import sys; import analytics_assets.cli; sys.exit('dagster' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
@@ -145,13 +153,19 @@ def test_a_broken_configuration_is_a_sentence(home: dict[str, str], text: str, w
     assert words in refused("backfill", "--from", "2024-01-01", "--to", "2024-01-02", **home)
 
 
-def test_a_source_without_files_is_a_sentence(home: dict[str, str]) -> None:
+def test_a_source_without_files_is_a_sentence(
+    home: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
     text = SOURCES + 'customers: {path: "nowhere/*.csv"}\n'
     Path(home["ANALYTICS_SOURCES"]).write_text(text)
     result = analytics_assets("backfill", "--from", "2024-01-01", "--to", "2024-01-02", **home)
     assert result.exit_code == 1
     assert "no file at" in result.output
     assert isinstance(result.exception, SystemExit), result.exception
+    # Progress without a terminal is a line for each run.
+    assert [line for line in capfd.readouterr().err.splitlines() if "load_days" in line] == [
+        "load_days failed"
+    ]
 
 
 def test_prepare_sets_the_instance_up_and_prints_its_folder(home: dict[str, str]) -> None:
