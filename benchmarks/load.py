@@ -23,7 +23,7 @@ import duckdb
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.load import load_source
+from analytics_assets.sources.load import load
 from analytics_assets.warehouse.connection import Warehouse
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2026, 1, 1))
@@ -59,15 +59,7 @@ def write(folder: Path, lines: int) -> None:
 def ours(file: Path, warehouse: Warehouse) -> None:
     """Through the project's own loading."""
     config = SourceConfig("orders", str(file), format=file.suffix[1:])
-    with warehouse.transaction() as connection:
-        load_source(
-            connection,
-            config,
-            CALENDAR,
-            WINDOW,
-            datetime(2026, 1, 1),  # noqa: DTZ001 (naive UTC)
-            cache=warehouse.source_cache,
-        )
+    load(warehouse, config, CALENDAR, WINDOW, datetime(2026, 1, 1))  # noqa: DTZ001 (naive UTC)
 
 
 def alone(file: Path, warehouse: Warehouse) -> None:

@@ -32,7 +32,8 @@ from analytics_assets.assets.sources import source_key
 from analytics_assets.partitions import add_partition_metadata, window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import DayLoad, load_source
+from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse
 
@@ -92,16 +93,14 @@ def _raw_asset(
         window = window_of(context) if has_days else None
         warehouse.prepare(absent_tables)
         try:
-            with warehouse.transaction() as connection:
-                result = load_source(
-                    connection,
-                    config,
-                    sources.calendar,
-                    window,
-                    run_started(context),
-                    cache=warehouse.source_cache,
-                    any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
-                )
+            result = load_source(
+                warehouse,
+                config,
+                sources.calendar,
+                window,
+                run_started(context),
+                any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
+            )
         except SourceError as error:
             # The input stays wrong however often it is read.
             raise Failure(str(error), allow_retries=False) from error

@@ -28,17 +28,18 @@ def source_versions(
     if isinstance(reader, FileReader):
         return contents.file_versions(reader, calendar, window, warehouse.source_cache)
     assert isinstance(reader, DatabaseReader)
-    if config.change_detection == "full":
-        return reader.versions(window, calendar)
     loaded, newest = _loaded(config, warehouse)
+    recent = reader.versions(window, calendar, since=newest)
+    if recent is None:
+        return contents.typed_versions(reader, calendar, window, warehouse.source_cache.parent)
     if newest is None:
-        return reader.versions(window, calendar)
+        return recent
     held = {
         day: version
         for day, version in loaded.items()
         if day is None or (window and window.start <= day < window.end)
     }
-    return {**held, **reader.versions(window, calendar, since=newest)}
+    return {**held, **recent}
 
 
 def changed_days(

@@ -158,8 +158,9 @@ def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
                     return reader.scan_files(connection, looked_at, scratch)
                 return reader_of(sample).scan(connection, None, calendar, scratch)
 
-            with staged(connection, sample, calendar, None, scanner, Path(folder)) as stage:
-                return _described(connection, config, report, stage.scan, stage.warnings)
+            with staged(connection, sample, calendar, scanner, Path(folder)) as stage:
+                stage.look(*config.contract.columns)
+                return _described(connection, config, report, stage.scan, stage.scan.warnings)
     except MissingColumnError as error:
         proposal = tuple(propose(config, error.found).items())
         return replace(report, problem=str(error), proposal=proposal)

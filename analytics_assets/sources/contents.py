@@ -23,9 +23,9 @@ import duckdb
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers import FileReader
-from analytics_assets.sources.readers.base import Part
+from analytics_assets.sources.readers.base import Part, Reader
 from analytics_assets.sources.readers.files import SourceFile
-from analytics_assets.sources.stage import staged
+from analytics_assets.sources.stage import Held, staged
 
 # Goes up when rows are typed otherwise: what is remembered is then read again.
 TYPING = 1
@@ -98,27 +98,50 @@ def file_versions(
 
 
 def remember(
-    connection: duckdb.DuckDBPyConnection,
     cache: Path,
     config: SourceConfig,
     calendar: Calendar,
     parts: Sequence[Part],
+    held: Sequence[Held],
 ) -> None:
-    """Keep what each part of the staged rows holds; all of their rows must be there."""
-    rows = connection.execute(
-        "SELECT _load_part, _window_date, rows, hashes FROM load_contents"
-    ).fetchall()
-    contents: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
-    for part, day, count, hashes in rows:
-        contents[part][day.isoformat() if day else ""] = [count, int(hashes) & MASK]
+    """Keep what each part holds."""
+    days: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
+    for item in held:
+        day = item.day.isoformat() if item.day else ""
+        days[item.part][day] = [item.rows, item.hashes & MASK]
     with closing(_open(cache)) as remembered, remembered:
         remembered.executemany(
             "INSERT OR REPLACE INTO contents VALUES (?, ?)",
             [
-                (_key(config, calendar, part), json.dumps(contents[index]))
+                (_key(config, calendar, part), json.dumps(days[index]))
                 for index, part in enumerate(parts)
             ],
         )
+
+
+def typed_versions(
+    reader: Reader, calendar: Calendar, window: Window | None, folder: Path
+) -> dict[date | None, str]:
+    """Data version of each day of a source that is no files, from its typed rows.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    held: dict[date | None, Content] = {}
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        with staged(
+            connection,
+            reader.config,
+            calendar,
+            lambda connection, scratch: reader.scan(connection, window, calendar, scratch),
+            folder,
+        ) as stage:
+            for item in stage.held():
+                if window is None or (item.day and window.start <= item.day < window.end):
+                    content = Content(item.rows, item.hashes)
+                    held[item.day] = held.get(item.day, Content()) + content
+    return versions_of(reader.config, held, delivered(reader.config, window, []))
 
 
 def _read(reader: FileReader, calendar: Calendar, files: list[SourceFile], cache: Path) -> None:
@@ -131,11 +154,11 @@ def _read(reader: FileReader, calendar: Calendar, files: list[SourceFile], cache
             connection,
             reader.config,
             calendar,
-            None,
             lambda connection, scratch: reader.scan_files(connection, files, scratch),
             folder,
         ) as stage:
-            remember(connection, cache, reader.config, calendar, stage.scan.parts)
+            held = stage.held()
+        remember(cache, reader.config, calendar, stage.scan.parts, held)
 
 
 def _key(config: SourceConfig, calendar: Calendar, part: Part) -> str:

@@ -1,13 +1,18 @@
-"""Loading a source: one pass over its rows, accepted and rejected ones written together.
+"""Loading a source: accepted and rejected rows written together, and every row accounted for.
 
 Belongs here: the transaction of a load, its limits and its ledger. Does not belong here: reading
 (`readers`), typing and row rules (`typed`), counting rows (`stage`).
+
+Rows go straight from the source into their table. Where as many lie there as were counted in the
+files, all were accepted and none was lost; only where they differ are they looked at again, one by
+one, for those that are rejected or belong to other days.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -17,7 +22,8 @@ from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import FileReader, reader_of
-from analytics_assets.sources.stage import Staged, staged
+from analytics_assets.sources.readers.base import DoubtError, SourceError, literal
+from analytics_assets.sources.stage import Held, Stage, row_hash, staged
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
 from analytics_assets.warehouse.windows import replace_window, window_predicate
 
@@ -50,6 +56,43 @@ class LoadResult:
         )
 
 
+def load(
+    warehouse: Warehouse,
+    config: SourceConfig,
+    calendar: Calendar,
+    window: Window | None,
+    loaded_at: datetime,
+    *,
+    any_volume: bool = False,
+) -> LoadResult:
+    """Load a window of a source in a transaction of its own.
+
+    The form of the files is trusted at first: most are flawless, and proving it costs a pass over
+    them. Where something does not fit, nothing is kept, and they are read again with care.
+
+    Raises:
+        SourceError: as `load_source`.
+    """
+
+    def attempt(careful: bool) -> LoadResult:
+        with warehouse.transaction() as connection:
+            return load_source(
+                connection,
+                config,
+                calendar,
+                window,
+                loaded_at,
+                cache=warehouse.source_cache,
+                any_volume=any_volume,
+                careful=careful,
+            )
+
+    try:
+        return attempt(careful=False)
+    except DoubtError:
+        return attempt(careful=True)
+
+
 def load_source(
     connection: duckdb.DuckDBPyConnection,
     config: SourceConfig,
@@ -59,6 +102,7 @@ def load_source(
     *,
     cache: Path | None = None,
     any_volume: bool = False,
+    careful: bool = True,
 ) -> LoadResult:
     """Replace a window of a source's raw table, its rejected rows and its ledger.
 
@@ -72,43 +116,51 @@ def load_source(
         loaded_at: stamped on every row.
         cache: where it is remembered what files hold, and copies of files are made beside.
         any_volume: load even where the volume has changed by more than the source allows.
+        careful: prove the form of files before they are read.
 
     Raises:
-        SourceError: the source is missing, unreadable or malformed, or passes a limit; nothing is
-            written.
+        DoubtError: the load was not careful, and should be; the transaction is of no more use.
+        SourceError: the source is missing, unreadable or malformed, or passes a limit; the
+            transaction is of no more use.
     """
     reader = reader_of(config)
-    scratch = cache.parent if cache else None
     with staged(
         connection,
         config,
         calendar,
-        window,
-        lambda connection, folder: reader.scan(connection, window, calendar, folder),
-        scratch,
+        lambda connection, folder: reader.scan(
+            connection, window, calendar, folder, careful=careful
+        ),
+        cache.parent if cache else None,
     ) as stage:
-        days, versions = _days(connection, config, calendar, window, stage)
-        reasons = dict(
-            connection.execute(
-                "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM load WHERE "
-                f"{_in(window)}) GROUP BY 1 ORDER BY 2 DESC, 1"
-            ).fetchall()
-        )
-        result = LoadResult(days, reasons, stage.warnings)
-        total = result.total
+        accepted = _insert(connection, config, window, stage, loaded_at)
+        collisions = _collisions(connection, config, window, stage)
+        if accepted != stage.counted or stage.looked or stage.scan.mixed:
+            held = stage.held()
+        else:
+            held = _held(connection, config, window, stage)
+        _number(connection, config, window, stage, accepted)
+        days, versions = _days(config, window, stage, held)
+        reasons = _reject(connection, config, window, stage, loaded_at)
+        result = LoadResult(days, reasons, (*stage.scan.warnings, *collisions))
+        if result.total.accepted != accepted:
+            raise SourceError(
+                f"{config.source}: of {result.total.accepted:,} accepted rows {accepted:,} were "
+                "written. Nothing was loaded; look whether the source is being written to."
+            )
         require_within_limits(
             connection,
             config,
             window,
             {day: load.read for day, load in days.items()},
-            total.rejected,
+            result.total.rejected,
             reasons,
             any_volume,
         )
-        _write(connection, config, window, stage, loaded_at)
         _write_ledger(connection, config.source, days, versions, window, loaded_at)
-        if cache and isinstance(reader, FileReader) and stage.complete:
-            contents.remember(connection, cache, config, calendar, stage.scan.parts)
+    # Whether the source stood still is known only now that the scan has ended.
+    if cache and isinstance(reader, FileReader):
+        contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
 
 
@@ -121,6 +173,19 @@ def loaded_versions(connection: duckdb.DuckDBPyConnection, source: str) -> dict[
             "SELECT window_date, source_version FROM raw.source_loads WHERE source = ?", [source]
         ).fetchall()
     )
+
+
+def last_load(warehouse: Warehouse, window: Window) -> datetime | None:
+    """When a day of the window was loaded last; None where none was."""
+    if not warehouse.path.exists():
+        return None
+    with warehouse.read() as connection:
+        if relation_kind(connection, TABLES["source_loads"]) is None:
+            return None
+        inside = window_predicate("window_date", window)
+        query = f"SELECT max(loaded_at) FROM raw.source_loads WHERE {inside}"
+        row = connection.execute(query).fetchone()
+    return row[0] if row else None
 
 
 def loaded_to(warehouse: Warehouse) -> date | None:
@@ -140,71 +205,206 @@ def _in(window: Window | None) -> str:
     return "TRUE" if window is None else window_predicate("_window_date", window)
 
 
-def _days(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    calendar: Calendar,
-    window: Window | None,
-    stage: Staged,
-) -> tuple[dict[date | None, DayLoad], dict[date | None, str]]:
-    """Rows of each day that was delivered, and the data version of each."""
-    rows = connection.execute(
-        "SELECT _window_date, sum(rows), sum(rows - rejected), sum(rejected), "
-        f"sum(hashes) & {contents.MASK}::HUGEINT FROM load_contents WHERE {_in(window)} GROUP BY 1"
-    ).fetchall()
-    loads = {row[0]: DayLoad(*map(int, row[1:4])) for row in rows}
-    versions: Mapping[date | None, str]
-    if stage.scan.versions is not None:
-        versions = stage.scan.versions
-    else:
-        held = {row[0]: contents.Content(int(row[1]), int(row[4])) for row in rows}
-        delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
-        versions = contents.versions_of(config, held, delivered)
-    return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)
-
-
-def _write(
+def _insert(
     connection: duckdb.DuckDBPyConnection,
     config: SourceConfig,
     window: Window | None,
-    stage: Staged,
+    stage: Stage,
     loaded_at: datetime,
-) -> None:
+) -> int:
+    """Put the accepted rows of the window into their table; their number.
+
+    A row whose identifiers were trimmed gets a negative number until `_number` has seen to it.
+    """
     table = config.contract.table
     listed = [f'"{name}"' for name in config.contract.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:
         listed.append(f"{_line_key(config)} AS line_key")
-    stamp = f"TIMESTAMP '{loaded_at:%Y-%m-%d %H:%M:%S.%f}' AS loaded_at"
-    replace_window(
-        connection,
-        table,
-        f"(SELECT {', '.join(listed)}, source_file, source_row, {stamp} "
-        f"FROM {stage.relation} WHERE _reasons IS NULL AND {_in(window)})",
-        window,
-    )
+    number = "coalesce(_load_row, 1)"
+    listed.append(f"CASE WHEN _trimmed IS NULL THEN {number} ELSE -{number} END AS source_row")
+    with stage.reading():
+        return replace_window(
+            connection,
+            table,
+            f"(SELECT {', '.join(listed)}, source_file, {_stamp(loaded_at)} "
+            f"FROM {stage.typed} WHERE _reasons IS NULL AND {_in(window)})",
+            window,
+            cut=True,
+        )
+
+
+def _number(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+    accepted: int,
+) -> None:
+    """Give the rows that were inserted the numbers that they have in their files.
+
+    Where a scan does not number its rows, they lie in the order of their files, in the table as in
+    the source.
+    """
+    table = config.contract.table.relation
+    inside = window_predicate(str(config.contract.table.window_column), window)
+    if not accepted:
+        return
+    if stage.scan.numbered and not stage.scan.mixed:
+        connection.execute(
+            f"UPDATE {table} SET source_row = -source_row WHERE {inside} AND source_row < 0"
+        )
+    else:
+        (first,) = _row(connection, f"SELECT min(rowid) FROM {table} WHERE {inside}")
+        number, rows = f"rowid - {first} + 1", "WHERE"
+        if stage.looked:
+            number = "rows.source_row"
+            rows = (
+                f"FROM (SELECT row_number() OVER (ORDER BY place) - 1 + {first} AS place, "
+                f"source_row FROM {stage.rows} WHERE _reasons IS NULL AND {_in(window)}) AS rows "
+                f"WHERE {table}.rowid = rows.place AND"
+            )
+        elif len(stage.scan.parts) > 1:
+            names = ", ".join(literal(part.name) for part in stage.scan.parts)
+            number = f"{table}.rowid - {first} - parts.first + 1"
+            rows = (
+                f"FROM (SELECT unnest([{names}]) AS name, unnest({stage.firsts}) AS first) "
+                "AS parts WHERE source_file = parts.name AND"
+            )
+        (numbered,) = _row(connection, f"UPDATE {table} SET source_row = {number} {rows} {inside}")
+        if numbered != accepted:
+            raise SourceError(
+                f"{config.source}: of {accepted:,} accepted rows {numbered:,} were found again. "
+                "Nothing was loaded; look whether the source is being written to."
+            )
+    if config.duplicates == "keep" and "line_key" in config.contract.table.columns:
+        connection.execute(
+            f"UPDATE {table} SET line_key = source_file || ':' || source_row "
+            f"WHERE {inside} AND line_number IS NULL"
+        )
+
+
+def _held(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+) -> list[Held]:
+    """What each part holds for each day, where all of it was inserted."""
+    table = config.contract.table
+    day = table.window_column or "NULL::DATE"
+    rows = connection.execute(
+        f"SELECT source_file, {day}, count(*), sum({row_hash(config, 'NULL::VARCHAR')}::HUGEINT) "
+        f"FROM {table.relation} WHERE {window_predicate(str(table.window_column), window)} "
+        "GROUP BY 1, 2"
+    ).fetchall()
+    index = {part.name: number for number, part in enumerate(stage.scan.parts)}
+    held = [Held(index[name], day, count, 0, hashes) for name, day, count, hashes in rows]
+    found = dict.fromkeys(range(len(index)), 0)
+    for item in held:
+        found[item.part] += item.rows
+    stage.require(found)
+    return held
+
+
+def _days(
+    config: SourceConfig, window: Window | None, stage: Stage, held: Sequence[Held]
+) -> tuple[dict[date | None, DayLoad], dict[date | None, str]]:
+    """Rows of each day that was delivered, and the data version of each."""
+    loads: dict[date | None, DayLoad] = {}
+    sums: dict[date | None, contents.Content] = {}
+    for item in held:
+        if window is None or (item.day and window.start <= item.day < window.end):
+            before = loads.get(item.day, DayLoad(0, 0, 0))
+            loads[item.day] = DayLoad(
+                before.read + item.rows,
+                before.accepted + item.rows - item.rejected,
+                before.rejected + item.rejected,
+            )
+            content = contents.Content(item.rows, item.hashes)
+            sums[item.day] = sums.get(item.day, contents.Content()) + content
+    versions: Mapping[date | None, str]
+    if stage.scan.versions is not None:
+        versions = stage.scan.versions
+    else:
+        delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
+        versions = contents.versions_of(config, sums, delivered)
+    return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)
+
+
+def _reject(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+    loaded_at: datetime,
+) -> dict[str, int]:
+    """Replace the rejected rows of the window; how many there are for each reason."""
+    where = _of_source(config.source, window)
+    if not stage.looked:
+        connection.execute(f"DELETE FROM raw.rejected_rows WHERE {where}")
+        return {}
     replace_window(
         connection,
         TABLES["rejected_rows"],
         f"(SELECT '{config.source}' AS source, _window_date AS window_date, source_file, "
         "source_row, source_line, array_to_string(_reasons, '; ') AS reasons, _json AS row, "
-        f"{stamp} FROM {stage.relation} WHERE _reasons IS NOT NULL AND {_in(window)})",
+        f"{_stamp(loaded_at)} FROM {stage.rows} WHERE _reasons IS NOT NULL AND {_in(window)})",
         None,
-        where=_of_source(config.source, window),
+        where=where,
+    )
+    return dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM load WHERE "
+            f"{_in(window)}) GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
     )
 
 
+def _collisions(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+) -> list[str]:
+    """Identifiers that white space alone told apart."""
+    table = config.contract.table
+    inside = window_predicate(str(table.window_column), window)
+    (least,) = _row(connection, f"SELECT min(source_row) FROM {table.relation} WHERE {inside}")
+    if least is None or least > 0:
+        return []
+    stage.look()
+    trimmed = (
+        f"(SELECT unnest(_trimmed, recursive := true) FROM load WHERE _reasons IS NULL "
+        f"AND {_in(window)})"
+    )
+    names = connection.execute(f"SELECT DISTINCT name FROM {trimmed} ORDER BY 1").fetchall()
+    warnings = []
+    for (name,) in names:
+        rows, equal = _row(
+            connection,
+            f"SELECT sum(cut), count(*) FILTER (held > cut) FROM (SELECT value, count(*) AS cut "
+            f"FROM {trimmed} WHERE name = '{name}' GROUP BY 1) JOIN (SELECT \"{name}\" AS value, "
+            f"count(*) AS held FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
+        )
+        warnings.append(
+            f"{name}: white space trimmed in {rows:,} rows; {equal:,} identifiers then equal "
+            "one that stands without it"
+        )
+    return warnings
+
+
+def _stamp(loaded_at: datetime) -> str:
+    return f"TIMESTAMP '{loaded_at:%Y-%m-%d %H:%M:%S.%f}' AS loaded_at"
+
+
 def _line_key(config: SourceConfig) -> str:
-    """What tells lines apart that bear no number, where the source says so."""
-    if config.duplicates == "keep":
-        key = "source_file || ':' || source_row"
-    elif config.line_identity:
-        columns = ", ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in config.line_identity)
-        key = f"concat_ws(chr(31), {columns})"
-    else:
+    """What tells lines apart that bear no number, where the source says so; but see `_number`."""
+    if not config.line_identity or config.duplicates == "keep":
         return "NULL::VARCHAR"
-    return f"CASE WHEN line_number IS NULL THEN {key} END"
+    columns = ", ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in config.line_identity)
+    return f"CASE WHEN line_number IS NULL THEN concat_ws(chr(31), {columns}) END"
 
 
 def _of_source(source: str, window: Window | None) -> str:
@@ -241,3 +441,9 @@ def _write_ledger(
             loaded_at,
         ],
     )
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row

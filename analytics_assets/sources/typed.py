@@ -19,6 +19,7 @@ import ibis.expr.datatypes as dt
 
 from analytics_assets.partitions import Calendar
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
+from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.contract import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan, identifier, literal
@@ -28,10 +29,14 @@ PLAUSIBLE_END = date(2100, 1, 1)
 MAX_BYTES = 1_000_000
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
-# Trimming costs more than reading; a text whose ends are visible ASCII needs none. (`!` negates.)
-NEEDS_NO_TRIMMING = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
+# Trimming costs more than reading, and so does finding out at once: most texts are ASCII and end in
+# no blank; of the others, those whose ends are visible ASCII need none either. (`!` negates.)
+PLAINLY_TRIMMED = "{0} BETWEEN '!' AND '~' AND strlen({0}) = length({0}) AND " + " AND ".join(
+    f"NOT ends_with({{0}}, '{blank}')" for blank in " \t\v\f\r\n"
+)
+TRIMMED = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
@@ -57,13 +62,15 @@ def typed_relation(
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
         row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_json` (the whole row where it is rejected), `_trimmed` (identifiers that had white space
-        around them; NULL where none had) and what is kept.
+        `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
+        that had white space around them; NULL where none had) and what is kept.
     """
     contract = config.contract
     schema = contract.table.schema.columns
 
     values, reasons, trimmed = [], [], []
+    casts: dict[str, str] = {}
+    sound, lengths = [], []  # what most rows are, at a glance: nothing more is asked of them
     for name in contract.columns:
         type_ = schema[name].dtype.type
         if name == ATTRIBUTES:
@@ -75,7 +82,14 @@ def typed_relation(
         source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
         present = _present(source, source_type, type_, config)
         value = f'v."{name}"'
-        values.append((name, _typed(name, source, source_type, present, type_, config)))
+        typed = _typed(name, source, source_type, present, type_, config)
+        quick = _quick(name, source, source_type, type_, config)
+        if quick:
+            casts[name], holds, cast_value = quick
+            typed = f"CASE WHEN {holds} THEN {cast_value} ELSE {typed} END"
+        values.append((name, typed))
+        if not (schema[name].nullable and isinstance(type_, dt.String)):
+            sound.append(f"{value} IS NOT NULL")
         # CASE looks at the text again only where there is no value.
         if not schema[name].nullable:
             rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END"
@@ -85,18 +99,20 @@ def typed_relation(
             reasons.append((rule, f"{name}: {_form(type_, config)}"))
         elif scan.may_hold_nul:
             reasons.append((f"contains({value}, chr(0))", f"{name}: a NUL byte"))
+            sound.append(f"({value} IS NULL OR NOT contains({value}, chr(0)))")
         if isinstance(type_, dt.String):
+            lengths.append(f"strlen({value})")
             reasons.append(
                 (f"strlen({value}) > {MAX_BYTES}", f"{name}: longer than {MAX_BYTES:,} bytes")
             )
-        reasons += [
-            (f"{value} IS NOT NULL AND NOT ({rule})", f"{name}: {reason}")
-            for rule, reason in _rules(value, schema[name])
-        ]
+        for rule, reason in _rules(value, schema[name]):
+            reasons.append((f"{value} IS NOT NULL AND NOT ({rule})", f"{name}: {reason}"))
+            sound.append(f"({value} IS NULL OR {rule})")
         if name.endswith("_id"):
             reasons.append(
                 (f"{value} = '{UNKNOWN_MEMBER}'", f"{name}: a reserved word of the warehouse")
             )
+            sound.append(f"({value} IS NULL OR {value} <> '{UNKNOWN_MEMBER}')")
             if source_type == "VARCHAR":
                 trimmed.append((f"{value} <> {source}", name))
     if config.cancelled_order_pattern and "status" not in mapped:
@@ -110,14 +126,19 @@ def typed_relation(
     window_date = "NULL::DATE"
     if contract.time_column:
         inside, fallback, rules = _day_rules(config, scan, contract.time_column, calendar)
-        reasons += rules
+        reasons += [(f"NOT ({rule})", reason) for rule, reason in rules]
+        sound += [rule for rule, _ in rules]
         day = f'CAST(v."{contract.time_column}" AS DATE)'
         window_date = f"CASE WHEN {inside} THEN {day} ELSE {fallback} END"
 
     # The reasons of a row are put together only where it has one.
     listed = ", ".join(f"CASE WHEN {rule} THEN {literal(why)} END" for rule, why in reasons)
     broken = " OR ".join(f"({rule})" for rule, _ in reasons)
-    cut = ", ".join(f"CASE WHEN {rule} THEN {literal(name)} END" for rule, name in trimmed)
+    sound.append(f"greatest({', '.join(lengths)}) <= {MAX_BYTES}")
+    cut = ", ".join(
+        f"CASE WHEN {rule} THEN {{'name': '{name}', 'value': v.\"{name}\"}} END"
+        for rule, name in trimmed
+    )
     any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
     whole = scan.whole and f"s.{scan.whole}"
     whole = whole or "to_json(struct_pack({}))::VARCHAR".format(
@@ -132,19 +153,24 @@ def typed_relation(
     columns = ", ".join(f'v."{name}"' for name in contract.columns)
     packed = ", ".join(f'"{name}" := {value}' for name, value in values)
     through = ", ".join(kept)
+    tried = ", ".join(f'"{name}" := {cast}' for name, cast in casts.items()) or "nothing := NULL"
     return f"""(
         SELECT
             {columns},
             {window_date} AS _window_date,
-            CASE WHEN {broken}
+            CASE WHEN {" AND ".join(sound)} THEN NULL WHEN {broken}
                 THEN list_filter([{listed}], lambda reason: reason IS NOT NULL) END AS _reasons,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
             CASE WHEN {any_cut}
-                THEN list_filter([{cut}]::VARCHAR[], lambda name: name IS NOT NULL) END AS _trimmed,
+                THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
+                    lambda held: held IS NOT NULL) END AS _trimmed,
             {through}
         FROM (
             SELECT struct_pack({packed}) AS v, s, {through}
-            FROM (SELECT {source_columns}, {through} FROM {relation})
+            FROM (
+                SELECT struct_pack({tried}) AS c, s, {through}
+                FROM (SELECT {source_columns}, {through} FROM {relation})
+            )
         )
     )"""
 
@@ -167,16 +193,16 @@ def _day_rules(
     A row without a usable day is accounted to the day of its file, or to the first day: it is
     counted once, and lost never.
     """
-    day = f'CAST(v."{column}" AS DATE)'
+    time = f'v."{column}"'
     start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
-    inside = f"{day} >= {start} AND {day} < {end}"
-    rules = [(f"NOT ({inside})", f"{column}: outside the calendar")]
+    inside = f"{time} >= {start}::TIMESTAMP AND {time} < {end}::TIMESTAMP"
+    rules = [(inside, f"{column}: outside the calendar")]
     if not config.by_day:
         return inside, start, rules
     days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
     of_file = f"([{days}]::DATE[])[_load_part::BIGINT + 1]"
-    due = f"{day} BETWEEN {of_file} - {config.late_days} AND {of_file}"
-    rules.append((f"NOT ({due})", f"{column}: not a day of this file"))
+    due = f"CAST({time} AS DATE) BETWEEN {of_file} - {config.late_days} AND {of_file}"
+    rules.append((due, f"{column}: not a day of this file"))
     # Of a file after the calendar only the late rows are ours.
     return f"{inside} AND {due}", f"greatest({of_file}, {start})", rules
 
@@ -192,11 +218,14 @@ def _present(source: str, source_type: str, type_: dt.DataType, config: SourceCo
                 f"ELSE nullif({source}::VARCHAR, 'nan') END"
             )
         return source
-    text = f"CASE WHEN {NEEDS_NO_TRIMMING.format(source)} THEN {source} "
-    text += f"ELSE trim({source}, {WHITE_SPACE}) END"
+    text = (
+        f"CASE WHEN {PLAINLY_TRIMMED.format(source)} THEN {source} "
+        f"WHEN {TRIMMED.format(source)} THEN {source} "
+        f"ELSE nullif(trim({source}, {WHITE_SPACE}), '') END"
+    )
     if not config.null_words:
-        return f"nullif({text}, '')"
-    words = ", ".join(literal(word.lower()) for word in ("", *config.null_words))
+        return text
+    words = ", ".join(literal(word.lower()) for word in config.null_words)
     return f"CASE WHEN lower({text}) IN ({words}) THEN NULL ELSE {text} END"
 
 
@@ -213,6 +242,9 @@ def _typed(
         text = present if source_type == "VARCHAR" else f"({present})::VARCHAR"
         if name != "status":
             return text
+        if source_type == "VARCHAR" and not config.null_words and not config.status_map:
+            ours = ", ".join(literal(word) for word in STATUSES)
+            return f"CASE WHEN {source} IN ({ours}) THEN {source} ELSE lower({text}) END"
         cases = "".join(
             f" WHEN {literal(theirs.lower())} THEN {literal(ours)}"
             for theirs, ours in config.status_map.items()
@@ -241,6 +273,35 @@ def _boolean(value: str) -> str:
     true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
     text = f"lower({value}::VARCHAR)"
     return f"CASE WHEN {text} IN ({true}) THEN true WHEN {text} IN ({false}) THEN false END"
+
+
+def _quick(
+    name: str, source: str, source_type: str, type_: dt.DataType, config: SourceConfig
+) -> tuple[str, str, str] | None:
+    """A way around the matching for text in the form in which DuckDB itself writes the type.
+
+    What is written again as it came was read for what it is; comparing costs a fraction of
+    matching. Of a number the decimals may be left out that are zeros.
+
+    Returns:
+        The cast, the condition under which it is the value, and the value; None where the
+        configuration has forms of its own.
+    """
+    if source_type != "VARCHAR" or any(re.search("[0-9]", word) for word in config.null_words):
+        return None
+    cast = f'c."{name}"'
+    if isinstance(type_, dt.Integer):
+        return f"TRY_CAST({source} AS INT)", f"{cast}::VARCHAR = {source}", cast
+    if isinstance(type_, dt.Decimal) and config.decimal == ".":
+        stored = f"DECIMAL({type_.precision}, {type_.scale})"
+        holds = f"starts_with({cast}::VARCHAR, {source})"
+        return f"TRY_CAST({source} AS {stored})", holds, cast
+    if isinstance(type_, dt.Timestamp) and not config.timestamp_formats:
+        # Not infinity, nor the years before Christ.
+        holds = f"{cast} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31'"
+        holds += f" AND {cast}::VARCHAR = {source}"
+        return f"TRY_CAST({source} AS TIMESTAMP)", holds, _in_utc(cast, config.time_zone)
+    return None
 
 
 def _integer(value: str, source_type: str, config: SourceConfig) -> str:

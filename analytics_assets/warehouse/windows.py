@@ -29,6 +29,8 @@ def replace_window(
     relation: str,
     window: Window | None,
     where: str = "TRUE",
+    *,
+    cut: bool = False,
 ) -> int:
     """Replace the rows of a window by those of a relation, by column name.
 
@@ -41,6 +43,8 @@ def replace_window(
         window: the window; its column is the table's window column.
         where: further condition on the rows that are replaced, for tables that several loads
             share.
+        cut: whether the relation is known to hold rows of the window only. Looking costs reading
+            it once more.
 
     Returns:
         The number of rows inserted.
@@ -60,7 +64,7 @@ def replace_window(
         column = str(table.window_column)
         # Cast: the column of an empty frame has any type.
         inside = window_predicate(f'"{column}"::DATE', window)
-        outside = _count(connection, relation, f"({inside}) IS NOT TRUE")
+        outside = 0 if cut else _count(connection, relation, f"({inside}) IS NOT TRUE")
         if outside:
             raise WindowError(
                 f"{table.relation}: {outside} rows lie outside the window {window} by "

@@ -15,6 +15,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.load import LoadResult, load_source
+from analytics_assets.sources.readers.base import DoubtError
 from analytics_assets.warehouse.connection import Warehouse
 
 CALENDAR = Calendar(date(2024, 1, 1), date(2024, 2, 1))
@@ -110,10 +111,13 @@ class Source:
         loaded_at: datetime = datetime(2024, 2, 1, 12),
         **options: Any,
     ) -> LoadResult:
-        with self.transaction() as connection:
-            return load_source(
-                connection, config or self.config(), calendar, window, loaded_at, **options
-            )
+        given = (config or self.config(), calendar, window, loaded_at)
+        try:
+            with self.transaction() as connection:
+                return load_source(connection, *given, careful=False, **options)
+        except DoubtError:
+            with self.transaction() as connection:
+                return load_source(connection, *given, **options)
 
     def rows(self, query: str) -> list[Any]:
         with self.transaction() as connection:

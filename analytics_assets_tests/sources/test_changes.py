@@ -6,9 +6,10 @@ from datetime import date
 import pytest
 
 from analytics_assets.partitions import Window
-from analytics_assets.sources.changes import changed_days
+from analytics_assets.sources.changes import changed_days, source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets_tests.sources.conftest import CALENDAR, Source, csv_of
+from analytics_assets_tests.sources.conftest import CALENDAR, GOOD, JANUARY, Source, csv_of
+from analytics_assets_tests.sources.forms import FORMS
 
 KEYS = ["2024-01-02", "2024-01-03", "2024-01-04"]
 DAYS = [date.fromisoformat(key) for key in KEYS]
@@ -134,3 +135,18 @@ def test_a_day_gets_another_word_for_each_state(source: Source, loaded: SourceCo
 
 def test_no_keys_ask_for_nothing(source: Source, loaded: SourceConfig) -> None:
     assert changed(source, loaded, []) == []
+
+
+def test_days_of_a_database_whose_times_are_text_are_told_apart(source: Source) -> None:
+    form = FORMS["duckdb"]
+    rows = [{**GOOD, "order_id": f"O{n}", "ordered_at": f"2024-01-0{n} 10:00"} for n in (2, 3, 4)]
+    config = form.write(source, rows)
+    before = source_versions(config, CALENDAR, JANUARY, source.warehouse)
+    source.load(config)
+    sources = SourcesConfig(CALENDAR, {"orders": config})
+    keys = [str(day) for day in JANUARY]
+    assert changed_days(sources, source.warehouse, keys) == {}
+    form.write(source, [rows[0], {**rows[1], "quantity": "7"}, rows[2]])
+    after = source_versions(config, CALENDAR, JANUARY, source.warehouse)
+    assert [day for day in after if after[day] != before[day]] == [date(2024, 1, 3)]
+    assert list(changed_days(sources, source.warehouse, keys)) == [date(2024, 1, 3)]

@@ -22,6 +22,10 @@ class SourceError(ValueError):
     """A source cannot be read; the message names file and place and what to do."""
 
 
+class DoubtError(SourceError):
+    """The form of a source was trusted, and something does not fit: read it again with care."""
+
+
 class MissingColumnError(SourceError):
     """A source lacks a column that the contract or the mapping needs.
 
@@ -83,23 +87,28 @@ class Scan:
         types: DuckDB type of each column of the source. VARCHAR is text that is matched and cast.
         parts: where the rows come from.
         numbered: whether the relation has `_load_row` and `_load_line`.
+        mixed: whether they are NULL for some parts, whose rows come in order.
         malformed: rows that have no columns, and so are not in the relation.
         versions: data version of each day, where the source itself computes it.
         warnings: what a person should know and what does not stop the load.
         whole: column of the relation that holds a row as JSON text; without it the row is made of
             its columns.
         may_hold_nul: whether a NUL byte may be in a text.
+        trusted: whether the form of the rows was taken on trust: each file's rows are counted, but
+            whether DuckDB finds them shows only when it reads them.
     """
 
     relation: str
     types: Mapping[str, str]
     parts: Sequence[Part]
     numbered: bool = False
+    mixed: bool = False
     malformed: Sequence[Malformed] = ()
     versions: Mapping[date | None, str] | None = None
     warnings: Sequence[str] = ()
     whole: str | None = None
     may_hold_nul: bool = True
+    trusted: bool = False
 
 
 class Reader(ABC):
@@ -124,6 +133,8 @@ class Reader(ABC):
         window: Window | None,
         calendar: Calendar,
         scratch: Path,
+        *,
+        careful: bool = True,
     ) -> AbstractContextManager[Scan]:
         """Open the rows of a window (or more than them; the load cuts exactly).
 
@@ -132,6 +143,8 @@ class Reader(ABC):
             window: days that are wanted; None for all.
             calendar: the days that the sources cover.
             scratch: an empty folder for copies, removed after the scan.
+            careful: prove the form of the rows before they are handed over. A reader may
+                otherwise trust it, and says so in its scan.
 
         Raises:
             SourceError: the source is missing, malformed as a whole, or changed while it was read.

@@ -34,6 +34,7 @@ class DatabaseReader(Reader):
     """One table or query of a database. A database is one subclass: a session and some SQL."""
 
     view = "source_stream"
+    table = "source_rows"
 
     def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
@@ -72,11 +73,15 @@ class DatabaseReader(Reader):
         window: Window | None,
         calendar: Calendar,
         scratch: Path,
+        *,
+        careful: bool = True,
     ) -> Iterator[Scan]:
         """The rows of a window, and their versions, from one snapshot."""
         with self.session() as session:
             types, mapped = self._columns(session)
-            versions = self._versions(session, types, mapped, window, calendar)
+            versions = None
+            if not self._days_are_unseen(types, mapped, window):
+                versions = self._versions(session, types, mapped, window, calendar)
             wanted = {name: types[name] for name in dict.fromkeys(mapped.values())}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())
             condition = self._condition(types, mapped, window, calendar)
@@ -86,29 +91,46 @@ class DatabaseReader(Reader):
             described = connection.execute(f"DESCRIBE {self.view}").fetchall()
             connection.unregister(self.view)
             connection.register(self.view, stream)
+            # The rows are looked at more than once, and a stream can be read once.
+            try:
+                connection.execute(f"CREATE OR REPLACE TEMP TABLE {self.table} AS FROM {self.view}")
+            except duckdb.Error as error:
+                # Not chained: DuckDB may quote a row.
+                why = str(error).splitlines()[0][:200]
+                raise SourceError(
+                    f"{self.config.source}: {self.name}: {why}. Nothing was loaded."
+                ) from None
+            connection.unregister(self.view)
+            first, rows = connection.execute(
+                f"SELECT coalesce(min(rowid), 0), count(*) FROM {self.table}"
+            ).fetchall()[0]
             try:
                 warnings = []
                 unknown = unknown_columns(self.config, list(types))
                 if unknown:
                     warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
-                if all(version.startswith("0-") for version in versions.values()):
+                if not rows:
                     warnings.append(f"{self.name}: no rows")
                 yield Scan(
-                    f"(SELECT *, 0 AS _load_part FROM {self.view})",
+                    f"(SELECT *, 0 AS _load_part, rowid - {first} + 1 AS _load_row, "
+                    f"NULL::BIGINT AS _load_line FROM {self.table})",
                     {row[0]: row[1] for row in described},
-                    [Part(self.name)],
+                    [Part(self.name, rows=rows)],
+                    numbered=True,
                     versions=versions,
                     warnings=warnings,
                 )
             finally:
-                # A transaction that has failed takes the view with it.
+                # A transaction that has failed takes the table with it.
                 with suppress(duckdb.Error):
-                    connection.unregister(self.view)
+                    connection.execute(f"DROP TABLE IF EXISTS temp.{self.table}")
 
     def versions(
         self, window: Window | None, calendar: Calendar, since: Any = None
-    ) -> dict[date | None, str]:
+    ) -> dict[date | None, str] | None:
         """Count, newest change and checksum of each day's rows.
+
+        None where the times are text: then only their typed rows tell the days apart.
 
         Args:
             window: the days; None for a source without days.
@@ -117,7 +139,15 @@ class DatabaseReader(Reader):
         """
         with self.session() as session:
             types, mapped = self._columns(session)
+            if self._days_are_unseen(types, mapped, window):
+                return None
             return self._versions(session, types, mapped, window, calendar, since)
+
+    def _days_are_unseen(
+        self, types: Mapping[str, str], mapped: Mapping[str, str], window: Window | None
+    ) -> bool:
+        """Whether there are days that the database cannot tell apart."""
+        return window is not None and self._day(types, mapped) is None
 
     def _columns(self, session: "Session") -> tuple[dict[str, str], dict[str, str]]:
         """Types of the columns, and which of them are ours."""
@@ -141,9 +171,7 @@ class DatabaseReader(Reader):
         )
         if window is None or day is None:
             rows = session.fetch(f"SELECT {figures} FROM {self.relation}")
-            version = self._version(rows[0])
-            # Without a date that the database can cut by, every day holds all that the table does.
-            return {None: version} if window is None else dict.fromkeys(window, version)
+            return {None: self._version(rows[0])}
         end = f"DATE '{calendar.end}'" if calendar.end else "DATE '2100-01-01'"
         inside = f"{day} >= DATE '{calendar.start}' AND {day} < {end}"
         # A row without a usable day is accounted to the first.

@@ -66,15 +66,20 @@ class DelimitedReader(FileReader):
     """CSV files with a header, plain or compressed.
 
     DuckDB is fast and says that a file has a malformed row, but not what the rows are; and of
-    rows it loses to a stray quote it says nothing. So each file is first counted twice: its line
-    ends, and the rows that DuckDB finds. Where the counts differ or DuckDB refuses, the rows are
-    separated one by one: the well-formed ones go into a copy, the others are kept as text.
+    rows it loses to a stray quote it says nothing. So each file is counted twice: its line ends,
+    and the rows that DuckDB finds. Where the counts differ or DuckDB refuses, the rows are
+    separated one by one: the well-formed ones go into a copy, the others are kept as text. A scan
+    that trusts leaves the second count to whoever reads the rows.
     """
 
     kind = "csv"
 
     def read(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Sequence[LocalFile],
+        scratch: Path,
+        careful: bool,
     ) -> Scan:
         """The rows of all files, united by the names of their columns."""
         names: dict[str, str] = {}  # as the first file spells them
@@ -89,7 +94,7 @@ class DelimitedReader(FileReader):
             headers.append(
                 (tuple(names.setdefault(fold_name(name), name.strip()) for name in header), lines)
             )
-        checked = self._checked(files, headers, scratch)
+        checked = self._checked(files, headers, scratch, careful)
         warnings += [f"{item.file.source.name}: a header and no rows" for item in checked
                      if not item.rows]  # fmt: skip
         numbered = any(item.numbered for item in checked)
@@ -106,14 +111,16 @@ class DelimitedReader(FileReader):
                 self.part(item.file.source, rows=item.rows, lines_before=item.lines_before)
                 for item in checked
             ],
-            numbered,
-            [
+            numbered=numbered,
+            mixed=numbered and not all(item.numbered for item in checked),
+            malformed=[
                 replace(row, part=index)
                 for index, item in enumerate(checked)
                 for row in item.malformed
             ],
             warnings=list(dict.fromkeys(warnings)),
             may_hold_nul=False,
+            trusted=not careful,
         )
 
     def _select(self, files: list[_Checked], first: int, names: list[str], numbered: bool) -> str:
@@ -150,10 +157,11 @@ class DelimitedReader(FileReader):
         files: Sequence[LocalFile],
         headers: Sequence[tuple[tuple[str, ...], int]],
         scratch: Path,
+        careful: bool,
     ) -> list[_Checked]:
         """The files, those that DuckDB does not read row for row replaced by copies."""
         counted: dict[Path, int | None] = {}
-        order = zip(files, headers, strict=True)
+        order = zip(files, headers, strict=True) if careful else ()
         for (header, _), group in groupby(order, lambda pair: pair[1]):
             counted.update(self._counted(header, [file.path for file, _ in group]))
         checked = []
@@ -163,7 +171,7 @@ class DelimitedReader(FileReader):
             # DuckDB drops empty fields that a row has too many; they show as delimiters too many.
             cuts = facts.lines * (len(header) - 1)
             flawless = facts.marks == cuts or not _may_end_in_delimiter(file.path, self.config)
-            if rows == counted[file.path] and not facts.nul and flawless:
+            if rows == counted.get(file.path, rows) and not facts.nul and flawless:
                 checked.append(_Checked(file, file.path, header, rows, lines))
             else:
                 copy = scratch / f"separated-{number}.csv"

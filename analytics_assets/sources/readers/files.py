@@ -16,10 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import DATE_IN_PATH
 from analytics_assets.sources.readers.base import (
+    DoubtError,
     Part,
     Reader,
     Scan,
@@ -79,14 +81,21 @@ class FileReader(Reader):
         window: Window | None,
         calendar: Calendar,
         scratch: Path,
+        *,
+        careful: bool = True,
     ) -> Iterator[Scan]:
         """The rows of the files that can hold rows of the window."""
-        with self.scan_files(connection, self.files(window), scratch) as scan:
+        with self.scan_files(connection, self.files(window), scratch, careful=careful) as scan:
             yield scan
 
     @contextmanager
     def scan_files(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], scratch: Path
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Sequence[SourceFile],
+        scratch: Path,
+        *,
+        careful: bool = True,
     ) -> Iterator[Scan]:
         """The rows of some files.
 
@@ -96,7 +105,16 @@ class FileReader(Reader):
         if not files:
             yield self._nothing()
             return
-        yield self.read(connection, [self._local(file, scratch) for file in files], scratch)
+        local = [self._local(file, scratch) for file in files]
+        try:
+            yield self.read(connection, local, scratch, careful)
+        except DoubtError:
+            # What was written to is no reason to look closer.
+            self._require_unchanged(files)
+            raise
+        self._require_unchanged(files)
+
+    def _require_unchanged(self, files: Sequence[SourceFile]) -> None:
         changed = [file.name for file in files if self._state(file.path) != file.state]
         if changed:
             raise SourceError(
@@ -114,7 +132,11 @@ class FileReader(Reader):
 
     @abstractmethod
     def read(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Sequence[LocalFile],
+        scratch: Path,
+        careful: bool,
     ) -> Scan:
         """The rows of plain local files.
 
@@ -324,21 +346,28 @@ class TextFacts:
 
 
 def text_facts(path: Path, mark: str = "\n") -> TextFacts:
-    """Count the bytes of a text file; a tenth of the time of reading it as CSV."""
+    """Count the bytes of a text file; a fraction of the time of reading it as CSV."""
     feeds = returns = marks = 0
     nul = False
     last = b""
     wanted = mark.encode()
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
-            feeds += chunk.count(b"\n")
+            feeds += _count(chunk, b"\n")
             if not feeds:
-                returns += chunk.count(b"\r")
-            marks += chunk.count(wanted)
+                returns += _count(chunk, b"\r")
+            marks += _count(chunk, wanted) if wanted != b"\n" else 0
             nul = nul or b"\0" in chunk
             last = chunk[-1:]
     lines = (feeds or returns) + (last not in (b"", b"\n", b"\r"))
-    return TextFacts(lines, marks, nul)
+    return TextFacts(lines, marks if wanted != b"\n" else feeds, nul)
+
+
+def _count(chunk: bytes, mark: bytes) -> int:
+    """Occurrences of a mark; of one byte in half of the time that `bytes.count` takes."""
+    if len(mark) > 1:
+        return chunk.count(mark)
+    return int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == mark[0]))
 
 
 def not_utf8(source: str, file: LocalFile) -> SourceError:

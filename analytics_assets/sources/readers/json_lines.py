@@ -54,17 +54,28 @@ class JsonLinesReader(FileReader):
     kind = "json"
 
     def read(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], scratch: Path
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Sequence[LocalFile],
+        scratch: Path,
+        careful: bool,
     ) -> Scan:
         """The objects of all files, as columns of text."""
         names: dict[str, None] = {}
         warnings: list[str] = []
         for file in files:
             found = self._names(file)
+            if not found:
+                continue  # its lines are rejected, each by itself
             names.update(dict.fromkeys(found))
             unknown = unknown_columns(self.config, found)
             if unknown:
                 warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+        if not names:
+            raise SourceError(
+                f"{files[0].source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
+                "Deliver one object a line, or correct `format` in the source configuration."
+            )
         # A member may be left out of an object, and of all those that were looked at.
         names.update(dict.fromkeys(self._mapped.values()))
         spellings: dict[str, list[str]] = {}
@@ -111,8 +122,8 @@ class JsonLinesReader(FileReader):
             f"FROM (SELECT {held}, file_index FROM {_lines_of(paths)})))",
             dict.fromkeys(columns, "VARCHAR"),
             parts,
-            numbered,
-            malformed,
+            numbered=numbered,
+            malformed=malformed,
             warnings=list(dict.fromkeys(warnings)),
             whole="_load_text",
             may_hold_nul=False,
@@ -124,7 +135,10 @@ class JsonLinesReader(FileReader):
         return {name: columns.get(name, name) for name in self.config.contract.columns}
 
     def _names(self, file: LocalFile) -> list[str]:
-        """Names of the members of the first objects, and the JSON paths that lead somewhere."""
+        """Names of the members of the first objects, and the JSON paths that lead somewhere.
+
+        None where no line holds an object. An empty file is an error.
+        """
         found: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
         objects = []
@@ -137,11 +151,10 @@ class JsonLinesReader(FileReader):
                         found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
+        if not objects and not file.path.stat().st_size:
+            raise SourceError(f"{file.source.name}: the file is empty; expected an object a line.")
         if not objects:
-            raise SourceError(
-                f"{file.source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
-                "Deliver one object a line, or correct `format` in the source configuration."
-            )
+            return []
         found.update(dict.fromkeys(_paths_that_lead(paths, objects)))
         by_fold = {fold_name(name): name for name in found}
         mapped_columns(self.config, list(by_fold.values()), file.source.name)
