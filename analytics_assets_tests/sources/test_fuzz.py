@@ -327,7 +327,7 @@ def test_mutated_json_lines(source: Source, content: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["csv"])
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_thousands_of_mutated_files(source: Source, format: str) -> None:
     """Many at once, so that malformed files lie among good ones."""
 
