@@ -37,7 +37,7 @@ from analytics_assets.checks.churn import reasons_to_retrain
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.sources.load import loaded_to
+from analytics_assets.sources.load import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
@@ -83,7 +83,8 @@ def _of_days(
         if not changed:
             yield SkipReason("Every day was loaded as the sources hold it now.")
         for window in list(contiguous(changed))[:RANGES_A_TICK]:
-            held = "".join(changed[day] for day in window)
+            # What was loaded meanwhile may be asked for again: content can return to what it was.
+            held = "".join(changed[day] for day in window) + str(last_load(warehouse, window))
             digest = hashlib.sha256(held.encode()).hexdigest()[:16]
             # The key holds what is asked for: a tick that is repeated asks for nothing new.
             yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,10 @@ class Shop:
         row = f"O{day},1,{day} 10:00:00,C1,P1,{quantity},9.99\n"
         (self.folder / f"{day}.csv").write_text(HEADER + row)
 
-    def load(self, window: Window) -> None:
+    def load(self, window: Window, loaded_at: datetime = LOADED_AT) -> None:
         self.warehouse.prepare()
         with self.warehouse.transaction() as connection:
-            load_source(connection, self.sources.sources["orders"], CALENDAR, window, LOADED_AT)
+            load_source(connection, self.sources.sources["orders"], CALENDAR, window, loaded_at)
 
     def tick(self) -> Any:
         return self.sensors["changed_sources"].evaluate_tick(build_sensor_context())
@@ -116,6 +116,19 @@ def test_exactly_the_changed_days_are_asked_for_neighbours_together(shop: Shop) 
         Window.of_days("2024-03-09", "2024-03-09"),
         Window.of_days("2024-03-20", "2024-03-20"),
     ]
+
+
+def test_content_that_returns_to_what_it_was_is_asked_for_again(shop: Shop) -> None:
+    day = date(2024, 3, 9)
+    shop.load(WINDOW)
+    keys = []
+    for hour, quantity in enumerate((2, 1, 2, 1)):
+        shop.write(day, quantity)
+        (request,) = shop.tick().run_requests
+        assert [again.run_key for again in shop.tick().run_requests] == [request.run_key]
+        keys.append(request.run_key)
+        shop.load(Window.of_days(str(day), str(day)), LOADED_AT + timedelta(hours=1 + hour))
+    assert len(set(keys)) == 4
 
 
 def test_a_file_written_again_with_the_same_content_is_no_change(shop: Shop) -> None:
