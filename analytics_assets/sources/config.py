@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 from analytics_assets.partitions import Calendar
@@ -112,7 +113,7 @@ class SourceConfig:
         """Whether updated_at says when a row last changed, and not since when it was there."""
         return self.updates == "overwritten" or (self.updates is None and not self.by_day)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
         words = {key: value for key, value in asdict(self).items() if key not in UNREAD}

@@ -231,7 +231,7 @@ def _insert(
             f"(SELECT {', '.join(listed)}, source_file, {_stamp(loaded_at)} "
             f"FROM {stage.typed} WHERE _reasons IS NULL AND {_in(window)})",
             window,
-            cut=True,
+            fits=True,
         )
 
 
@@ -353,6 +353,7 @@ def _reject(
         f"{_stamp(loaded_at)} FROM {stage.rows} WHERE _reasons IS NOT NULL AND {_in(window)})",
         None,
         where=where,
+        fits=True,
     )
     return dict(
         connection.execute(

@@ -30,7 +30,7 @@ def replace_window(
     window: Window | None,
     where: str = "TRUE",
     *,
-    cut: bool = False,
+    fits: bool = False,
 ) -> int:
     """Replace the rows of a window by those of a relation, by column name.
 
@@ -43,8 +43,8 @@ def replace_window(
         window: the window; its column is the table's window column.
         where: further condition on the rows that are replaced, for tables that several loads
             share.
-        cut: whether the relation is known to hold rows of the window only. Looking costs reading
-            it once more.
+        fits: whether the relation is known to have the table's columns, and rows of the window
+            only. Looking costs planning and reading it once more.
 
     Returns:
         The number of rows inserted.
@@ -52,8 +52,10 @@ def replace_window(
     Raises:
         WindowError: columns are missing or unknown, or rows lie outside the window.
     """
-    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    found, expected = {row[0] for row in described}, set(table.columns)
+    expected = found = set(table.columns)
+    if not fits:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        found = {row[0] for row in described}
     if found != expected:
         raise WindowError(
             f"{table.relation}: columns missing {sorted(expected - found)}, not in the table "
@@ -64,7 +66,7 @@ def replace_window(
         column = str(table.window_column)
         # Cast: the column of an empty frame has any type.
         inside = window_predicate(f'"{column}"::DATE', window)
-        outside = 0 if cut else _count(connection, relation, f"({inside}) IS NOT TRUE")
+        outside = 0 if fits else _count(connection, relation, f"({inside}) IS NOT TRUE")
         if outside:
             raise WindowError(
                 f"{table.relation}: {outside} rows lie outside the window {window} by "

@@ -188,6 +188,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _paths_that_lead(paths: list[str], lines: list[str]) -> list[str]:
     """JSON paths that find something in some of the objects; DuckDB is who reads them later."""
+    if not paths:
+        return []
     with duckdb.connect() as connection:
         return [
             path
