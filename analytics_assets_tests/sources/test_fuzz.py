@@ -193,8 +193,11 @@ def may_fail(content: bytes, format: str) -> bool:
     if text is None:
         return True
     if format == "jsonl":
-        held = [record.fields for record in lines(text) if record.fields is not None]
-        return not {*ORDERS} <= {name for fields in held for name in fields}
+        held = [record.fields for record in lines(text)]
+        objects = [fields for fields in held if fields is not None]
+        # Where no line is an object each is rejected by itself.
+        named = {name for fields in objects for name in fields}
+        return not held or (bool(objects) and not {*ORDERS} <= named)
     return LINE_END.split(text)[0] != ",".join(ORDERS)
 
 

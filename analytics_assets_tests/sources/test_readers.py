@@ -523,6 +523,17 @@ def test_a_line_that_is_no_object_is_kept_as_text(source: Source, line: str) -> 
     assert source.rows("SELECT source_row FROM raw.raw_orders ORDER BY 1") == [(1,), (3,)]
 
 
+def test_a_file_without_any_object_has_each_of_its_lines_rejected(source: Source) -> None:
+    """Alone or among good files; the share of rejected rows is what stops a load."""
+    source.write("a.jsonl", "[]\n\n7\n" * 60)
+    config = source.config("*.jsonl", format="jsonl", max_rejected_share=1)
+    assert source.load(config, SPAN, CALENDAR).total == DayLoad(120, 0, 120)
+    source.write("b.jsonl", jsonl_text([order(1, day(1))], ORDERS))
+    assert source.load(config, SPAN, CALENDAR).total == DayLoad(121, 1, 120)
+    with pytest.raises(SourceError, match=r"120 of 121 rows are rejected.* not a JSON object"):
+        source.load(source.config("*.jsonl", format="jsonl"), SPAN, CALENDAR)
+
+
 def test_a_hive_folder_without_a_value_is_missing(source: Source) -> None:
     form = FORMS["hive"]
     config = form.write(source, [order(1, day(1), country=None), order(2, day(2))], COLUMNS)

@@ -65,17 +65,10 @@ class JsonLinesReader(FileReader):
         warnings: list[str] = []
         for file in files:
             found = self._names(file)
-            if not found:
-                continue  # its lines are rejected, each by itself
             names.update(dict.fromkeys(found))
             unknown = unknown_columns(self.config, found)
             if unknown:
                 warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
-        if not names:
-            raise SourceError(
-                f"{files[0].source.name}: no line of the first {SAMPLE_LINES:,} is a JSON object. "
-                "Deliver one object a line, or correct `format` in the source configuration."
-            )
         # A member may be left out of an object, and of all those that were looked at.
         names.update(dict.fromkeys(self._mapped.values()))
         spellings: dict[str, list[str]] = {}
@@ -137,21 +130,25 @@ class JsonLinesReader(FileReader):
     def _names(self, file: LocalFile) -> list[str]:
         """Names of the members of the first objects, and the JSON paths that lead somewhere.
 
-        None where no line holds an object. An empty file is an error.
+        None where no line holds an object: its lines are then rejected, each by itself.
+
+        Raises:
+            SourceError: the file is empty, or its objects lack a member that is needed.
         """
         found: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
-        objects = []
+        objects, empty = [], True
         with file.path.open(encoding="utf-8-sig") as stream:
             try:
-                for line in islice(stream, SAMPLE_LINES):
+                for line in islice(filter(str.strip, stream), SAMPLE_LINES):
+                    empty = False
                     held = _object(line)
                     if held is not None:
                         objects.append(line)
                         found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
-        if not objects and not file.path.stat().st_size:
+        if empty:
             raise SourceError(f"{file.source.name}: the file is empty; expected an object a line.")
         if not objects:
             return []
