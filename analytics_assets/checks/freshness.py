@@ -1,4 +1,4 @@
-"""The newest day that should be there is there.
+"""The newest day that should be there is there, and no day before it was left out.
 
 Beside Dagster's freshness policies, which look at the newest materialization of any partition: a
 backfill of an old day turns those green.
@@ -11,16 +11,30 @@ from datetime import date, timedelta
 import duckdb
 from dagster import PartitionsDefinition
 
-from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows, tidy
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
 
+FEWEST_WEEKS = 4  # after so many without a load a weekday is one on which the shop is closed
+
 
 def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Check]:
-    """One check for each source that has days."""
+    """Two checks for each source that has days."""
     for source, config in sources.sources.items():
         if config.contract.time_column:
+            yield Check(
+                "freshness",
+                config.contract.table.name,
+                "no_day_left_out",
+                "Each day between the first and the newest that were loaded was loaded: whatever "
+                "looks back counts a day without a load as a day without orders.",
+                "completeness",
+                "Load the days with analytics-assets backfill. Where the source has no file of a "
+                "day on which nothing happened, deliver one with a header and no rows. A weekday "
+                "on which nothing was ever loaded is no gap once it has come a few times.",
+                (source, daily),
+            )
             yield Check(
                 "freshness",
                 config.contract.table.name,
@@ -39,10 +53,13 @@ def evaluate(
     checks: Sequence[Check],
     window: Window | None,
 ) -> Iterator[Finding]:
-    """The newest day loaded, in whatever run, against the newest closed day of the calendar."""
+    """The days loaded, in whatever run, against the days of the calendar that have closed."""
     for check in checks:
         began = time.perf_counter()
         source, daily = check.rule
+        if check.name == "no_day_left_out":
+            yield _left_out(connection, check, source, began)
+            continue
         expected = daily.get_last_partition_key()
         row = connection.execute(
             "SELECT max(window_date)::VARCHAR FROM raw.source_loads WHERE source = ?", [source]
@@ -68,3 +85,34 @@ def evaluate(
             details={"newest loaded": str(found), "newest expected": str(expected)},
             seconds=time.perf_counter() - began,
         )
+
+
+def _left_out(
+    connection: duckdb.DuckDBPyConnection, check: Check, source: str, began: float
+) -> Finding:
+    """The days without a load between the first and the newest that have one."""
+    query = tidy(f"""
+    WITH loaded AS (
+        SELECT window_date AS day FROM raw.source_loads WHERE source = '{source}'
+    ),
+    span AS (
+        SELECT unnest(generate_series(min(day), max(day), INTERVAL 1 DAY))::DATE AS day FROM loaded
+    )
+    SELECT span.day FROM span LEFT JOIN loaded USING (day)
+    WINDOW of_weekday AS (PARTITION BY dayofweek(span.day))
+    QUALIFY loaded.day IS NULL AND (
+        count(loaded.day) OVER of_weekday > 0 OR count(*) OVER of_weekday < {FEWEST_WEEKS}
+    )
+    ORDER BY 1
+    """)
+    days = [row["day"] for row in fetch_rows(connection, query)]
+    named = ", ".join(map(str, days[:KEYS_SHOWN])) + (", ..." if len(days) > KEYS_SHOWN else "")
+    return Finding(
+        check,
+        passed=not days,
+        description=f"Never loaded ({len(days):,}): {named}." if days else "No gap.",
+        failing=len(days),
+        keys=[{"day": day} for day in days[:KEYS_SHOWN]],
+        query=query,
+        seconds=time.perf_counter() - began,
+    )

@@ -77,7 +77,8 @@ def newest_day_loaded(warehouse: Warehouse, *loaded: str) -> tuple[bool, str]:
                 "INSERT INTO raw.source_loads VALUES ('orders', ?, 'v', 0, 0, 0, ?)",
                 [day, datetime(2030, 1, 1, tzinfo=UTC)],
             )
-    checks = list(freshness.checks(sources, daily_partitions(calendar)))
+    both = freshness.checks(sources, daily_partitions(calendar))
+    checks = [check for check in both if check.name == "newest_day_loaded"]
     with warehouse.read() as connection:
         (finding,) = evaluate(connection, checks, lambda check: None)
     return finding.passed, finding.description

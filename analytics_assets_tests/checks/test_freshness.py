@@ -1,4 +1,4 @@
-"""The newest day of the calendar that has closed was loaded."""
+"""The newest day of the calendar that has closed was loaded, and no day before it left out."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,14 +15,19 @@ CLOSED = Calendar(date(2024, 1, 1), date(2024, 1, 11))
 
 
 def check(
-    warehouse: Warehouse, calendar: Calendar, source: str = "orders", *days: date
+    warehouse: Warehouse,
+    calendar: Calendar,
+    source: str = "orders",
+    *days: date,
+    name: str = "newest_day_loaded",
 ) -> AssetCheckResult:
     with warehouse.write() as connection:
         for day in days:
             insert(connection, "source_loads", {"source": source, "window_date": day})
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", "orders.csv")})
     with warehouse.read() as connection:
-        found = list(checks(sources, daily_partitions(calendar)))
+        both = checks(sources, daily_partitions(calendar))
+        found = [check for check in both if check.name == name]
         (finding,) = evaluate(connection, found, lambda check: None)
     return finding.result("warn")
 
@@ -67,4 +72,31 @@ def test_only_sources_with_days_have_the_check() -> None:
     )
     found = list(checks(sources, daily_partitions(CLOSED)))
     assert {check.asset for check in found} == {"raw_orders", "raw_user_sessions"}
-    assert {check.name for check in found} == {"newest_day_loaded"}
+    assert {check.name for check in found} == {"newest_day_loaded", "no_day_left_out"}
+
+
+def test_days_that_were_never_loaded_are_named(warehouse: Warehouse) -> None:
+    saturdays = (6, 13, 20, 27)
+    days = [date(2024, 1, day) for day in range(1, 32) if day not in (4, *saturdays)]
+    result = check(warehouse, CLOSED, "orders", *days, name="no_day_left_out")
+    assert not result.passed
+    assert result.severity == AssetCheckSeverity.WARN
+    # Nor was any Saturday: the shop is closed.
+    assert result.description == "Never loaded (1): 2024-01-04."
+    assert result.metadata["keys"].value == [{"day": "2024-01-04"}]
+
+
+def test_a_weekday_that_came_a_few_times_only_may_be_a_gap(warehouse: Warehouse) -> None:
+    days = [date(2024, 1, 1), date(2024, 1, 4)]
+    result = check(warehouse, CLOSED, "orders", *days, name="no_day_left_out")
+    assert result.metadata["keys"].value == [{"day": "2024-01-02"}, {"day": "2024-01-03"}]
+
+
+def test_days_before_the_first_load_and_after_the_newest_are_not_left_out(
+    warehouse: Warehouse,
+) -> None:
+    days = [date(2024, 1, day) for day in (3, 4, 5)]
+    insert_of_others = check(warehouse, CLOSED, "user_sessions", date(2024, 1, 1))
+    assert not insert_of_others.passed
+    assert check(warehouse, CLOSED, "orders", *days, name="no_day_left_out").passed
+    assert check(warehouse, CLOSED, name="no_day_left_out").passed

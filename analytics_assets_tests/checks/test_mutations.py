@@ -309,12 +309,22 @@ CORRUPTIONS: dict[str, Corruption] = {
     ),
     "raw_orders.newest_day_loaded": corrupt(
         loads("orders", "window_date = window_date - 1000"),
+        "raw_orders.no_day_left_out",
         "raw_orders.read_is_accepted_plus_rejected",
     ),
     "raw_user_sessions.newest_day_loaded": corrupt(
         loads("user_sessions", "window_date = window_date - 1000"),
+        "raw_user_sessions.no_day_left_out",
         "raw_user_sessions.read_is_accepted_plus_rejected",
     ),
+    **{
+        f"raw_{source}.no_day_left_out": corrupt(
+            loads(source, "window_date = window_date + 1"),
+            f"raw_{source}.newest_day_loaded",
+            f"raw_{source}.read_is_accepted_plus_rejected",
+        )
+        for source in ("orders", "user_sessions")
+    },
     # drift
     "raw_orders.null_shares_as_before": corrupt(
         f"UPDATE raw.raw_orders SET status = NULL WHERE order_date > {LAST} - {DAYS}"

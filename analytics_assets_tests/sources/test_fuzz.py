@@ -42,8 +42,8 @@ PIECES = [
     b"7", "🙂".encode(),
 ]  # fmt: skip
 JSON_PIECES = [
-    *PIECES, b"\xed\xa0\x80", b"{", b"}", b"[", b":", b"\\u0000", b"\\ud800", b"NaN", b"1e999",
-    b"null", b'"quantity":',
+    *PIECES, b"\xed\xa0\x80", b"{", b"}", b"[", b":", b"\\u0000", b"\\\\u0000", b"\\ud800",
+    b"NaN", b"1e999", b"null", b'"quantity":',
 ]  # fmt: skip
 FIELD_START, LINE_START = re.compile(rb"[,:\r\n]"), re.compile(rb"[\r\n]")
 
@@ -168,9 +168,18 @@ def lines(text: str) -> Iterator[Record]:
             json.dumps(held, ensure_ascii=False).encode()  # half a character is no text
         except (ValueError, RecursionError):
             held = None
-        if isinstance(held, dict) and "\0" not in piece and "\\u0000" not in piece:
+        if isinstance(held, dict) and "\0" not in piece and not holds_nul(held):
             fields = held
         yield Record(number, piece, fields)
+
+
+def holds_nul(held: Any) -> bool:
+    """Whether a text within has a NUL, however it is written."""
+    if isinstance(held, dict):
+        held = [*held, *held.values()]
+    if isinstance(held, list):
+        return any(map(holds_nul, held))
+    return isinstance(held, str) and "\0" in held
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -523,6 +523,14 @@ def test_a_line_that_is_no_object_is_kept_as_text(source: Source, line: str) -> 
     assert source.rows("SELECT source_row FROM raw.raw_orders ORDER BY 1") == [(1,), (3,)]
 
 
+def test_a_backslash_before_u0000_is_no_nul(source: Source) -> None:
+    rows = [order(n, day(1), customer_id=f"C{text}") for n, text in enumerate(("\\u0000", "\0"))]
+    source.write("orders.jsonl", jsonl_text(rows, ORDERS))
+    source.load(source.config("orders.jsonl", format="jsonl"), SPAN, CALENDAR)
+    assert source.rows("SELECT customer_id FROM raw.raw_orders") == [("C\\u0000",)]
+    assert source.rows("SELECT source_row, reasons FROM raw.rejected_rows") == [(2, "a NUL byte")]
+
+
 def test_a_file_without_any_object_has_each_of_its_lines_rejected(source: Source) -> None:
     """Alone or among good files; the share of rejected rows is what stops a load."""
     source.write("a.jsonl", "[]\n\n7\n" * 60)

@@ -5,6 +5,7 @@ compression, places (`files`), types (`typed`).
 """
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,8 @@ from analytics_assets.sources.readers.files import (
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 MAX_LINE = 1_000_000  # bytes
+# An escape, and no backslash that is escaped itself before the letters u0000.
+NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # No JSON text holds this byte, so that it never cuts a line that holds an object.
 SEPARATOR = "\x1f"
 # Lines that DuckDB reads as we do; a file with any other is separated line by line. CASE, because
@@ -216,7 +219,7 @@ def _separated(source: str, file: LocalFile, copy: Path, part: int) -> tuple[int
                 reason = None
                 if len(text) > MAX_LINE:
                     reason = f"longer than {MAX_LINE:,} characters"
-                elif "\0" in text or "\\u0000" in text:
+                elif "\0" in text or NUL_ESCAPE.search(text):
                     reason = "a NUL byte"
                 elif _object(text) is None:
                     reason = "not a JSON object, or one with a member twice"
