@@ -31,8 +31,8 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
     SUBSCRIPTIONS,
 )
-from analytics_assets.automation.ranges import range_tags
-from analytics_assets.partitions import Calendar, Window, month_start
+from analytics_assets.automation.ranges import months_of, range_tags
+from analytics_assets.partitions import Calendar, Window
 
 Listener = Callable[[DagsterEvent], None]
 
@@ -103,9 +103,8 @@ def plan_backfill(
     start = windows[0].start
     end = max(windows[-1].end, loaded_to or windows[-1].end)
     plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
-    first = max(month_start(start - timedelta(days=horizon_days + 31)), month_start(calendar.start))
-    if first < month_start(end):
-        months = Window(first, month_start(end))
+    months = months_of(calendar, start, end, horizon_days)
+    if months:
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
         plans.append(RunPlan(RETRAIN, {}))
     scored = Window(start if every_snapshot else end - timedelta(days=1), end)

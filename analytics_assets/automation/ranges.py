@@ -8,7 +8,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from analytics_assets.partitions import Window, month_start
+from analytics_assets.partitions import Calendar, Window, month_start
 
 
 def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
@@ -20,6 +20,19 @@ def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
         ASSET_PARTITION_RANGE_START_TAG: window.start.isoformat(),
         ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
     }
+
+
+def months_of(calendar: Calendar, start: date, end: date, horizon_days: int) -> Window | None:
+    """The closed months whose features or churn labels depend on days from `start` to `end`.
+
+    Args:
+        calendar: the days that the sources cover.
+        start: the first of the days.
+        end: exclusive end of the days that have been loaded: later months depend on them too.
+        horizon_days: length of the label window; labels of months before the days look into them.
+    """
+    first = max(month_start(start - timedelta(days=horizon_days + 31)), month_start(calendar.start))
+    return Window(first, month_start(end)) if first < month_start(end) else None
 
 
 def contiguous(days: Iterable[date]) -> Iterator[Window]:

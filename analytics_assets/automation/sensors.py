@@ -5,15 +5,17 @@ Belongs here: reactions. Does not belong here: things due at a time (`schedules`
 
 import hashlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from dagster import (
+    DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
     PartitionsDefinition,
     RunFailureSensorContext,
     RunRequest,
+    RunsFilter,
     RunStatusSensorContext,
     SensorDefinition,
     SensorEvaluationContext,
@@ -32,7 +34,7 @@ from analytics_assets.automation.jobs import (
     SUBSCRIPTIONS,
 )
 from analytics_assets.automation.notifications import post
-from analytics_assets.automation.ranges import contiguous, range_tags
+from analytics_assets.automation.ranges import contiguous, months_of, range_tags
 from analytics_assets.checks.churn import reasons_to_retrain
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
@@ -42,6 +44,8 @@ from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
 RANGES_A_TICK = 10  # each is a run; the rest comes with the next tick
+RUNS_LOOKED_AT = 200  # loads, the newest first
+ATTEMPTS = 2  # at what is made of rows that were loaded; then it is for a person to look
 
 
 def build_sensors(
@@ -54,13 +58,14 @@ def build_sensors(
     """The sensors of the jobs. Those that launch runs are stopped; a team starts them in the UI."""
     found: list[SensorDefinition] = []
     if LOAD_DAYS in jobs:
-        found += _of_days(sources, warehouse, daily, jobs)
+        found += _of_days(settings, sources, warehouse, daily, jobs)
     if SUBSCRIPTIONS in jobs:
         found.append(_changed_subscriptions(sources, warehouse, jobs))
     return [*found, _report_failures(settings)]
 
 
 def _of_days(
+    settings: Settings,
     sources: SourcesConfig,
     warehouse: Warehouse,
     daily: PartitionsDefinition,
@@ -71,7 +76,10 @@ def _of_days(
         job=jobs[LOAD_DAYS],
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
-        description="Asks for the days whose source files are new or changed since their load.",
+        description=(
+            "Asks for the days whose source files are new or changed since their load, and once "
+            "more for those whose rows were loaded by a run that failed afterwards."
+        ),
     )
     def changed_sources(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         keys = daily.get_partition_keys()
@@ -80,7 +88,17 @@ def _of_days(
         except (SourceError, WarehouseError) as error:
             yield SkipReason(str(error))
             return
-        if not changed:
+        failed = failed_loads(context.instance)
+        for day, runs in failed.items():
+            if len(runs) < ATTEMPTS:
+                changed.setdefault(day, runs[0])
+        if failed and not changed:
+            first = min(failed)
+            yield SkipReason(
+                f"{len(failed):,} days failed {ATTEMPTS} times; the first is {first}, last in run "
+                f"{failed[first][0][:8]}. Mend the cause, then load them."
+            )
+        elif not changed:
             yield SkipReason("Every day was loaded as the sources hold it now.")
         for window in list(contiguous(changed))[:RANGES_A_TICK]:
             # What was loaded meanwhile may be asked for again: content can return to what it was.
@@ -108,6 +126,30 @@ def _of_days(
         except WarehouseError as error:
             return SkipReason(str(error))
         return RunRequest(run_key=context.dagster_run.run_id, partition_key=newest.isoformat())
+
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="features_after_old_days",
+        monitored_jobs=[jobs[LOAD_DAYS]],
+        request_job=jobs[MONTHLY_FEATURES],
+        default_status=DefaultSensorStatus.STOPPED,
+        description=(
+            "Makes the features of past months anew after a load of days older than those that "
+            "the daily refresh loads; retraining follows."
+        ),
+    )
+    def features_after_old_days(context: RunStatusSensorContext) -> RunRequest | SkipReason:
+        window = run_window(context.dagster_run.tags)
+        if window is None:
+            return SkipReason("The load had no window.")
+        try:
+            end = max(window.end, loaded_to(warehouse) or window.end)
+        except WarehouseError as error:
+            return SkipReason(str(error))
+        months = months_of(sources.calendar, window.start, end, settings.churn_horizon_days)
+        if window.start >= end - timedelta(days=settings.refresh_days) or months is None:
+            return SkipReason("The monthly schedule makes the features that these days change.")
+        return RunRequest(run_key=context.dagster_run.run_id, tags=range_tags(months, monthly=True))
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,
@@ -145,7 +187,27 @@ def _of_days(
             run_key=f"{version}-{month}", tags={"analytics/because": "; ".join(reasons)[:200]}
         )
 
-    return [changed_sources, score_after_load, retrain_after_features, retrain_when_scores_fail]
+    return [
+        *(changed_sources, score_after_load, features_after_old_days),
+        *(retrain_after_features, retrain_when_scores_fail),
+    ]
+
+
+def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
+    """Days whose last load failed, with the runs that failed since one succeeded, newest first.
+
+    A load that is under way counts as one that succeeds.
+    """
+    failed: dict[date, list[str]] = {}
+    settled: set[date] = set()
+    for run in instance.get_runs(RunsFilter(job_name=LOAD_DAYS), limit=RUNS_LOOKED_AT):
+        days = set(run_window(run.tags) or ()) - settled
+        if run.status == DagsterRunStatus.FAILURE:
+            for day in days:
+                failed.setdefault(day, []).append(run.run_id)
+        elif run.status not in (DagsterRunStatus.CANCELED, DagsterRunStatus.CANCELING):
+            settled |= days
+    return failed
 
 
 def _changed_subscriptions(

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ import dagster
 import pytest
 from dagster import (
     DagsterInstance,
+    DagsterRunStatus,
     SensorDefinition,
     build_run_status_sensor_context,
     build_sensor_context,
@@ -74,11 +75,13 @@ class Shop:
         with self.warehouse.transaction() as connection:
             load_source(connection, self.sources.sources["orders"], CALENDAR, window, loaded_at)
 
-    def tick(self) -> Any:
-        return self.sensors["changed_sources"].evaluate_tick(build_sensor_context())
+    def tick(self, instance: DagsterInstance | None = None) -> Any:
+        with nullcontext(instance) if instance else DagsterInstance.ephemeral() as of_runs:
+            context = build_sensor_context(instance=of_runs)
+            return self.sensors["changed_sources"].evaluate_tick(context)
 
-    def asked(self) -> list[Window | None]:
-        return [run_window(request.tags) for request in self.tick().run_requests]
+    def asked(self, instance: DagsterInstance | None = None) -> list[Window | None]:
+        return [run_window(request.tags) for request in self.tick(instance).run_requests]
 
 
 def all_sensors(
@@ -272,6 +275,61 @@ def test_a_load_of_one_partition_is_scored(shop: Shop, instance: DagsterInstance
 
 def test_a_load_without_days_is_not_scored(shop: Shop, instance: DagsterInstance) -> None:
     reason, _ = after(shop.sensors["score_after_load"], instance, {})
+    assert "no window" in reason.skip_message
+
+
+def fails(instance: DagsterInstance, *days: str) -> str:
+    tags = range_tags(Window.of_days(*days))
+    result = failing_load.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    return result.run_id
+
+
+def test_days_whose_load_failed_after_the_rows_had_come_are_asked_for_once_more(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    shop.load(WINDOW)
+    fails(instance, "2024-02-28", "2024-03-01")
+    after(shop.sensors["score_after_load"], instance, {"dagster/partition": "2024-02-29"})
+    wanted = [
+        Window.of_days("2024-02-28", "2024-02-28"),
+        Window.of_days("2024-03-01", "2024-03-01"),
+    ]
+    assert shop.asked(instance) == wanted
+    keys = [request.run_key for request in shop.tick(instance).run_requests]
+    assert keys == [request.run_key for request in shop.tick(instance).run_requests]
+    run_id = fails(instance, "2024-02-28", "2024-02-28")
+    shop.write(date(2024, 3, 5), quantity=2)
+    assert shop.asked(instance) == [wanted[1], Window.of_days("2024-03-05", "2024-03-05")]
+    shop.load(Window.of_days("2024-03-05", "2024-03-05"))
+    after(shop.sensors["score_after_load"], instance, range_tags(wanted[1]))
+    result = shop.tick(instance)
+    assert not result.run_requests
+    assert "1 days failed 2 times; the first is 2024-02-28" in result.skip_message
+    assert run_id[:8] in result.skip_message
+
+
+def test_a_load_under_way_is_waited_for(shop: Shop, instance: DagsterInstance) -> None:
+    shop.load(WINDOW)
+    fails(instance, "2024-02-28", "2024-02-28")
+    instance.create_run_for_job(
+        load, tags={"dagster/partition": "2024-02-28"}, status=DagsterRunStatus.STARTED
+    )
+    assert shop.asked(instance) == []
+
+
+def test_after_a_load_of_old_days_the_features_of_their_months_are_made_anew(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    shop.load(WINDOW)
+    sensor = shop.sensors["features_after_old_days"]
+    assert sensor.job_name == "monthly_features"
+    request, run_id = after(sensor, instance, {"dagster/partition": "2024-02-10"})
+    assert run_window(request.tags, monthly=True) == Window(date(2024, 2, 1), date(2024, 4, 1))
+    assert request.run_key == run_id
+    newest = Window(WINDOW.end - timedelta(days=shop.settings.refresh_days), WINDOW.end)
+    reason, _ = after(sensor, instance, range_tags(newest))
+    assert "monthly schedule" in reason.skip_message
+    reason, _ = after(sensor, instance, {})
     assert "no window" in reason.skip_message
 
 
