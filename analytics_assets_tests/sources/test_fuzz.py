@@ -7,7 +7,8 @@ character left over. What is loaded must be these records, each accepted or kept
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -205,7 +206,7 @@ def may_fail(content: bytes, format: str) -> bool:
         held = [record.fields for record in lines(text)]
         objects = [fields for fields in held if fields is not None]
         # Where no line is an object each is rejected by itself.
-        named = {name for fields in objects for name in fields}
+        named = {name.strip().casefold() for fields in objects for name in fields}
         return not held or (bool(objects) and not {*ORDERS} <= named)
     return LINE_END.split(text)[0] != ",".join(ORDERS)
 
@@ -251,22 +252,29 @@ def check(source: Source, files: dict[str, bytes], config: SourceConfig) -> None
 
 def assert_typed(values: dict[str, Any], fields: dict[str, Any]) -> None:
     """The values of an accepted row are those of its fields."""
-    texts = {
-        name: None
-        if value is None
-        else value.strip(BLANKS)
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        for name in ORDERS
-        for value in [fields.get(name)]
-    }
-    assert values["quantity"] == int(texts["quantity"] or "")
-    assert values["unit_price"] == Decimal(texts["unit_price"] or "")
-    assert values["ordered_at"] == datetime.fromisoformat(texts["ordered_at"] or "").replace(
-        tzinfo=None
-    )
+
+    def texts(name: str) -> list[str]:
+        """An object may spell a name in two ways, with a blank behind it perhaps."""
+        held = [v for n, v in fields.items() if n.strip().casefold() == name and v is not None]
+        return [
+            value.strip(BLANKS)
+            if isinstance(value, str)
+            else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            for value in held
+        ]
+
+    def is_read(name: str, read: Callable[[str], Any]) -> bool:
+        for text in texts(name):
+            with suppress(ValueError, ArithmeticError):
+                if read(text) == values[name]:
+                    return True
+        return False
+
+    assert is_read("quantity", int)
+    assert is_read("unit_price", Decimal)
+    assert is_read("ordered_at", lambda text: datetime.fromisoformat(text).replace(tzinfo=None))
     for name in ("order_id", "customer_id", "product_id"):
-        assert values[name] == (texts[name] or None)
+        assert values[name] in ([text or None for text in texts(name)] or [None])
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +352,7 @@ def test_thousands_of_mutated_files(source: Source, format: str) -> None:
     """Many at once, so that malformed files lie among good ones."""
 
     # Shrinking a list of files takes minutes; each of them can be tried alone.
-    @settings(fuzzed, max_examples=120, phases=[Phase.generate])
+    @settings(fuzzed, max_examples=80, phases=[Phase.generate])
     @given(contents=st.lists(mutants(format, after_header=True), min_size=20, max_size=30))
     def load(contents: list[bytes]) -> None:
         files = {
