@@ -523,6 +523,25 @@ def test_a_line_that_is_no_object_is_kept_as_text(source: Source, line: str) -> 
     assert source.rows("SELECT source_row FROM raw.raw_orders ORDER BY 1") == [(1,), (3,)]
 
 
+def test_blanks_beside_a_quoted_field_are_read_alike_whatever_else_the_file_holds(
+    source: Source,
+) -> None:
+    header = ",".join(ORDERS) + "\n"
+    before = 'O1, "2024-01-02 10:00:00", "C,1",P1,2, "3.5"\n'
+    behind = 'O2,2024-01-02 10:00:00,"C2" ,P1,2,3.5\n'
+    for more in ("", "too few\n"):  # DuckDB reads the first file by itself, but for the blanks
+        source.write("orders.csv", header + before + behind + more)
+        source.load(source.config(max_rejected_share=1), SPAN, CALENDAR)
+        found = source.rows("SELECT order_id, customer_id, unit_price FROM raw.raw_orders")
+        assert found == [("O1", "C,1", Decimal("3.5"))]
+        ((reason, text), *rest) = source.rows(
+            "SELECT reasons, row->>'_text' FROM raw.rejected_rows ORDER BY source_row"
+        )
+        assert reason == "malformed: ',' expected after '\"'"
+        assert text == behind.rstrip()
+        assert len(rest) == bool(more)
+
+
 def test_a_backslash_before_u0000_is_no_nul(source: Source) -> None:
     rows = [order(n, day(1), customer_id=f"C{text}") for n, text in enumerate(("\\u0000", "\0"))]
     source.write("orders.jsonl", jsonl_text(rows, ORDERS))

@@ -171,6 +171,11 @@ class DelimitedReader(FileReader):
             # DuckDB drops empty fields that a row has too many; they show as delimiters too many.
             cuts = facts.lines * (len(header) - 1)
             flawless = facts.marks == cuts or not _may_end_in_delimiter(file.path, self.config)
+            # Blanks between a delimiter and a quote are for DuckDB no part of the field, on both
+            # sides; a file that has them is cut by one parser alone.
+            flawless = flawless and not (
+                facts.quote and _blank_beside_quote(file.path, self.config)
+            )
             if rows == counted.get(file.path, rows) and not facts.nul and flawless:
                 checked.append(_Checked(file, file.path, header, rows, lines))
             else:
@@ -193,7 +198,7 @@ class DelimitedReader(FileReader):
     def _header(self, file: LocalFile) -> tuple[tuple[str, ...], int]:
         """Columns of a file, and the lines that its header takes."""
         with file.path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=self.config.delimiter)
+            reader = csv.reader(stream, delimiter=self.config.delimiter, skipinitialspace=True)
             try:
                 header = next(reader, [])
             except UnicodeDecodeError as error:
@@ -265,7 +270,9 @@ def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], s
         reason = None
         fields: list[str] = []
         try:
-            fields = next(csv.reader(supply(), delimiter=delimiter, strict=True))
+            fields = next(
+                csv.reader(supply(), delimiter=delimiter, skipinitialspace=True, strict=True)
+            )
         except StopIteration:
             return
         except _TooLongError:
@@ -283,14 +290,32 @@ def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], s
 
 def _may_end_in_delimiter(path: Path, config: SourceConfig) -> bool:
     """Whether a line ends in an empty field, quoted or not."""
-    ending = re.compile(re.escape(config.delimiter.encode()) + rb'(?:"")?[\r\n]')
+    return _holds(path, re.escape(config.delimiter.encode()) + rb'(?:"")?[\r\n]')
+
+
+def _blank_beside_quote(path: Path, config: SourceConfig) -> bool:
+    """Whether a quoted field may have blanks before or behind it."""
+    end = rb"[\r\n" + re.escape(config.delimiter.encode()) + b"]"
+    return _holds(path, end + rb' +"|" +' + end, hints=(b' "', b'" '))
+
+
+def _holds(path: Path, pattern: bytes, hints: Sequence[bytes] = (b"",)) -> bool:
+    """Whether a pattern, of a few bytes, is found in a file whose last line has an end.
+
+    Args:
+        path: the file.
+        pattern: a regular expression.
+        hints: a piece of the file is looked at only where it holds one of these: it is faster.
+    """
+    wanted = re.compile(pattern)
     last = b""
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
-            if ending.search(last + chunk):
+            piece = last + chunk
+            if any(hint in piece for hint in hints) and wanted.search(piece):
                 return True
-            last = chunk[-4:]
-    return ending.search(last + b"\n") is not None
+            last = chunk[-64:]
+    return wanted.search(last + b"\n") is not None
 
 
 class _TooLongError(Exception):

@@ -140,19 +140,25 @@ class JsonLinesReader(FileReader):
         """
         found: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
-        objects, empty = [], True
+        objects, without_nul = [], 0
+        line = ""
         with file.path.open(encoding="utf-8-sig") as stream:
             try:
                 for line in islice(filter(str.strip, stream), SAMPLE_LINES):
-                    empty = False
+                    without_nul += "\0" not in line
                     held = _object(line)
                     if held is not None:
                         objects.append(line)
                         found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
-        if empty:
+        if not line:
             raise SourceError(f"{file.source.name}: the file is empty; expected an object a line.")
+        if not objects and not without_nul:
+            raise SourceError(
+                f"{file.source.name}, line 1: NUL bytes, as UTF-16 has them. Declare `encoding` of "
+                f"{self.config.source} in the source configuration, or deliver UTF-8."
+            )
         if not objects:
             return []
         found.update(dict.fromkeys(_paths_that_lead(paths, objects)))
