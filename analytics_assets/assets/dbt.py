@@ -227,15 +227,15 @@ def dbt_models(
     thresholds = read_thresholds(settings.dbt_project_dir)
     overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
     policy = settings.checks["dbt"]
-    parsed = manifest_without(manifest, absent)
-    tests = dbt_tests.checks(parsed)
+    present = manifest_without(manifest, absent)
+    tests = dbt_tests.checks(present)
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     exclude = " ".join(["resource_type:unit_test", *absent])
 
     @dbt_assets(
-        manifest=parsed,
+        manifest=present,
         project=project,
         name="dbt_models",
         dagster_dbt_translator=translator,
@@ -254,6 +254,8 @@ def dbt_models(
         )
         warehouse.prepare(empty)
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
+        # The whole: dbt runs the tests between a selected model and an absent one, too.
+        parsed = validate_manifest(manifest)
         selection, indirect = get_subset_selection_for_context(
             context, parsed, "fqn:*", exclude, "", translator, None
         )

@@ -8,6 +8,7 @@ and the parsed project. Here the imports are paid for once, and the parsed proje
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import sys
@@ -170,12 +171,15 @@ def _call(
     manifest: Any,
     heard: Callable[[Any], None],
 ) -> Any:
-    # Imported here: dbt costs a second, and loading the definitions needs none of it.
+    # Imported here: dbt costs two seconds, and loading the definitions needs none of it.
+    root = logging.getLogger()
+    handlers = [*root.handlers]
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import cleanup_connections
     from dbt.cli.main import dbtRunner
     from dbt_common.events.event_manager_client import cleanup_event_logger
 
+    root.handlers = handlers  # some import of dbt's adds one, which would print Dagster's log again
     folder = Path.cwd()
     options = {
         "--project-dir": settings.dbt_project_dir,
