@@ -173,14 +173,12 @@ class DelimitedReader(FileReader):
             flawless = facts.marks == cuts or not _may_end_in_delimiter(file.path, self.config)
             # Blanks between a delimiter and a quote are for DuckDB no part of the field, on both
             # sides; a file that has them is cut by one parser alone.
-            flawless = flawless and not (
-                facts.quote and _blank_beside_quote(file.path, self.config)
-            )
-            if rows == counted.get(file.path, rows) and not facts.nul and flawless:
+            padded = facts.quote and _blank_beside_quote(file.path, self.config)
+            if rows == counted.get(file.path, rows) and flawless and not (facts.nul or padded):
                 checked.append(_Checked(file, file.path, header, rows, lines))
             else:
                 copy = scratch / f"separated-{number}.csv"
-                checked.append(self._separated(file, header, lines, copy))
+                checked.append(self._separated(file, header, lines, copy, padded))
         return checked
 
     def _counted(self, header: tuple[str, ...], paths: Sequence[Path]) -> dict[Path, int | None]:
@@ -212,7 +210,7 @@ class DelimitedReader(FileReader):
         return tuple(header), reader.line_num
 
     def _separated(
-        self, file: LocalFile, header: tuple[str, ...], lines: int, copy: Path
+        self, file: LocalFile, header: tuple[str, ...], lines: int, copy: Path, padded: bool
     ) -> _Checked:
         """Cut a file row by row: well-formed rows into a copy, the others aside."""
         malformed: list[Malformed] = []
@@ -224,7 +222,7 @@ class DelimitedReader(FileReader):
             ):
                 writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
                 writer.writerow([*header, *LOAD_NUMBERS])
-                for line, fields, text, reason in _records(stream, self.config.delimiter):
+                for line, fields, text, reason in _records(stream, self.config.delimiter, padded):
                     if line <= lines or (not fields and reason is None):
                         continue  # the header, or a blank line
                     row += 1
@@ -240,8 +238,11 @@ class DelimitedReader(FileReader):
         return _Checked(file, copy, header, row, lines, tuple(malformed), numbered=True)
 
 
-def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], str, str | None]]:
-    """Records of a CSV: line, fields, text, and what is wrong with it.
+def _records(
+    stream: TextIO, delimiter: str, padded: bool = False
+) -> Iterator[tuple[int, list[str], str, str | None]]:
+    """Records of a CSV: line, fields (without the blanks before them, where the file is padded),
+    text, and what is wrong with it.
 
     Where a quote is not closed or stands in the wrong place, only the line on which the record
     began is malformed: reading goes on with the next, so that a stray quote swallows no rows.
@@ -271,7 +272,7 @@ def _records(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str], s
         fields: list[str] = []
         try:
             fields = next(
-                csv.reader(supply(), delimiter=delimiter, skipinitialspace=True, strict=True)
+                csv.reader(supply(), delimiter=delimiter, skipinitialspace=padded, strict=True)
             )
         except StopIteration:
             return
