@@ -56,6 +56,18 @@ def test_months_one_by_one_equal_the_range(warehouse: Warehouse) -> None:
     assert expected == warehouse.rows("churn.churn_features")
 
 
+def test_moves_between_segments_add_up_when_one_month_is_made_again(warehouse: Warehouse) -> None:
+    before = warehouse.rows("marts.customer_segment_moves")
+    # What a late order does to the features of its month, and of no later one.
+    warehouse.execute("""update churn.churn_features set net_amount = 1000000
+        where month = '2024-01-01' and net_amount = (select min(net_amount)
+            from churn.churn_features where month = '2024-01-01')""")
+    moves = ("--select", "customer_segment_moves")
+    warehouse.built("run", *moves, window=("2024-01-01", "2024-02-01"))
+    assert warehouse.rows("marts.customer_segment_moves") != before
+    warehouse.built("test", *moves, "--exclude-resource-type", "unit_test")
+
+
 def test_a_failure_in_the_insert_keeps_the_old_rows(warehouse: Warehouse) -> None:
     """dbt-duckdb runs the delete and the insert of the strategy in one transaction."""
     before = warehouse.rows("core.fact_orders")

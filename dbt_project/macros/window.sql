@@ -27,14 +27,16 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro in_window(column) -%}
+{# `months_after`: how much later than the window a condition, or a model by its meta, reaches. #}
+{% macro in_window(column, months_after=0) -%}
     {%- if execute and window_start() >= window_end() -%}
         {% do exceptions.raise_compiler_error(
             "ANALYTICS_WINDOW_END has to lie after ANALYTICS_WINDOW_START: "
             ~ window_start() ~ " to " ~ window_end() ~ " is empty."
         ) %}
     {%- endif -%}
-    {{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }}
+    {%- set end = add_months(window_end(), months_after) if months_after else window_end() -%}
+    {{ column }} >= {{ window_start() }} and {{ column }} < {{ end }}
 {%- endmacro %}
 
 {# Incremental strategy `window`: a day that has become empty loses its rows, too. dbt runs both
@@ -42,10 +44,12 @@
 {% macro get_incremental_window_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set new_rows = arg_dict['temp_relation'] -%}
-    {%- set column = config.require('meta')['window_column'] -%}
+    {%- set meta = config.require('meta') -%}
+    {%- set column = meta['window_column'] -%}
+    {%- set replaced = in_window(column, meta.get('months_after', 0)) -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set outside -%}
-        select count(*) from {{ new_rows }} where ({{ in_window(column) }}) is not true
+        select count(*) from {{ new_rows }} where ({{ replaced }}) is not true
     {%- endset -%}
     {%- set rows_outside = run_query(outside).columns[0].values()[0] -%}
     {%- if rows_outside > 0 -%}
@@ -55,7 +59,7 @@
         ) %}
     {%- endif -%}
 
-    delete from {{ target }} where {{ in_window(column) }};
+    delete from {{ target }} where {{ replaced }};
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ new_rows }}

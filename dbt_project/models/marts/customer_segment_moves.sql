@@ -3,15 +3,21 @@
     incremental_strategy='window',
     on_schema_change='fail',
     full_refresh=false,
-    meta={'window_column': 'month'},
+    meta={'window_column': 'month', 'months_after': 1},
     tags=['monthly']
 ) }}
+
+-- The month after the window starts from where customers stand at the window's end: it is made
+-- again, too, or a month that is made anew alone would not add up with it.
+{%- set read -%}
+    month >= {{ add_months(window_start(), -1) }} and month < {{ add_months(window_end(), 1) }}
+{%- endset %}
 
 -- The ends of the months, and the one before them that the first moves start from.
 with as_of_dates as (
     select distinct as_of
     from {{ ref('churn_features') }}
-    where month >= {{ add_months(window_start(), -1) }} and month < {{ window_end() }}
+    where {{ read }}
 ),
 
 buyers as (
@@ -22,7 +28,7 @@ buyers as (
         sale_orders,
         net_amount
     from {{ ref('churn_features') }}
-    where month >= {{ add_months(window_start(), -1) }} and month < {{ window_end() }}
+    where {{ read }}
 ),
 
 known as (
@@ -80,5 +86,5 @@ select
     to_segment,
     count(*) as customers
 from moves
-where {{ in_window('month') }}
+where {{ in_window('month', months_after=1) }}
 group by month, from_segment, to_segment
