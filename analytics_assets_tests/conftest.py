@@ -34,6 +34,11 @@ OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
 # Two months of closed labels of 30 days at the least; every dirt of the sample stands in it.
 HORIZON_DAYS = 30
 CUSTOMERS, MONTHS = 1200, 6
+# Subscribers are no part of the sample; no asset makes the record of loads, and ledgers have no
+# checks of their own.
+OF_SUBSCRIBERS = {name for name in TABLES if "subscription" in name} | {"churn_by_contract"}
+OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SUBSCRIBERS]
+CHECKED_OF_SAMPLE = [t for t in OF_SAMPLE if t.group != "quality" and t.name != "source_loads"]
 Made = TypeVar("Made")
 
 

@@ -22,17 +22,11 @@ from analytics_assets.settings import Settings
 from analytics_assets.warehouse.publish import current_build
 
 from .canaries import places_of, tables_with
-from .conftest import Project, table_contents
+from .conftest import OF_SAMPLE, Project, table_contents
 
 pytestmark = pytest.mark.slow
 
 KEY = ["order_id", "line_number"]
-# Subscribers are no part of the sample.
-MADE = [
-    table
-    for table in TABLES.values()
-    if "subscription" not in table.name and table.name != "churn_by_contract"
-]
 REJECTED = {
     ("orders", "quantity: not a whole number of 32 bits"): "unreadable_quantity",
     ("orders", "unit_price: not a number of at most 4 decimals"): "unreadable_price",
@@ -307,7 +301,9 @@ def test_money_is_that_of_the_files(built_project: Project, source: Source) -> N
 # What Dagster is told.
 
 
-@pytest.mark.parametrize("name", [table.name for table in MADE if table.partitioning is not None])
+@pytest.mark.parametrize(
+    "name", [table.name for table in OF_SAMPLE if table.partitioning is not None]
+)
 def test_the_row_count_of_a_partition_is_that_of_the_table(
     built_project: Project, name: str
 ) -> None:
@@ -353,7 +349,7 @@ def lineage(project: Project, name: str) -> dict[str, set[str]]:
     "name",
     [
         table.name
-        for table in MADE
+        for table in OF_SAMPLE
         if table.group in ("staging", "core", "marts") or table.name == "churn_features"
     ],
 )
@@ -455,7 +451,7 @@ def test_the_published_copy_opens_for_reading_and_holds_what_the_warehouse_holds
     ):
         groups = published.execute("SELECT DISTINCT schema_name FROM duckdb_tables()").fetchall()
         assert {name for (name,) in groups} == {"core", "marts", "churn", "quality"}
-        for table in MADE:
+        for table in OF_SAMPLE:
             if table.group in ("core", "marts", "churn"):
                 assert table_contents(published, table.name) == table_contents(
                     warehouse, table.name

@@ -24,7 +24,7 @@ from analytics_assets.checks.schema import MAY_BE_EMPTY
 from analytics_assets.partitions import Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
-from analytics_assets_tests.conftest import Project
+from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
 
@@ -501,14 +501,7 @@ OF_DBT: dict[str, Corruption] = {
 ALL = CORRUPTIONS | OF_DBT
 
 
-# Subscribers are no part of the sample.
-TABLES_CHECKED = [
-    table.name
-    for table in TABLES.values()
-    if table.group != "quality"
-    and table.name not in ("source_loads", "churn_by_contract")
-    and "subscription" not in table.name
-]
+TABLES_CHECKED = [table.name for table in CHECKED_OF_SAMPLE]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import pytest
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.partitions import Window, daily_partitions
-from analytics_assets.schemas import TABLES
-from analytics_assets_tests.conftest import Project
+from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
 
@@ -51,15 +50,10 @@ class Found:
     def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection) -> None:
         calendar = project.calendar
         assert calendar.end is not None
-        others = ("source_loads", "churn_by_contract")
-        tables = [
-            table
-            for table in TABLES.values()
-            if table.name not in others and "subscription" not in table.name
-        ]
-        checked = [table for table in tables if table.group != "quality"]
         window = Window(calendar.start, calendar.end)
-        checks = all_checks(project.settings, project.sources, daily_partitions(calendar), checked)
+        checks = all_checks(
+            project.settings, project.sources, daily_partitions(calendar), CHECKED_OF_SAMPLE
+        )
         found = list(evaluate(connection, checks, lambda check: window))
         self.findings = {f"{f.check.asset}.{f.check.name}": f for f in found}
         self.manifest = json.loads((project.settings.sample_dir / "manifest.json").read_text())
