@@ -11,7 +11,9 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -89,7 +91,8 @@ def compiled(model: str, home: Path) -> str:
     settings = load_settings({"ANALYTICS_HOME": str(home)})
     prepare_manifest(settings)
     window = Window(*map(date.fromisoformat, WINDOWS[model]))
-    DbtCommand(settings).run(["--quiet", "compile", "--select", model], home / "dbt", window)
+    with redirect_stdout(StringIO()):  # dbt prints what it compiles
+        DbtCommand(settings).run(["--quiet", "compile", "--select", model], home / "dbt", window)
     (file,) = (home / "dbt" / "compiled").rglob(f"{model}.sql")
     return file.read_text()
 

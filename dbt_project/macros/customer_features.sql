@@ -18,18 +18,7 @@
         'active_days', 'sale_orders', 'sale_lines', 'units', 'gross_amount', 'net_amount',
         'return_lines', 'returned_amount', 'squared_gaps',
     ] -%}
-    {%- set recent_orders = {'orders': 'sale_orders', 'net_amount': 'net_amount'} -%}
-    {%- set recent_sessions = {'sessions': 'sessions'} -%}
-    {%- set order_sums = order_totals | list -%}
-    {%- for name in recent_orders -%}
-        {%- for length in order_windows -%}
-            {%- do order_sums.append(name ~ '_' ~ length ~ 'd') -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {%- set session_sums = ['sessions'] -%}
-    {%- for length in session_windows -%}
-        {%- do session_sums.append('sessions_' ~ length ~ 'd') -%}
-    {%- endfor %}
+    {%- set recent_orders = {'orders': 'sale_orders', 'net_amount': 'net_amount'} %}
 
     with order_corrections as (
         {{ to_be_corrected(as_of_dates, ref('order_corrections')) }}
@@ -62,17 +51,16 @@
         ) as gapped_days
     ),
 
-    order_changes as (
-        {{ day_changes(
-            as_of_dates, 'order_days', 'first_order_date', 'last_order_date',
-            order_totals, recent_orders, order_windows
+    orders as (
+        {{ totals_as_of(
+            as_of_dates, 'order_days', 'corrected_buyers',
+            ['first_order_date'], ['last_order_date'], order_totals
         ) }}
     ),
 
-    orders as (
-        {{ totals_as_of(
-            as_of_dates, 'order_changes', 'corrected_buyers',
-            ['first_order_date'], ['last_order_date'], order_sums
+    recent_orders as (
+        {{ recent_as_of(
+            as_of_dates, 'order_days', 'corrected_buyers', recent_orders, order_windows
         ) }}
     ),
 
@@ -83,21 +71,34 @@
     ),
 
     -- So few days before each date that every date may read them again.
-    breadth as (
+    recent_sales as (
         select
             dates.as_of,
             sales.customer_id,
-            count(distinct nullif(sales.product_id, {{ unknown_member() }})) as products,
-            count(distinct sales.product_category) as categories
+            sales.only_as_of,
+            nullif(sales.product_id, {{ unknown_member() }}) as product_id,
+            sales.product_category
         from {{ as_of_dates }} as dates
         inner join product_sales as sales
             on
                 sales.order_date < dates.as_of
                 and sales.order_date >= {{ add_days('dates.as_of', -breadth_days) }}
-        left join corrected_buyers as corrected
-            on dates.as_of = corrected.as_of and sales.customer_id = corrected.customer_id
-        where {{ as_known('sales', 'dates') }}
-        group by dates.as_of, sales.customer_id
+        where sales.only_as_of is null or sales.only_as_of = dates.as_of
+    ),
+
+    breadth_totals as (
+        select
+            as_of,
+            customer_id,
+            only_as_of,
+            count(distinct product_id) as products,
+            count(distinct product_category) as categories
+        from recent_sales
+        group by as_of, customer_id, only_as_of
+    ),
+
+    breadth as (
+        {{ totals_as_known('breadth_totals', 'corrected_buyers') }}
     ),
 
     session_corrections as (
@@ -121,17 +122,17 @@
         ) as known_days
     ),
 
-    session_changes as (
-        {{ day_changes(
-            as_of_dates, 'session_days', 'first_session_date', 'last_session_date',
-            ['sessions'], recent_sessions, session_windows
+    sessions as (
+        {{ totals_as_of(
+            as_of_dates, 'session_days', 'corrected_visitors',
+            ['first_session_date'], ['last_session_date'], ['sessions']
         ) }}
     ),
 
-    sessions as (
-        {{ totals_as_of(
-            as_of_dates, 'session_changes', 'corrected_visitors',
-            ['first_session_date'], ['last_session_date'], session_sums
+    recent_sessions as (
+        {{ recent_as_of(
+            as_of_dates, 'session_days', 'corrected_visitors', {'sessions': 'sessions'},
+            session_windows
         ) }}
     ),
 
@@ -145,64 +146,65 @@
             on customers.registered_at < dates.as_of
     ),
 
+    {#- Whoever has ordered, or is registered. Sums of gaps: the first is the time between the first
+        and the last. #}
     known as (
         select
-            as_of,
-            customer_id
+            coalesce(orders.as_of, registrations.as_of) as as_of,
+            coalesce(orders.customer_id, registrations.customer_id) as customer_id,
+            registrations.registered_date,
+            orders.first_order_date,
+            orders.last_order_date
+            {%- for column in order_totals %},
+            orders.{{ column }}
+            {%- endfor %},
+            cast({{ days_between('orders.first_order_date', 'orders.last_order_date') }} as double)
+                as gaps,
+            orders.active_days - 1 as gap_count
         from orders
-        union
-        select
-            as_of,
-            customer_id
-        from registrations
-    ),
-
-    {#- Sums of gaps: the first is the time between the first and the last. #}
-    measured as (
-        select
-            *,
-            cast({{ days_between('first_order_date', 'last_order_date') }} as double) as gaps,
-            active_days - 1 as gap_count
-        from orders
+        full join registrations
+            on
+                orders.as_of = registrations.as_of
+                and orders.customer_id = registrations.customer_id
     )
 
     select
         known.as_of,
         known.customer_id,
-        {{ days_between('orders.last_order_date', 'known.as_of') }} as days_since_last_order,
-        {{ bigint_or_zero('orders.sale_orders') }} as sale_orders,
-        {{ bigint_or_zero('orders.sale_lines') }} as sale_lines,
-        {{ bigint_or_zero('orders.units') }} as units,
-        {{ money_or_zero('orders.gross_amount') }} as gross_amount,
-        {{ money_or_zero('orders.net_amount') }} as net_amount,
-        {{ money('orders.gross_amount / nullif(orders.sale_orders, 0)') }} as average_order_value,
-        {{ bigint_or_zero('orders.return_lines') }} as return_lines,
-        {{ money_or_zero('orders.returned_amount') }} as returned_amount,
-        cast(orders.return_lines as double)
-        / nullif(orders.sale_lines + orders.return_lines, 0) as return_share,
-        {{ days_between('orders.first_order_date', 'known.as_of') }} as tenure_days,
-        {{ days_between('registrations.registered_date', 'known.as_of') }}
+        {{ days_between('known.last_order_date', 'known.as_of') }} as days_since_last_order,
+        {{ bigint_or_zero('known.sale_orders') }} as sale_orders,
+        {{ bigint_or_zero('known.sale_lines') }} as sale_lines,
+        {{ bigint_or_zero('known.units') }} as units,
+        {{ money_or_zero('known.gross_amount') }} as gross_amount,
+        {{ money_or_zero('known.net_amount') }} as net_amount,
+        {{ money('known.gross_amount / nullif(known.sale_orders, 0)') }} as average_order_value,
+        {{ bigint_or_zero('known.return_lines') }} as return_lines,
+        {{ money_or_zero('known.returned_amount') }} as returned_amount,
+        cast(known.return_lines as double)
+        / nullif(known.sale_lines + known.return_lines, 0) as return_share,
+        {{ days_between('known.first_order_date', 'known.as_of') }} as tenure_days,
+        {{ days_between('known.registered_date', 'known.as_of') }}
             as days_since_registration,
-        orders.gaps / nullif(orders.gap_count, 0) as mean_gap_days,
+        known.gaps / nullif(known.gap_count, 0) as mean_gap_days,
         case
-            when orders.gap_count > 1 then sqrt(
+            when known.gap_count > 1 then sqrt(
                 greatest(
-                    orders.squared_gaps * orders.gap_count - orders.gaps * orders.gaps, 0
-                ) / (orders.gap_count * (orders.gap_count - 1))
+                    known.squared_gaps * known.gap_count - known.gaps * known.gaps, 0
+                ) / (known.gap_count * (known.gap_count - 1))
             )
         end as sd_gap_days,
-        {{ bigint_or_zero('orders.active_days') }} as active_days
+        {{ bigint_or_zero('known.active_days') }} as active_days
         {%- for length in order_windows %},
-        {{ bigint_or_zero('orders.orders_' ~ length ~ 'd') }} as orders_{{ length }}d
+        {{ bigint_or_zero('recent_orders.orders_' ~ length ~ 'd') }} as orders_{{ length }}d
         {%- endfor %}
         {%- for length in order_windows %},
-        {{ money_or_zero('orders.net_amount_' ~ length ~ 'd') }} as net_amount_{{ length }}d
+        {{ money_or_zero('recent_orders.net_amount_' ~ length ~ 'd') }} as net_amount_{{ length }}d
         {%- endfor %},
         {{ bigint_or_zero('breadth.products') }} as products_{{ breadth_days }}d,
         {{ bigint_or_zero('breadth.categories') }} as categories_{{ breadth_days }}d,
         {{ bigint_or_zero('sessions.sessions') }} as sessions_total
         {%- for length in session_windows %},
-        {{ bigint_or_zero('sessions.sessions_' ~ length ~ 'd') }} as sessions_{{ length }}d
+        {{ bigint_or_zero('recent_sessions.sessions_' ~ length ~ 'd') }} as sessions_{{ length }}d
         {%- endfor %},
         {{ days_between('sessions.last_session_date', 'known.as_of') }}
             as days_since_last_session,
@@ -214,14 +216,16 @@
             0
         ) as session_frequency
     from known
-    left join measured as orders
-        on known.as_of = orders.as_of and known.customer_id = orders.customer_id
+    left join recent_orders
+        on known.as_of = recent_orders.as_of and known.customer_id = recent_orders.customer_id
     left join breadth
         on known.as_of = breadth.as_of and known.customer_id = breadth.customer_id
     left join sessions
         on known.as_of = sessions.as_of and known.customer_id = sessions.customer_id
-    left join registrations
-        on known.as_of = registrations.as_of and known.customer_id = registrations.customer_id
+    left join recent_sessions
+        on
+            known.as_of = recent_sessions.as_of
+            and known.customer_id = recent_sessions.customer_id
 {% endmacro %}
 
 {% macro bigint_or_zero(expression) -%}

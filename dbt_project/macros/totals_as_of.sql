@@ -1,10 +1,10 @@
 {#
     Totals of each customer's events as of many dates.
 
-    Joining every date to every earlier event would cost dates x events. Instead an event is a
-    change, seen from some date on, and another when it falls out of a last-so-many-days. Changes
-    between two dates are one step; running totals of the steps are states, each valid until the
-    next, and every date finds one: many dates cost little more than one.
+    Joining every date to every earlier event would cost dates x events. Instead, what lies between
+    two dates is one step; running totals of the steps are states, each valid until the next, and
+    every date finds one: many dates cost little more than one. Only the last so many days are read
+    again for each date.
 
     The columns customer_id and only_as_of say whose events they are. only_as_of is null for events
     as they stand now, and a date where a customer's events were known otherwise as of that date
@@ -12,99 +12,40 @@
 #}
 
 {#
-    Query of the changes that days make.
+    Query of as_of, customer_id and the totals of everyone with an event before as_of.
 
-    days: relation with customer_id, only_as_of, event_date and the columns named below.
-    first, last: date columns, of which the earliest and the latest are wanted.
-    totals: number columns to add up.
-    recent: columns to add up over each of the lengths in days, by the prefix of their new name.
-#}
-{% macro day_changes(as_of_dates, days, first, last, totals, recent, lengths) %}
-    with bounds as (
-        select
-            min(as_of) as first_as_of,
-            max(as_of) as last_as_of
-        from {{ as_of_dates }}
-    )
-
-    select
-        customer_id,
-        only_as_of,
-        {{ add_days('event_date', 1) }} as seen_from,
-        {{ first }},
-        {{ last }}
-        {%- for column in totals %},
-        {{ column }}
-        {%- endfor %}
-        {%- for name, column in recent.items() %}
-        {%- for length in lengths %},
-        case
-            when event_date >= {{ add_days('first_as_of', -length) }} then {{ column }} else 0
-        end as {{ name }}_{{ length }}d
-        {%- endfor %}
-        {%- endfor %}
-    from {{ days }}
-    cross join bounds
-    where event_date < last_as_of
-    {%- for leaving in lengths %}
-    union all
-    select
-        customer_id,
-        only_as_of,
-        {{ add_days('event_date', leaving + 1) }} as seen_from,
-        null as {{ first }},
-        null as {{ last }}
-        {%- for column in totals %},
-        0 as {{ column }}
-        {%- endfor %}
-        {%- for name, column in recent.items() %}
-        {%- for length in lengths %},
-        {{ '-' ~ column if length == leaving else 0 }} as {{ name }}_{{ length }}d
-        {%- endfor %}
-        {%- endfor %}
-    from {{ days }}
-    cross join bounds
-    where
-        event_date >= {{ add_days('first_as_of', -leaving) }}
-        and event_date < {{ add_days('last_as_of', -leaving) }}
-    {%- endfor %}
-{% endmacro %}
-
-{#
-    Query of as_of, customer_id and the totals of everyone with a change before as_of.
-
-    changes: relation with customer_id, only_as_of, seen_from and the columns named below.
+    events: relation with customer_id, only_as_of, event_date and the columns named below.
     corrected: relation of the as_of and customer_id whose events were known otherwise.
     earliest, latest: columns of which the minimum and the maximum are taken.
     summed: columns to add up.
 #}
-{% macro totals_as_of(as_of_dates, changes, corrected, earliest, latest, summed) %}
+{% macro totals_as_of(as_of_dates, events, corrected, earliest, latest, summed) %}
     with seen as (
         select
-            changes.seen_from,
+            days.event_date,
             min(dates.as_of) as valid_from
-        from (select distinct seen_from from {{ changes }}) as changes
-        inner join {{ as_of_dates }} as dates on dates.as_of >= changes.seen_from
-        group by changes.seen_from
+        from (select distinct event_date from {{ events }}) as days
+        inner join {{ as_of_dates }} as dates on dates.as_of > days.event_date
+        group by days.event_date
     ),
 
     steps as (
         select
-            changes.customer_id,
-            changes.only_as_of,
+            events.customer_id,
+            events.only_as_of,
             seen.valid_from
             {%- for column in earliest %},
-            min(changes.{{ column }}) as {{ column }}
+            min(events.{{ column }}) as {{ column }}
             {%- endfor %}
             {%- for column in latest %},
-            max(changes.{{ column }}) as {{ column }}
+            max(events.{{ column }}) as {{ column }}
             {%- endfor %}
             {%- for column in summed %},
-            sum(changes.{{ column }}) as {{ column }}
+            sum(events.{{ column }}) as {{ column }}
             {%- endfor %}
-        from {{ changes }} as changes
-        inner join seen on changes.seen_from = seen.seen_from
-        group by changes.customer_id, changes.only_as_of, seen.valid_from
+        from {{ events }} as events
+        inner join seen on events.event_date = seen.event_date
+        group by events.customer_id, events.only_as_of, seen.valid_from
     ),
 
     {%- set whose = 'partition by customer_id, only_as_of order by valid_from' -%}
@@ -140,3 +81,52 @@
         on dates.as_of = corrected.as_of and states.customer_id = corrected.customer_id
     where {{ as_known('states', 'dates') }}
 {% endmacro %}
+
+{#
+    Query of as_of, customer_id and totals of the last days before as_of.
+
+    events: relation with customer_id, only_as_of, event_date and the columns named below.
+    corrected: relation of the as_of and customer_id whose events were known otherwise.
+    columns: columns to add up, by the prefix of their new name.
+    lengths: over how many days each, ascending.
+#}
+{% macro recent_as_of(as_of_dates, events, corrected, columns, lengths) %}
+    with ages as (
+        select
+            days.event_date,
+            dates.as_of,
+            {{ days_between('days.event_date', 'dates.as_of') }} as age
+        from (select distinct event_date from {{ events }}) as days
+        inner join {{ as_of_dates }} as dates
+            on
+                dates.as_of > days.event_date
+                and days.event_date >= {{ add_days('dates.as_of', -lengths[-1]) }}
+    ),
+
+    totals as (
+        select
+            ages.as_of,
+            events.customer_id,
+            events.only_as_of
+            {%- for name, column in columns.items() %}
+            {%- for length in lengths %},
+            sum(case when ages.age <= {{ length }} then events.{{ column }} else 0 end)
+                as {{ name }}_{{ length }}d
+            {%- endfor %}
+            {%- endfor %}
+        from {{ events }} as events
+        inner join ages on events.event_date = ages.event_date
+        group by ages.as_of, events.customer_id, events.only_as_of
+    )
+
+    {{ totals_as_known('totals', corrected) }}
+{% endmacro %}
+
+{# Query of those rows of totals by as_of, customer_id and only_as_of that count. #}
+{% macro totals_as_known(totals, corrected) %}
+    select totals.*
+    from {{ totals }} as totals
+    left join {{ corrected }} as corrected
+        on totals.as_of = corrected.as_of and totals.customer_id = corrected.customer_id
+    where {{ as_known('totals', 'totals') }}
+{%- endmacro %}
