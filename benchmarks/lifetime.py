@@ -4,7 +4,7 @@ Run with `python benchmarks/lifetime.py [CUSTOMERS]`. Customers are drawn from t
 over two years, in days. Beside the seconds, which are this machine's (limit for the fit: 20 s, and
 4 GB), it prints how many times more CPU the same fit takes without counting equal histories once,
 and with each function of each customer computed anew, as a likelihood written down row by row does;
-same process, same data, one after the other. The peak is of the process, before and after those two.
+same process, same data, one after the other. The peak is of the process, before and after those.
 """
 
 import resource

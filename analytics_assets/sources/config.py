@@ -170,7 +170,9 @@ def sample_sources(directory: Path, calendar: Calendar) -> SourcesConfig:
                 "orders", str(directory / "orders" / "orders_{date}.csv"), late_days=7
             ),
             "user_sessions": SourceConfig(
-                "user_sessions", str(directory / "user_sessions" / "user_sessions_{date}.csv")
+                "user_sessions",
+                str(directory / "user_sessions" / "user_sessions_{date}.csv"),
+                late_days=7,
             ),
             "customers": SourceConfig("customers", str(directory / "customers.csv")),
             "products": SourceConfig("products", str(directory / "products.csv")),

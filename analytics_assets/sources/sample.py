@@ -39,7 +39,7 @@ from analytics_assets.sources.sample_process import (
 )
 
 GENERATOR = "analytics_assets sample"
-VERSION = 1  # raise it with every change of the bytes written
+VERSION = 2  # raise it with every change of the bytes written
 
 # Median list price.
 CATEGORIES = {"Beauty": 18, "Books": 14, "Food": 8, "Garden": 45, "Home": 38, "Sports": 55}
@@ -51,6 +51,7 @@ PLACES |= {"FR,Lyon": 3, "ES,Málaga": 2, "NL,Utrecht": 2, "SE,Malmö": 1, "PL,�
 DEVICES = {"mobile": 56, "desktop": 37, "tablet": 7}
 CHANNELS = {"search": 32, "direct": 26, "email": 14, "ads": 12, "social": 11, "referral": 5}
 FIRST = "Ada Anaïs Ben Chloé Dana Elif Femi Grace Hugo Ines Jörg Kofi Léa Mia Noah Olga Priya Zoë"
+SIGNED_IN_LATER = 0.01  # of the anonymous visits
 LAST = "Andersson Brown Costa Dubois Evans García Hoffmann Ito Jones Kaya Li Müller Novák Okafor"
 
 
@@ -155,7 +156,8 @@ def _write(
     lines = order_lines(orders, prices, customers, days, rng)
     lines[["ordered", "updated"]] += epoch
     clean = (lines["status"] == "completed") & ~lines["late"]
-    lines = dirty_orders(lines, clean.to_numpy(), customers, PRODUCTS, rng)
+    categories = products["category"].to_numpy(str)
+    lines = dirty_orders(lines, clean.to_numpy(), customers, categories, rng)
 
     visits = sessions(people, orders, days / 7, to_calendar, rng)
     known = visits["customer"].to_numpy()
@@ -168,10 +170,13 @@ def _write(
             "page_views": visits["page_views"],
             "device": _pick(DEVICES, len(visits), rng),
             "channel": _pick(CHANNELS, len(visits), rng),
+            "updated_at": "",
             "day": visits["started"] // DAY,
         }
     )
     visits = dirty_sessions(visits, known >= 0, customers, rng)
+    signed_in = _signed_in_later(visits, epoch, days, customers, rng.spawn(1)[0])
+    visits = pd.concat([visits, signed_in], ignore_index=True)
     registered = to_calendar(people["registered"].to_numpy())
     dirty = [
         _write_days(out, "orders", lines.drop(columns="late"), start, days),
@@ -202,6 +207,7 @@ def _write(
             "cancellations": int((status == "cancelled").sum()),
             "late_status_changes": late,
             "pending_at_end": int((status == "pending").sum()) - late,
+            "visits_signed_in_later": len(signed_in),
             "customers_without_order": customers - orders["customer"].nunique(),
         },
     }
@@ -211,6 +217,23 @@ def _pick(weights: Mapping[str, float], n: int, rng: np.random.Generator) -> NDA
     """(n,) keys drawn in proportion to their weights."""
     share = np.array(list(weights.values())) / sum(weights.values())
     return np.array(list(weights))[rng.choice(len(share), n, p=share)]
+
+
+def _signed_in_later(
+    visits: pd.DataFrame, epoch: int, days: int, customers: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Newer rows of some anonymous visits, in the file of a later day: now the customer is known.
+
+    Takes the rows of the file with their `day`, of which there are `days` from `epoch` on.
+    """
+    anonymous = visits[visits["customer_id"] == ""]
+    rows = rng.permutation(len(anonymous))[: max(1, round(SIGNED_IN_LATER * len(anonymous)))]
+    again = anonymous.iloc[np.sort(rows)]
+    day = again["day"].to_numpy() + rng.integers(1, 7, len(again), endpoint=True)
+    updated = epoch + day * DAY + rng.integers(0, DAY, len(again))
+    customer = ids("C", rng.integers(0, customers, len(again)))
+    again = again.assign(customer_id=customer, updated_at=timestamps(updated), day=day)
+    return again[day < days]
 
 
 def _products(epoch: int, days: int, rng: np.random.Generator) -> tuple[Ints, pd.DataFrame]:

@@ -72,7 +72,7 @@ def dirty_orders(
     orders: pd.DataFrame,
     clean: NDArray[np.bool_],
     customers: int,
-    products: int,
+    categories: NDArray[np.str_],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Plant every kind of `ORDER_DIRT`.
@@ -82,7 +82,7 @@ def dirty_orders(
             (cents), ordered and updated (seconds since 1970), day, status, late.
         clean: (n,) rows that may be dirtied.
         customers: how many are known; orphans are numbered past them.
-        products: the same for products.
+        categories: of each known product; orphans are numbered past them and have none.
         rng: source of randomness.
 
     Returns:
@@ -103,7 +103,7 @@ def dirty_orders(
 
     copies = np.concatenate([at[name] for name in COPIES])
     put("orphan_customer", "customer", customers + np.arange(len(at["orphan_customer"])))
-    put("orphan_product", "product", products + np.arange(len(at["orphan_product"])))
+    put("orphan_product", "product", len(categories) + np.arange(len(at["orphan_product"])))
     put("zero_price", "price", 0)
     put("negative_price", "price", -orders["price"].to_numpy()[at["negative_price"]])
     put("zero_quantity", "quantity", 0)
@@ -125,6 +125,9 @@ def dirty_orders(
             "ordered_at": timestamps(orders["ordered"].to_numpy()),
             "customer_id": ids("C", orders["customer"].to_numpy()),
             "product_id": ids("P", orders["product"].to_numpy()),
+            "product_category": np.append(categories, "")[
+                np.minimum(orders["product"].to_numpy(), len(categories))
+            ],
             "quantity": orders["quantity"].to_numpy().astype("U20"),
             "unit_price": money(orders["price"].to_numpy()),
             "amount": money(cents),

@@ -48,6 +48,16 @@ def test_a_label_window_may_end_exactly_at_the_test(labelled, horizon, months):
     assert len(origins(labelled, horizon)[0].train) == months * 300
 
 
+def test_a_planted_label_that_is_open_for_one_day_of_the_test_is_not_learnt_from(features):
+    june = features[features["as_of"] == "2024-06-01"]
+    planted = [june.assign(as_of=pd.Timestamp(day)) for day in ("2024-06-02", "2024-06-03")]
+    labelled = labelled_rows(pd.concat([features, *planted]), FEATURES)
+    newest = origins(labelled)[0]
+    learnt = {f"{day:%Y-%m-%d}" for day in labelled.as_of.iloc[newest.train]}
+    assert newest.name == "2024-08-01"
+    assert "2024-06-02" in learnt and "2024-06-03" not in learnt  # 60 and 59 days before
+
+
 def test_no_two_tests_share_a_label_window(labelled):
     tested = [pd.Timestamp(split.name) for split in origins(labelled, dates=5)]
     for newer, older in itertools.pairwise(tested):

@@ -133,9 +133,10 @@ def test_newer_content_is_newer(orders) -> None:
 def test_files_headers_and_rows(sample, orders) -> None:
     out, manifest = sample
     columns = {
-        "orders": "order_id line_number ordered_at customer_id product_id quantity unit_price"
-        " amount status updated_at",
-        "user_sessions": "session_id customer_id started_at ended_at page_views device channel",
+        "orders": "order_id line_number ordered_at customer_id product_id product_category"
+        " quantity unit_price amount status updated_at",
+        "user_sessions": "session_id customer_id started_at ended_at page_views device channel"
+        " updated_at",
         "customers": "customer_id email first_name last_name registered_at country city updated_at",
         "products": "product_id product_name category list_price unit_cost updated_at",
         "dirty_rows": "kind file order_id line_number session_id",
@@ -176,9 +177,19 @@ def test_rows_lie_in_their_day_except_late_status_changes(sample, orders) -> Non
 
     sessions = _read(out, "user_sessions")
     good = ~sessions["started_at"].isin(UNREADABLE_DATE)
-    assert (sessions["started_at"].str[:10] == sessions["file"].str[-14:-4])[good].all()
     assert (sessions["ended_at"] >= sessions["started_at"])[good].all()
-    assert sessions["session_id"].is_unique
+    again = sessions["updated_at"] != ""
+    in_file = sessions["file"].str[-14:-4]
+    assert (sessions["started_at"].str[:10] == in_file)[good & ~again].all()
+    assert (sessions["updated_at"].str[:10] == in_file)[again].all()
+    assert sessions["session_id"][~again].is_unique
+    assert again.sum() == legitimate["visits_signed_in_later"] > 1
+    before = sessions[~again].merge(sessions[again], on="session_id", suffixes=("_before", ""))
+    assert len(before) == again.sum()
+    assert set(before["customer_id_before"]) == {""} and "" not in set(before["customer_id"])
+    assert (before["started_at_before"] == before["started_at"]).all()
+    lag = pd.to_datetime(before["file"].str[-14:-4]) - pd.to_datetime(before["started_at"].str[:10])
+    assert lag.dt.days.between(1, 7).all()
 
 
 def test_returns_and_cancellations(sample, orders) -> None:
