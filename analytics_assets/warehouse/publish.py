@@ -6,17 +6,27 @@ newest few, and resolving the pointer. Does not belong here: what the tables hol
 A build is `published/<number>/warehouse.duckdb`: a new name for each build, because reopening a
 replaced file in one process silently gives the old data, and one stem, because the stem is the
 catalog. `published/CURRENT` holds the path of the newest, relative to `published/`.
+
+A build begins as a copy of the file before it, in which the days that differ are replaced: a day's
+refresh does not write the whole history again. What differs is told by hashes of the rows.
 """
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
 
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import Warehouse, WarehouseError, relation_kind
+from analytics_assets.warehouse.connection import (
+    Warehouse,
+    WarehouseError,
+    column_types,
+    relation_kind,
+)
 
 POINTER = "CURRENT"
 PUBLISHED_GROUPS = ("core", "marts", "churn", "quality")
@@ -73,7 +83,8 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        rows = _copy(warehouse, beside / "warehouse.duckdb")
+        before = builds[-1] / "warehouse.duckdb" if builds else None
+        rows = _copy(warehouse, beside / "warehouse.duckdb", before)
         _verify(beside / "warehouse.duckdb", rows)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -102,21 +113,83 @@ def published_tables(connection: duckdb.DuckDBPyConnection) -> list[Table]:
     ]
 
 
-def _copy(warehouse: Warehouse, path: Path) -> dict[str, int]:
-    rows = {}
+def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, int]:
     with warehouse.read() as connection:
-        connection.execute(
-            f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS copy (READ_WRITE)"
-        )
+        tables = published_tables(connection)
+        changes: dict[str, Change] = {}
+        # Whatever is wrong with the build before, this one does without it.
+        with suppress(duckdb.Error):
+            changes = _changes(connection, tables, before) if before else {}
+        if changes and before:
+            shutil.copyfile(before, path)
+        connection.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_WRITE)")
         for group in PUBLISHED_GROUPS:
-            connection.execute(f"CREATE SCHEMA copy.{group}")
-        for table in published_tables(connection):
-            result = connection.execute(
-                f"CREATE TABLE copy.{table.relation} AS FROM {table.relation}"
-            ).fetchone()
-            rows[table.relation] = int(result[0]) if result else 0
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS copy.{group}")
+        for relation in changes.keys() - {table.relation for table in tables}:
+            connection.execute(f"DROP TABLE copy.{relation}")
+        rows = {}
+        for table in tables:
+            days = changes.get(table.relation)
+            if days is None:
+                connection.execute(f"DROP TABLE IF EXISTS copy.{table.relation}")
+                connection.execute(f"CREATE TABLE copy.{table.relation} AS FROM {table.relation}")
+            elif days:
+                of_days = f"WHERE {table.window_column} IN (SELECT unnest(?))"
+                connection.execute(f"DELETE FROM copy.{table.relation} {of_days}", [days])
+                connection.execute(
+                    f"INSERT INTO copy.{table.relation} FROM {table.relation} {of_days}", [days]
+                )
+            count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
+            rows[table.relation] = int(count[0]) if count else 0
         connection.execute("DETACH copy")
     return rows
+
+
+# Days that differ; none where a table is the same; None where all of it is to be written.
+Change = list[date] | None
+
+
+def _changes(
+    connection: duckdb.DuckDBPyConnection, tables: list[Table], before: Path
+) -> dict[str, Change]:
+    """What differs from the build before, by relation; nothing where it is most of the rows."""
+    connection.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
+    try:
+        held = connection.execute(
+            "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+            "WHERE database_name = 'before'"
+        ).fetchall()
+        changes: dict[str, Change] = {relation: None for (relation,) in held}
+        changed = rows = 0
+        for table in tables:
+            now = _marks(connection, table, "")
+            rows += sum(count for count, _ in now.values())
+            same_columns = column_types(connection, table) == column_types(
+                connection, table, "before"
+            )
+            then = _marks(connection, table, "before.") if same_columns else {}
+            days = [day for day in {*now, *then} if now.get(day) != then.get(day)]
+            whole = not same_columns or None in days
+            changed += sum(now[day][0] for day in (now if whole else days) if day in now)
+            changes[table.relation] = None if whole else [day for day in days if day]
+        return changes if changed <= rows / 2 else {}
+    finally:
+        connection.execute("DETACH before")
+
+
+def _marks(
+    connection: duckdb.DuckDBPyConnection, table: Table, catalog: str
+) -> dict[date | None, tuple[int, int]]:
+    """Rows and the sum of their hashes of each day; of a table without days under None."""
+    found = connection.execute(
+        f"SELECT {table.window_column or 'NULL::DATE'}, count(*), sum(hash(rows)::HUGEINT) "
+        f"FROM {catalog}{table.relation} AS rows GROUP BY 1"
+    ).fetchall()
+    return {day: (count, mark) for day, count, mark in found}
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
 
 
 def _verify(path: Path, rows: dict[str, int]) -> None:

@@ -112,6 +112,71 @@ def test_a_view_is_published_as_a_table(filled: Warehouse, published: Path) -> N
     assert publish(filled, published, 3).rows["marts.sales_daily"] == 3
 
 
+CHANGES = {
+    "nothing": "SELECT 1",
+    "a value": "UPDATE churn.churn_predictions SET model_version = 'b' WHERE customer_id = 'C2'",
+    "a row more": "INSERT INTO churn.churn_predictions BY NAME "
+    "SELECT * REPLACE ('C9' AS customer_id) FROM churn.churn_predictions WHERE customer_id = 'C2'",
+    "two equal rows more": "INSERT INTO churn.churn_predictions BY NAME "
+    "SELECT p.* FROM churn.churn_predictions AS p, range(2) WHERE customer_id = 'C2'",
+    "a day less": "DELETE FROM churn.churn_predictions WHERE customer_id = 'C2'",
+    "no row": "DELETE FROM churn.churn_predictions",
+    "a row of another day": "UPDATE churn.churn_predictions SET snapshot_date = '2024-02-01' "
+    "WHERE customer_id = 'C2'",
+    "another type": "ALTER TABLE churn.churn_predictions ALTER model_version TYPE BLOB",
+    "a table less": "DROP TABLE core.dim_customers",
+    "a table more": "CREATE TABLE core.dim_date AS SELECT DATE '2024-01-01' AS date_day",
+    "a table without days": "UPDATE core.dim_customers SET country = 'FR'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_a_build_upon_another_is_what_the_warehouse_holds(
+    filled: Warehouse, published: Path, change: str
+) -> None:
+    with filled.write() as connection:
+        for day in range(2, 30):
+            row = {"customer_id": f"C{day}", "snapshot_date": f"2024-01-{day:02}"}
+            insert(connection, "churn_predictions", row | {"model_version": "a"})
+    publish(filled, published, 3)
+    with filled.write() as connection:
+        connection.execute(change)
+    build = publish(filled, published, 3)
+    with filled.read() as connection:
+        connection.execute(f"ATTACH '{build.path}' AS build (READ_ONLY)")
+        held = connection.execute(
+            "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+            "WHERE database_name = 'build'"
+        ).fetchall()
+        assert {name for (name,) in held} == set(build.rows)
+        for name, count in build.rows.items():
+            for one, other in ((name, f"build.{name}"), (f"build.{name}", name)):
+                assert not connection.execute(f"FROM {one} EXCEPT ALL FROM {other}").fetchall()
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (count,)
+
+
+def test_a_build_writes_only_the_days_that_differ(filled: Warehouse, published: Path) -> None:
+    with filled.write() as connection:
+        for day in range(2, 30):
+            row = {"customer_id": f"C{day}", "snapshot_date": f"2024-01-{day:02}"}
+            insert(connection, "churn_predictions", row)
+    publish(filled, published, 3)
+    with filled.write() as connection:
+        connection.execute(CHANGES["a value"])
+    build = publish(filled, published, 3)
+    with duckdb.connect(str(build.path), read_only=True) as connection:
+        order = connection.execute(
+            "SELECT customer_id FROM churn.churn_predictions ORDER BY rowid"
+        ).fetchall()
+    assert [name for (name,) in order[-2:]] == ["C29", "C2"]  # written again, after the others
+
+
+def test_a_damaged_build_is_not_built_upon(filled: Warehouse, published: Path) -> None:
+    build = publish(filled, published, 3)
+    build.path.write_bytes(build.path.read_bytes()[:5000])
+    assert rows(publish(filled, published, 3).path) == [1, 1]
+
+
 def test_the_newest_builds_are_kept(filled: Warehouse, published: Path) -> None:
     for _ in range(5):
         publish(filled, published, 2)
@@ -142,8 +207,8 @@ def test_a_copy_that_differs_is_not_published(
     before = publish(filled, published, 3)
     copy = publishing._copy
 
-    def short(warehouse: Warehouse, path: Path) -> dict[str, int]:
-        copied = copy(warehouse, path)
+    def short(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, int]:
+        copied = copy(warehouse, path, before)
         with duckdb.connect(str(path)) as connection:
             connection.execute("DELETE FROM core.dim_customers")
         return copied
