@@ -12,6 +12,11 @@ from analytics_assets.schemas import Table
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.contract import Contract
 
+# What rows that are equal, or versions of one another, have in common beside their day.
+IDENTITY = {
+    "orders": "order_id, coalesce(line_number::BIGINT, {equal})",
+    "user_sessions": "session_id",
+}
 # What a source may change of an order line without saying anything else of it.
 CHANGING = ("status", "updated_at")
 
@@ -63,10 +68,33 @@ def _key(table: Table) -> Check:
     )
 
 
+def _again(contract: Contract) -> tuple[str, str]:
+    """Name and SQL of the rows of the window that share their identity with another one.
+
+    Of millions of rows few do: they are found once, and looked at by all rules on repeated rows.
+    """
+    table = contract.table
+    # Lines without a number may be many in an order: of them only equal ones.
+    equal = f"(hash({', '.join(contract.columns)}) >> 1)::BIGINT"
+    identity = IDENTITY[contract.source].format(equal=equal)
+    key = f"{table.window_column}, {identity}"
+    return (
+        f"again_{contract.source}",
+        f"""
+        SELECT * FROM {table.relation} WHERE {{window}} AND hash({key}) IN (
+            SELECT hash({key}) FROM {table.relation} WHERE {{window}}
+            GROUP BY {key} HAVING count(*) > 1
+        )
+        """,
+    )
+
+
 def _repeated(contract: Contract) -> Check:
     table = contract.table
     columns = ", ".join(contract.columns)
     day = table.window_column
+    given = (_again(contract),) if contract.source in IDENTITY else ()
+    relation = given[0][0] if given else table.relation
     return Check(
         "uniqueness",
         table.name,
@@ -77,10 +105,9 @@ def _repeated(contract: Contract) -> Check:
         "(overlapping exports, a join) and remove the copies there.",
         ListedRows(
             f"""
-            SELECT source_file, source_row, {day or "NULL::DATE"} AS day FROM {table.relation}
-            WHERE {{window}} AND hash({columns}) IN (
-                SELECT hash({columns}) AS h FROM {table.relation} WHERE {{window}}
-                GROUP BY h HAVING count(*) > 1
+            SELECT source_file, source_row, {day or "NULL::DATE"} AS day FROM {relation}
+            WHERE hash({columns}) IN (
+                SELECT hash({columns}) AS h FROM {relation} GROUP BY h HAVING count(*) > 1
             )
             QUALIFY row_number() OVER (
                 PARTITION BY {columns} ORDER BY source_file, source_row
@@ -89,6 +116,7 @@ def _repeated(contract: Contract) -> Check:
             total=table.relation,
             day_column=day,
             keys=("source_file", "source_row"),
+            given=given,
         ),
         severe_share=None,
     )
@@ -97,6 +125,7 @@ def _repeated(contract: Contract) -> Check:
 def _corrected(contract: Contract) -> Check:
     table = contract.table
     key = "order_date, order_id, line_number"
+    given = _again(contract)
     content = ", ".join(
         name for name in contract.columns if name not in (*CHANGING, "order_id", "line_number")
     )
@@ -110,10 +139,9 @@ def _corrected(contract: Contract) -> Check:
         "hand whether the source corrects lines, or numbers two lines alike.",
         ListedRows(
             f"""
-            SELECT source_file, source_row, order_date AS day FROM {table.relation}
-            WHERE {{window}} AND line_number IS NOT NULL AND hash({key}) IN (
-                SELECT hash({key}) AS h FROM {table.relation}
-                WHERE {{window}} AND line_number IS NOT NULL
+            SELECT source_file, source_row, order_date AS day FROM {given[0]}
+            WHERE line_number IS NOT NULL AND hash({key}) IN (
+                SELECT hash({key}) AS h FROM {given[0]}
                 GROUP BY h HAVING min(hash({content})) <> max(hash({content}))
             )
             QUALIFY row_number() OVER (
@@ -126,6 +154,7 @@ def _corrected(contract: Contract) -> Check:
             total=table.relation,
             day_column="order_date",
             keys=("source_file", "source_row"),
+            given=(given,),
         ),
         severe_share=None,
     )
