@@ -21,6 +21,8 @@ from analytics_assets.warehouse.connection import Warehouse
 CALENDAR = Calendar(date(2024, 1, 1), date(2024, 2, 1))
 JANUARY = Window(date(2024, 1, 1), date(2024, 2, 1))
 ORDERS = ("order_id", "ordered_at", "customer_id", "product_id", "quantity", "unit_price")
+# Opening a database in memory takes as long as loading a small file into it.
+IDLE: list[duckdb.DuckDBPyConnection] = []
 GOOD = {
     "order_id": "O1",
     "ordered_at": "2024-01-02 10:00:00",
@@ -68,12 +70,20 @@ class Source:
 
     def empty(self) -> None:
         """Forget what was loaded."""
-        self._memory = duckdb.connect()
-        self._memory.execute("SET TimeZone = 'UTC'")
+        if self._memory is None:
+            self._memory = IDLE.pop() if IDLE else duckdb.connect()
+            self._memory.execute("SET TimeZone = 'UTC'")
+        self._memory.execute("DROP SCHEMA IF EXISTS raw CASCADE")
         self._memory.execute("CREATE SCHEMA raw")
         for table in TABLES.values():
             if table.group == "raw":
                 self._memory.execute(table.ddl)
+
+    def close(self) -> None:
+        """Leave the memory to the next source."""
+        if self._memory is not None:
+            IDLE.append(self._memory)
+            self._memory = None
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -130,5 +140,7 @@ class Source:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
-    return Source(tmp_path)
+def source(tmp_path: Path) -> Iterator[Source]:
+    source = Source(tmp_path)
+    yield source
+    source.close()

@@ -20,7 +20,7 @@ from analytics_assets_tests.sources.conftest import Source
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CALENDAR = Calendar(date(2024, 1, 1), date(2024, 4, 1))
-WINDOW = Window(date(2024, 1, 1), date(2024, 4, 1))
+WINDOW = Window(date(2024, 1, 25), date(2024, 2, 12))  # a file a day, and some days are enough
 SOURCES = ("orders", "user_sessions", "customers", "products")
 
 pytestmark = pytest.mark.slow

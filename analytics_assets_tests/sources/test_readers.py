@@ -575,10 +575,12 @@ def test_a_hive_folder_without_a_value_is_missing(source: Source) -> None:
         ("TIMESTAMP", "America/New_York"),
         ("TIMESTAMPTZ", "UTC"),
         *(
+            # A time that bears its zone, or an instant, is the same in every zone.
             pytest.param(type_, zone, marks=pytest.mark.slow)
-            for type_ in ("TIMESTAMP", "TIMESTAMPTZ", "DATE", "TIMESTAMP_NS")
-            for zone in ("UTC", "America/New_York", "Asia/Tokyo")
-            if (type_, zone) not in {("TIMESTAMP", "America/New_York"), ("TIMESTAMPTZ", "UTC")}
+            for type_, zone in (
+                *(("TIMESTAMP", "UTC"), ("TIMESTAMP", "Asia/Tokyo"), ("DATE", "America/New_York")),
+                *(("TIMESTAMPTZ", "Asia/Tokyo"), ("TIMESTAMP_NS", "America/New_York")),
+            )
         ),
     ],
 )
