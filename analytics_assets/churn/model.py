@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,9 +101,10 @@ class ChurnModel:
         own = log_odds(self.probability(matrix) if probability is None else probability)
         found = np.zeros((len(matrix), len(columns)))
         read = [name for name in columns if name in self.columns]
-        if self._trees:
+        trees = self._trees()
+        if trees:
             others = {self.columns.index(name): self.typical[name] for name in read}
-            changes = self._trees.changes(matrix[list(self.columns)].to_numpy(float), others)
+            changes = trees.changes(matrix[list(self.columns)].to_numpy(float), others)
             least, most = log_odds(np.array([0.0, 1.0]))
             other = np.clip(own[:, None] + self.slope * changes, least, most)
             found[:, [columns.index(name) for name in read]] = own[:, None] - other
@@ -118,9 +118,9 @@ class ChurnModel:
             found[moved, number] = own[moved] - log_odds(self.probability(other))
         return found
 
-    @cached_property
     def _trees(self) -> Trees | None:
         """The trees of a classifier that is nothing else: six reasons cost less than a score."""
+        # Not kept: what a model keeps is stored with it.
         steps = getattr(self.classifier, "steps", [])
         alone = steps[0][1] if len(steps) == 1 else None
         return Trees(alone) if has_words(alone) else None

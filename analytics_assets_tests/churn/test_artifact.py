@@ -15,7 +15,7 @@ from analytics_assets.churn import candidates
 from analytics_assets.churn.artifact import dump_model, load_model
 from analytics_assets.churn.candidates import build_candidates
 from analytics_assets.churn.data import ModelError, labelled_rows
-from analytics_assets.churn.model import score
+from analytics_assets.churn.model import reasons, score
 
 from .conftest import FEATURES
 
@@ -34,6 +34,8 @@ def test_a_loaded_model_gives_equal_scores_and_equal_bytes(features, result, can
     assert data == dump_model(model)
     refitted = replace(model, classifier=candidates.fit(candidate, rows.x, rows.y))
     assert data == dump_model(refitted)
+    reasons(model, model.matrix(features))
+    assert data == dump_model(model)  # what was found for reasons is not stored
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
