@@ -102,7 +102,7 @@ def measured(warehouse: Path, sql: str) -> dict[str, float]:
     result = subprocess.run(
         [sys.executable, __file__, "--one", str(warehouse)],
         input=sql,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )

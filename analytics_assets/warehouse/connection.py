@@ -148,12 +148,12 @@ def relation_kind(connection: duckdb.DuckDBPyConnection, table: Table) -> str | 
 def column_types(
     connection: duckdb.DuckDBPyConnection, table: Table, catalog: str | None = None
 ) -> dict[str, str]:
-    """DuckDB's type of each column of a relation, in an attached catalog or in the main one."""
+    """DuckDB's types of a relation's columns, in order; of an attached catalog or the main."""
     return dict(
         connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE database_name = coalesce(?, current_database()) "
-            "AND schema_name = ? AND table_name = ?",
+            "AND schema_name = ? AND table_name = ? ORDER BY column_index",
             [catalog, table.group, table.name],
         ).fetchall()
     )

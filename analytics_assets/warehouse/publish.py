@@ -164,9 +164,8 @@ def _changes(
         for table in tables:
             now = _marks(connection, table, "")
             rows += sum(count for count, _ in now.values())
-            same_columns = column_types(connection, table) == column_types(
-                connection, table, "before"
-            )
+            columns = [column_types(connection, table, name) for name in (None, "before")]
+            same_columns = [*columns[0].items()] == [*columns[1].items()]  # in the same order
             then = _marks(connection, table, "before.") if same_columns else {}
             days = [day for day in {*now, *then} if now.get(day) != then.get(day)]
             whole = not same_columns or None in days

@@ -124,6 +124,8 @@ CHANGES = {
     "a row of another day": "UPDATE churn.churn_predictions SET snapshot_date = '2024-02-01' "
     "WHERE customer_id = 'C2'",
     "another type": "ALTER TABLE churn.churn_predictions ALTER model_version TYPE BLOB",
+    "another order of columns": "CREATE OR REPLACE TABLE core.customer_days AS "
+    "SELECT units, * EXCLUDE (units) FROM core.customer_days",
     "a table less": "DROP TABLE core.dim_customers",
     "a table more": "CREATE TABLE core.dim_date AS SELECT DATE '2024-01-01' AS date_day",
     "a table without days": "UPDATE core.dim_customers SET country = 'FR'",
@@ -138,6 +140,7 @@ def test_a_build_upon_another_is_what_the_warehouse_holds(
         for day in range(2, 30):
             row = {"customer_id": f"C{day}", "snapshot_date": f"2024-01-{day:02}"}
             insert(connection, "churn_predictions", row | {"model_version": "a"})
+        insert(connection, "customer_days", {"customer_id": "C2", "order_date": "2024-01-02"})
     publish(filled, published, 3)
     with filled.write() as connection:
         connection.execute(change)
