@@ -33,7 +33,7 @@ TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
 # Trimming costs more than reading, and so does finding out at once: most texts are ASCII and end in
 # no blank; of the others, those whose ends are visible ASCII need none either. (`!` negates.)
-PLAINLY_TRIMMED = "{0} BETWEEN '!' AND '~' AND strlen({0}) = length({0}) AND {0}[-1] > ' '"
+PLAINLY_TRIMMED = "{0} BETWEEN '!' AND '~' AND strlen({0}) = length({0}) AND reverse({0}) >= '!'"
 TRIMMED = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
@@ -68,7 +68,11 @@ def typed_relation(
 
     values, reasons, trimmed = [], [], []
     casts: dict[str, str] = {}
-    sound, lengths = [], []  # what most rows are, at a glance: nothing more is asked of them
+    # What most rows are, at a glance: nothing more is asked of them. Texts are `plain` where they
+    # are taken as they came; of others, it is asked what `sound_texts` says.
+    sound: list[str] = []
+    plain: list[str] = []
+    sound_texts: list[str] = []
     for name in contract.columns:
         type_ = schema[name].dtype.type
         if name == ATTRIBUTES:
@@ -85,12 +89,17 @@ def typed_relation(
         if quick:
             casts[name], holds, cast_value = quick
             typed = f"CASE WHEN {holds} THEN {cast_value} ELSE {typed} END"
+        as_it_came = _as_it_came(name, source, source_type, schema[name], config, scan)
+        if as_it_came:
+            plain.append(as_it_came)
+            typed = f"CASE WHEN c._plain THEN {source} ELSE {typed} END"
         values.append((name, typed))
+        sound_here = sound_texts if as_it_came else sound
         if not schema[name].nullable:
-            sound.append(f"{value} IS NOT NULL")
+            sound_here.append(f"{value} IS NOT NULL")
         elif not isinstance(type_, dt.String):
             empty = f" OR {source} = ''" if source_type == "VARCHAR" else ""
-            sound.append(f"({value} IS NOT NULL OR {source} IS NULL{empty})")
+            sound_here.append(f"({value} IS NOT NULL OR {source} IS NULL{empty})")
         # CASE looks at the text again only where there is no value.
         if not schema[name].nullable:
             rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END"
@@ -100,20 +109,19 @@ def typed_relation(
             reasons.append((rule, f"{name}: {_form(type_, config)}"))
         elif scan.may_hold_nul:
             reasons.append((f"contains({value}, chr(0))", f"{name}: a NUL byte"))
-            sound.append(f"({value} IS NULL OR NOT contains({value}, chr(0)))")
+            sound_here.append(f"({value} IS NULL OR NOT contains({value}, chr(0)))")
         if isinstance(type_, dt.String):
-            lengths.append(f"strlen({value})")
-            reasons.append(
-                (f"strlen({value}) > {MAX_BYTES}", f"{name}: longer than {MAX_BYTES:,} bytes")
-            )
+            too_long = f"strlen({value}) > {MAX_BYTES}"
+            reasons.append((too_long, f"{name}: longer than {MAX_BYTES:,} bytes"))
+            sound_here.append(f"({value} IS NULL OR NOT {too_long})")
         for rule, reason in _rules(value, schema[name]):
             reasons.append((f"{value} IS NOT NULL AND NOT ({rule})", f"{name}: {reason}"))
-            sound.append(f"({value} IS NULL OR {rule})")
+            sound_here.append(f"({value} IS NULL OR {rule})")
         if name.endswith("_id"):
             reasons.append(
                 (f"{value} = '{UNKNOWN_MEMBER}'", f"{name}: a reserved word of the warehouse")
             )
-            sound.append(f"({value} IS NULL OR {value} <> '{UNKNOWN_MEMBER}')")
+            sound_here.append(f"({value} IS NULL OR {value} <> '{UNKNOWN_MEMBER}')")
             if source_type == "VARCHAR":
                 trimmed.append((f"{value} <> {source}", name))
     if config.cancelled_order_pattern and "status" not in mapped:
@@ -134,7 +142,7 @@ def typed_relation(
 
     # The reasons of a row are put together only where it has one.
     listed = ", ".join(f"CASE WHEN {rule} THEN {literal(why)} END" for rule, why in reasons)
-    sound.append(f"greatest({', '.join(lengths)}) <= {MAX_BYTES}")
+    sound.append(f"(_plain OR ({' AND '.join(sound_texts) or 'true'}))")
     cut = ", ".join(
         f"CASE WHEN {rule} THEN {{'name': '{name}', 'value': v.\"{name}\"}} END"
         for rule, name in trimmed
@@ -153,7 +161,8 @@ def typed_relation(
     columns = ", ".join(f'v."{name}"' for name in contract.columns)
     packed = ", ".join(f'"{name}" := {value}' for name, value in values)
     through = ", ".join(kept)
-    tried = ", ".join(f'"{name}" := {cast}' for name, cast in casts.items()) or "nothing := NULL"
+    casts["_plain"] = " AND ".join(plain) or "false"
+    tried = ", ".join(f'"{name}" := {cast}' for name, cast in casts.items())
     return f"""(
         SELECT
             {columns},
@@ -162,12 +171,12 @@ def typed_relation(
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
                 AS _reasons,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
-            CASE WHEN {any_cut}
+            CASE WHEN _plain IS NOT TRUE AND ({any_cut})
                 THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
                     lambda held: held IS NOT NULL) END AS _trimmed,
             {through}
         FROM (
-            SELECT struct_pack({packed}) AS v, s, {through}
+            SELECT struct_pack({packed}) AS v, s, c._plain AS _plain, {through}
             FROM (
                 SELECT struct_pack({tried}) AS c, s, {through}
                 FROM (SELECT {source_columns}, {through} FROM {relation})
@@ -238,6 +247,33 @@ def _quickly_present(
         f"ELSE nullif(trim({source}, {WHITE_SPACE}), '') END"
     )
     return _present(source, source_type, type_, config, trimmed)
+
+
+def _as_it_came(
+    name: str, source: str, source_type: str, column: Any, config: SourceConfig, scan: Scan
+) -> str | None:
+    """When a text is its own value and keeps every rule; None where that takes a closer look.
+
+    A row of which all texts do is looked at once, and not text by text for each rule.
+    """
+    if source_type != "VARCHAR" or not isinstance(column.dtype.type, dt.String):
+        return None
+    if name == "status":
+        if config.status_map or config.null_words:
+            return None
+        holds = f"{source} IN ({', '.join(map(literal, STATUSES))})"
+    else:
+        holds = f"{PLAINLY_TRIMMED.format(source)} AND strlen({source}) <= {MAX_BYTES}"
+        if scan.may_hold_nul:
+            holds += f" AND NOT contains({source}, chr(0))"
+        if name.endswith("_id"):
+            holds += f" AND {source} <> '{UNKNOWN_MEMBER}'"
+        for rule, _ in _rules(source, column):
+            holds += f" AND {rule}"
+        if config.null_words:
+            words = ", ".join(literal(word.lower()) for word in config.null_words)
+            holds += f" AND lower({source}) NOT IN ({words})"
+    return f"({source} IS NULL OR {holds})" if column.nullable else holds
 
 
 def _typed(
