@@ -123,12 +123,23 @@ class Settings:
         return self.home / "dbt"
 
     @property
+    def feature_rows(self) -> int:
+        """Customers x dates whose features fit in the memory limit, at 2 kB each.
+
+        Half of that did in `benchmarks/features.py`; the rest is for longer histories.
+        """
+        number, unit, binary = re.findall(r"([\d.]+) ?([KMGT])(i?)B", self.memory_limit)[0]
+        factor = (1024 if binary else 1000) ** ("KMGT".index(unit) + 1)
+        return max(int(float(number) * factor) // 2000, 1)
+
+    @property
     def dbt_environment(self) -> dict[str, str]:
         """Environment variables that the dbt project reads, windows aside."""
         return {
             "ANALYTICS_WAREHOUSE": str(self.warehouse_path),
             "ANALYTICS_THREADS": str(self.threads),
             "ANALYTICS_MEMORY_LIMIT": self.memory_limit,
+            "ANALYTICS_FEATURE_ROWS": str(self.feature_rows),
             "ANALYTICS_CHURN_HORIZON_DAYS": str(self.churn_horizon_days),
             "ANALYTICS_DBT_TESTS": self.checks["dbt"],
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -101,6 +101,7 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
         "ANALYTICS_WAREHOUSE": str(tmp_path / "home" / "warehouse.duckdb"),
         "ANALYTICS_THREADS": "3",
         "ANALYTICS_MEMORY_LIMIT": "512MB",
+        "ANALYTICS_FEATURE_ROWS": "256000",
         "ANALYTICS_CHURN_HORIZON_DAYS": "60",
         "ANALYTICS_DBT_TESTS": "warn",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -180,3 +181,10 @@ def test_a_wrong_policy_of_checks_names_the_right_words(wrong: str) -> None:
 def test_a_share_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(SettingsError, match="ANALYTICS_MAX_ORPHAN_SHARE"):
         load_settings({"ANALYTICS_MAX_ORPHAN_SHARE": wrong})
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows"), [("2GB", 1_000_000), ("1.5 GB", 750_000), ("2MiB", 1048), ("1KB", 1)]
+)
+def test_what_fits_in_the_memory_limit(limit: str, rows: int) -> None:
+    assert load_settings({"ANALYTICS_MEMORY_LIMIT": limit}).feature_rows == rows

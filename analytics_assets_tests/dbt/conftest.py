@@ -124,9 +124,11 @@ class Warehouse:
     def types(self, relation: str) -> dict[str, str]:
         return {row[0]: row[1] for row in self.query(f"describe {relation}")}
 
-    def dbt(self, *arguments: str, window: tuple[str, str] | None = None) -> dbtRunnerResult:
-        """Run dbt in this process, for speed; the window is all that it takes from outside."""
-        environment = {"ANALYTICS_WAREHOUSE": str(self.path)}
+    def dbt(
+        self, *arguments: str, window: tuple[str, str] | None = None, **variables: str
+    ) -> dbtRunnerResult:
+        """Run dbt in this process, for speed; all that it takes from outside is given."""
+        environment = {"ANALYTICS_WAREHOUSE": str(self.path), **variables}
         if window:
             environment["ANALYTICS_WINDOW_START"], environment["ANALYTICS_WINDOW_END"] = window
         with pytest.MonkeyPatch.context() as patch:
@@ -149,9 +151,11 @@ class Warehouse:
                 if DuckDBConnectionManager._ENV:
                     DuckDBConnectionManager._ENV.close()
 
-    def built(self, *arguments: str, window: tuple[str, str] | None = None) -> None:
+    def built(
+        self, *arguments: str, window: tuple[str, str] | None = None, **variables: str
+    ) -> None:
         """Run dbt, which has to succeed."""
-        result = self.dbt(*arguments, window=window)
+        result = self.dbt(*arguments, window=window, **variables)
         assert result.success, failures(result)
 
 

@@ -56,6 +56,41 @@ def test_months_one_by_one_equal_the_range(warehouse: Warehouse) -> None:
     assert expected == warehouse.rows("churn.churn_features")
 
 
+@pytest.mark.parametrize("model", ["churn_features", "customer_analytics_daily"])
+def test_more_rows_than_fit_in_memory_are_made_in_parts(warehouse: Warehouse, model: str) -> None:
+    relation = TABLES[model].relation
+    expected = warehouse.rows(relation)
+    ((customers,),) = warehouse.query("select count(*) from core.dim_customers")
+    dates = len({row[0] for row in expected})
+    log = warehouse.path.parent / "logs" / "dbt.log"
+    # As many dates in a part as fit, and one where not even one does; a new table and an old one.
+    for rows, parts, before in [
+        (customers * dates, 1, "drop table {}"),
+        (customers * (dates - 1), 2, "drop table {}"),
+        (1, dates, "update {} set sale_orders = 0"),
+    ]:
+        warehouse.execute(before.format(relation))
+        log.unlink(missing_ok=True)
+        choice = ("run", "--select", model)
+        warehouse.built(*choice, window=SPAN, ANALYTICS_FEATURE_ROWS=str(rows))
+        assert warehouse.rows(relation) == expected
+        assert log.read_text().count("date_day between") == parts
+
+
+def test_a_failure_in_a_later_part_leaves_nothing(warehouse: Warehouse) -> None:
+    warehouse.execute(
+        "drop table churn.churn_features",
+        "update core.customer_days set gross_amount = 99999999999999"
+        " where order_date >= date '2024-02-20'",
+    )
+    choice = ("run", "--select", "churn_features")
+    result = warehouse.dbt(*choice, window=SPAN, ANALYTICS_FEATURE_ROWS="1")
+    assert not result.success
+    assert "DECIMAL(18,4)" in failures(result)
+    assert not warehouse.query("from duckdb_tables() where table_name like 'churn_features%'")
+    warehouse.built(*choice, window=("2024-01-01", "2024-02-01"))  # the part before it
+
+
 def test_moves_between_segments_add_up_when_one_month_is_made_again(warehouse: Warehouse) -> None:
     before = warehouse.rows("marts.customer_segment_moves")
     # What a late order does to the features of its month, and of no later one.

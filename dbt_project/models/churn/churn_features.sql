@@ -3,7 +3,7 @@
     incremental_strategy='window',
     on_schema_change='fail',
     full_refresh=false,
-    meta={'window_column': 'month'},
+    meta={'window_column': 'month', 'parts': 'month'},
     tags=['monthly']
 ) }}
 
@@ -19,7 +19,7 @@ as_of_dates as (
         date_day as month,
         {{ add_months('date_day', 1) }} as as_of
     from months
-    where {{ add_months('date_day', 1) }} <= {{ observed_through() }}
+    where {{ add_months('date_day', 1) }} <= {{ observed_through() }} and {{ in_part() }}
 ),
 
 features as (
