@@ -3,21 +3,22 @@
 import gzip
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import load_source
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets_tests.conftest import REPOSITORY, Project
+from analytics_assets_tests.conftest import REPOSITORY
+from analytics_assets_tests.dbt import conftest as dbt_conftest
 from analytics_assets_tests.sources import test_postgres as postgres
 
 DATA = REPOSITORY.parent / "shared" / "data" / "online_retail"
@@ -57,39 +58,51 @@ def example() -> SourceConfig:
     return replace(config, path=f"{DATA}/{{date}}.csv")
 
 
-def built(config: SourceConfig, path: Path) -> Warehouse:
-    """The raw table of a form, and staging's view of it."""
+def loaded(config: SourceConfig, path: Path) -> None:
+    """A warehouse of the raw tables, with the orders of a form."""
     calendar = load_sources(REPOSITORY / "examples" / "online_retail.yaml").calendar
     assert calendar.end is not None
     warehouse = Warehouse(path)
     warehouse.prepare()
+    with warehouse.transaction() as connection:
+        for table in TABLES.values():
+            if table.group == "raw":
+                connection.execute(table.ddl)
     loaded_at = datetime(2012, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     with warehouse.transaction() as connection:
         result = load_source(
             connection, config, calendar, Window(calendar.start, calendar.end), loaded_at
         )
     assert (result.total.read, result.total.rejected) == (541_909, 0)
-    return warehouse
+
+
+VIEWS = [table for table in TABLES.values() if table.group == "staging"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What dbt makes of the files of days: the file, and the queries in the order of the graph."""
+
+    path: Path
+    queries: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def staging(built_project: Project) -> str:
-    """The query of staging's view, as dbt makes it."""
-    ((sql,),) = built_project.query("SELECT sql FROM duckdb_views() WHERE view_name = 'stg_orders'")
-    return str(sql).partition(" AS ")[2].rstrip(";")
-
-
-def staged(warehouse: Warehouse, staging: str) -> pa.Table:
-    """Staging's rows, without where they come from."""
-    with warehouse.read() as connection:
-        return connection.execute(
-            f"SELECT * EXCLUDE (source_file, source_row) FROM ({staging})"
-        ).to_arrow_table()
-
-
-@pytest.fixture(scope="module")
-def by_day(tmp_path_factory: pytest.TempPathFactory, staging: str) -> pa.Table:
-    return staged(built(example(), tmp_path_factory.mktemp("by_day") / "warehouse.duckdb"), staging)
+def by_day(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    dbt = dbt_conftest.Warehouse(tmp_path_factory.mktemp("by_day"))
+    loaded(example(), dbt.path)
+    order = []
+    for selected, window in (
+        (("--exclude", "customer_analytics_daily+"), ("2010-12-01", "2011-12-10")),
+        (("--select", "customer_analytics_daily+"), ("2011-12-09", "2011-12-10")),
+    ):
+        result = dbt.dbt("run", *selected, window=window)
+        assert result.success, dbt_conftest.failures(result)
+        order += [done.node.name for done in result.result.results]  # type: ignore[union-attr]
+    models = {file.stem: file for file in (dbt.path.parent / "target/compiled").rglob("*.sql")}
+    # Seen from another file, a view would read that file.
+    dbt.execute(*(f"CREATE TABLE {t.name} AS FROM {t.relation}" for t in VIEWS))
+    return Tables(dbt.path, {name: models[name].read_text() for name in order})
 
 
 @pytest.fixture(params=["all.csv", "all.csv.gz", "all.parquet", "postgres"])
@@ -117,14 +130,23 @@ def form(
         )
 
 
-def test_every_form_gives_the_same_staging(
-    form: SourceConfig, by_day: pa.Table, staging: str, tmp_path: Path
+def test_every_form_gives_the_same_tables(
+    form: SourceConfig, by_day: Tables, tmp_path: Path
 ) -> None:
-    other = staged(built(form, tmp_path / "warehouse.duckdb"), staging)
-    assert other.num_rows == by_day.num_rows == 541_909 - 5_268
-    with duckdb.connect() as connection:
-        connection.register("one", other)
-        connection.register("two", by_day)
-        for left, right in (("one", "two"), ("two", "one")):
-            difference = f"FROM {left} EXCEPT ALL FROM {right}"
-            assert connection.execute(difference).fetchmany(3) == []
+    loaded(form, tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        connection.execute(f"ATTACH '{by_day.path}' AS days (READ_ONLY)")
+        for name, query in by_day.queries.items():
+            view, relation = TABLES[name] in VIEWS, TABLES[name].relation
+            kind = "VIEW" if view else "TABLE"
+            connection.execute(f"CREATE {kind} {relation} AS {query}")
+            # Where a row comes from is another place in each form.
+            columns = "*COLUMNS(lambda name: name NOT IN ('source_file', 'source_row'))"
+            rows = f"SELECT count(*), sum(hash({columns})::HUGEINT)"
+            here = connection.execute(f"{rows} FROM {relation}").fetchall()
+            there = f"days.{f'main.{name}' if view else relation}"
+            assert here == connection.execute(f"{rows} FROM {there}").fetchall(), name
+        staged = connection.execute("SELECT count(*) FROM staging.stg_orders").fetchone()
+        assert staged == (541_909 - 5_268,)
+        features = connection.execute("SELECT count(*) FROM churn.churn_features").fetchone()
+        assert features > (10_000,)
