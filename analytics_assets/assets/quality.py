@@ -39,6 +39,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.windows import replace_window
 
+TABLES_PLOTTED = 6  # lines that can be told apart
 BATCH = 200  # runs that are asked of the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
@@ -82,7 +83,7 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
             replace_window(connection, SCORES, f"({scores(months)})", None)
             for name, summary in SUMMARIES.items():
                 count = connection.execute(f"SELECT count(*) FROM quality.{name}").fetchone()
-                plot = {"history": _score_history(connection)} if name == SCORES.name else {}
+                plot = _score_history(connection) if name == SCORES.name else {}
                 yield MaterializeResult(
                     asset_key=name,
                     metadata={
@@ -139,18 +140,30 @@ SUMMARIES = {
 }
 
 
-def _score_history(connection: duckdb.DuckDBPyConnection) -> MetadataValue:
-    """The mean score of each layer by day."""
+def _score_history(connection: duckdb.DuckDBPyConnection) -> dict[str, MetadataValue]:
+    """Plots of the score by day: of the layers' means, and of the tables that lost most."""
     groups = {table.name: table.group for table in TABLES.values()}
     frame = connection.execute("SELECT asset, day, score FROM quality.data_quality_scores").df()
     frame["layer"] = frame["asset"].map(groups)
-    # Layers made once stand on the last day only; a line needs more than one.
-    by_layer = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
-    by_layer = by_layer.loc[:, by_layer.notna().sum() > 1]
-    series = {str(layer): by_layer[layer].tolist() for layer in by_layer}
-    return MetadataValue.md(
-        plots.line_chart(by_layer.index.tolist(), series, "Quality score by layer", "score, 0 to 1")
-    )
+    layers = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
+    tables = frame.pivot(index="day", columns="asset", values="score")
+    # What is made once stands on the last day only; a line needs more than one.
+    layers, tables = (of.loc[:, of.notna().sum() > 1] for of in (layers, tables))
+    lowest = tables[tables.mean().sort_values(kind="stable").index[:TABLES_PLOTTED]]
+    return {
+        name: MetadataValue.md(
+            plots.line_chart(
+                of.index.tolist(),
+                {str(line): of[line].tolist() for line in of.columns},
+                title,
+                "score, 0 to 1",
+            )
+        )
+        for name, of, title in (
+            ("history", layers, "Quality score by layer"),
+            ("history of tables", lowest, f"Lowest quality scores: {', '.join(lowest.columns)}"),
+        )
+    }
 
 
 def _final_runs(connection: duckdb.DuckDBPyConnection) -> set[str]:

@@ -14,7 +14,7 @@ from dagster import (
     materialize,
 )
 
-from analytics_assets.assets.quality import _not_run, _verdict
+from analytics_assets.assets.quality import _not_run, _score_history, _verdict
 from analytics_assets.checks.base import DIMENSIONS, Check, Finding
 from analytics_assets.checks.score import scores
 from analytics_assets.partitions import Window
@@ -205,6 +205,32 @@ def test_the_built_project_has_a_score_for_each_table_and_day(built_project: Pro
         "SELECT min(score) FROM quality.data_quality_scores WHERE asset = 'fact_orders'"
     )
     assert 0.5 < dirty < 1
+
+
+@pytest.mark.slow
+def test_the_history_of_scores_is_plotted_in_the_metadata(built_project: Project) -> None:
+    key = AssetKey("data_quality_scores")
+    entry = built_project.instance.get_latest_materialization_event(key)
+    assert entry is not None and entry.asset_materialization is not None
+    metadata = entry.asset_materialization.metadata
+    for name in ("history", "history of tables"):
+        assert str(metadata[name].value).startswith("![")
+        assert "(data:image/png;base64," in str(metadata[name].value)
+
+
+def test_tables_that_score_lowest_are_plotted_by_themselves() -> None:
+    scores_of = {"dim_date": (1.0, 1.0), "fact_orders": (0.9, 0.5), "raw_orders": (0.8, 0.9)}
+    rows = [
+        {"asset": asset, "day": day, "score": score}
+        for asset, of_days in scores_of.items()
+        for day, score in zip((FIRST, SECOND), of_days, strict=True)
+    ]
+    with duckdb.connect() as connection:
+        insert(connection, "data_quality_scores", *rows, {"asset": "churn_model", "score": 0.1})
+        plotted = _score_history(connection)
+    # What has one day only has no history.
+    title = "![Lowest quality scores: fact_orders, raw_orders, dim_date]"
+    assert str(plotted["history of tables"].value).startswith(title)
 
 
 @pytest.mark.slow
