@@ -174,14 +174,18 @@ def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[s
 def fetch_keys(
     connection: duckdb.DuckDBPyConnection, names: Sequence[str], listing: str
 ) -> list[dict[str, Any]]:
-    """Keys of a few rows of a FROM clause; what looks like an address is hidden.
+    """Keys of a few rows of a FROM clause."""
+    columns = ", ".join(names)
+    return hidden(
+        fetch_rows(connection, f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}")
+    )
+
+
+def hidden(keys: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Keys in which what looks like an address is hidden.
 
     Some sources name their customers by e-mail address, or have shifted columns.
     """
-    columns = ", ".join(names)
-    keys = fetch_rows(
-        connection, f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}"
-    )
     return [
         {name: "(hidden)" if "@" in str(value) else value for name, value in key.items()}
         for key in keys

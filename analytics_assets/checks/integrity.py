@@ -7,7 +7,8 @@ inferred member, or the unknown one (the dimensions, in dbt).
 from collections.abc import Iterator
 
 from analytics_assets.checks.base import Check
-from analytics_assets.checks.rows import RowRule
+from analytics_assets.checks.rows import ListedRows, RowRule
+from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourcesConfig
 
@@ -46,7 +47,8 @@ def checks(sources: SourcesConfig, max_orphan_share: float) -> Iterator[Check]:
 
 
 def _orphans(fact: str, member: str, severe_share: float) -> Check:
-    column, dimension = f"{member}_id", f"core.dim_{member}s"
+    table, column, dimension = TABLES[fact], f"{member}_id", f"core.dim_{member}s"
+    known = f"{column} <> '{UNKNOWN_MEMBER}'"
     return Check(
         "integrity",
         fact,
@@ -54,14 +56,24 @@ def _orphans(fact: str, member: str, severe_share: float) -> Check:
         f"Every {member} that a row names is in the {member} source.",
         "consistency",
         HOLD.format(member=member),
-        RowRule(
-            f"{column} NOT IN (SELECT {column} FROM {dimension} "
-            f"WHERE member_type = 'source' AND {column} IS NOT NULL)",
-            applies=f"{column} <> '{UNKNOWN_MEMBER}'",
-            kind=(
-                f"CASE WHEN {column} IN (SELECT {column} FROM {dimension}) "
-                "THEN 'inferred member' ELSE 'no member' END"
-            ),
+        # Not a rule on rows, which would look each of them up again to name the orphans.
+        ListedRows(
+            f"""
+            SELECT {", ".join(table.key)}, {table.day_column} AS day,
+                CASE
+                    WHEN {column} IN (SELECT {column} FROM {dimension}) THEN 'inferred member'
+                    ELSE 'no member'
+                END AS kind
+            FROM {table.relation}
+            WHERE {{window}} AND {known} AND {column} NOT IN (
+                SELECT {column} FROM {dimension}
+                WHERE member_type = 'source' AND {column} IS NOT NULL
+            )
+            """,
+            total=f"(FROM {table.relation} WHERE {known})",
+            day_column=table.day_column,
+            keys=table.key,
+            kind="kind",
         ),
         severe_share=severe_share,
     )

@@ -57,10 +57,10 @@ EVALUATE: Mapping[str, Evaluate] = {
     "churn": churn.evaluate,
 }
 
-WANT: Mapping[str, Want] = {
-    "schema": schema.want,
-    "accounting": reconciliation.want,
-    **dict.fromkeys(("uniqueness", "integrity", "validity", "anomalies"), rows.want),
+WANT: Mapping[Evaluate, Want] = {
+    schema.evaluate: schema.want,
+    reconciliation.evaluate: reconciliation.want,
+    rows.evaluate: rows.want,
 }
 
 
@@ -98,15 +98,15 @@ def evaluate(
     window_of: Callable[[Check], Window | None],
 ) -> Iterator[Finding]:
     """The findings of checks of any families, the schemas' first."""
-    batches: dict[tuple[str, Window | None], list[Check]] = {}
+    batches: dict[tuple[Evaluate, Window | None], list[Check]] = {}
     for check in sorted(checks, key=lambda check: list(EVALUATE).index(check.family)):
-        batches.setdefault((check.family, window_of(check)), []).append(check)
+        batches.setdefault((EVALUATE[check.family], window_of(check)), []).append(check)
     scans = Scans(connection)
-    for (family, window), members in batches.items():
-        if family in WANT:
-            WANT[family](connection, scans, members, window)
-    for (family, window), members in batches.items():
-        yield from EVALUATE[family](connection, scans, members, window)
+    for (of_family, window), members in batches.items():
+        if of_family in WANT:
+            WANT[of_family](connection, scans, members, window)
+    for (of_family, window), members in batches.items():
+        yield from of_family(connection, scans, members, window)
 
 
 def check_definitions(

@@ -13,9 +13,11 @@ from typing import Any
 import duckdb
 
 from analytics_assets.checks.base import (
+    KEYS_SHOWN,
     Check,
     Finding,
     fetch_keys,
+    hidden,
     rows_in_words,
     tidy,
 )
@@ -25,6 +27,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.windows import window_predicate
 
 REFERENCE_DAYS = 90  # days before a window that it is compared with
+KINDS_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,8 @@ def evaluate(
     window: Window | None,
 ) -> Iterator[Finding]:
     """The findings of checks whose rules are `RowRule` or `ListedRows`."""
-    for check in checks:
-        if isinstance(check.rule, RowRule):
-            yield _counted(connection, scans, check, window)
+    counted = [check for check in checks if isinstance(check.rule, RowRule)]
+    yield from _counted(connection, scans, counted, window)
     given: set[str] = set()
     for check in checks:
         if isinstance(check.rule, ListedRows):
@@ -154,32 +156,73 @@ def _total(rule: ListedRows, window: Window | None) -> str:
 
 
 def _counted(
-    connection: duckdb.DuckDBPyConnection, scans: Scans, check: Check, window: Window | None
-) -> Finding:
-    rule: RowRule = check.rule
-    relation, day = _relation(check), _day(check)
-    seen = window if day else None
-    total, broken = (scans.days(_scan(check, window), figure) for figure in _counts(rule))
-    days = {day: (rows, broken[day]) for day, rows in total.items()}
-    seconds = scans.seconds(_scan(check, window), 2)
+    connection: duckdb.DuckDBPyConnection,
+    scans: Scans,
+    checks: Sequence[Check],
+    window: Window | None,
+) -> Iterator[Finding]:
+    counted: list[tuple[Check, dict[date | None, tuple[int, int]]]] = []
+    failing: dict[str, list[Check]] = {}
+    for check in checks:
+        of_check = _scan(check, window)
+        total, broken = (scans.days(of_check, figure) for figure in _counts(check.rule))
+        counted.append((check, {day: (rows, broken[day]) for day, rows in total.items()}))
+        if any(broken.values()):
+            failing.setdefault(of_check, []).append(check)
+    shown: dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]] = {}
+    for members in failing.values():
+        shown |= _evidence(connection, members, window)
+    for check, days in counted:
+        rule: RowRule = check.rule
+        seen = window if _day(check) else None
+        keys, details, spent = shown.get(check, ([], {}, 0.0))
+        listing = tidy(
+            f"SELECT *\nFROM {_relation(check)}\n"
+            f"WHERE {window_predicate(str(_day(check)), seen)}\n"
+            f"    AND ({rule.applies})\n    AND ({rule.broken})"
+        )
+        seconds = scans.seconds(_scan(check, window), 2) + spent
+        yield _finding(check, seen, days, keys, listing, details, seconds)
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+) -> dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]]:
+    """Keys of a few failing rows, their kinds and the seconds of each check of one scan.
+
+    One more look at the relation serves all of them: to find a handful of orphans costs as much
+    as to count them.
+    """
     began = time.perf_counter()
-    listing = tidy(
-        f"FROM {relation}\nWHERE {window_predicate(str(day), seen)}\n"
-        f"    AND ({rule.applies})\n    AND ({rule.broken})"
-    )
-    keys: list[dict[str, Any]] = []
-    details: dict[str, Any] = {}
-    if any(broken.values()):
+    day = _day(checks[0])
+    marks, figures = [], []
+    for number, check in enumerate(checks):
+        rule: RowRule = check.rule
+        marks.append(f"({rule.applies}) AND ({rule.broken}) AS broken_{number}")
         names = TABLES[check.asset].key if rule.keys is None else rule.keys
-        keys = fetch_keys(connection, names, listing) if names else []
-        if rule.kind:
-            details["by kind"] = dict(
-                connection.execute(
-                    f"SELECT {rule.kind}, count(*) {listing} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
-                ).fetchall()
-            )
-    seconds += time.perf_counter() - began
-    return _finding(check, seen, days, keys, f"SELECT *\n{listing}", details, seconds)
+        key = ", ".join(f"'{name}': {name}" for name in names)
+        for value, figure in (
+            (names and f"{{{key}}}", f"min({{}}, {KEYS_SHOWN})"),
+            (rule.kind, "histogram({})"),
+        ):
+            case = f"CASE WHEN broken_{number} THEN {value} END"
+            figures.append(figure.format(case) if value else "NULL")
+    marked = (
+        f"SELECT *, {', '.join(marks)} FROM {_relation(checks[0])} "
+        f"WHERE {window_predicate(str(day), window if day else None)}"
+    )
+    broken = " OR ".join(f"broken_{number}" for number in range(len(checks)))
+    found = connection.execute(
+        f"SELECT {', '.join(figures)} FROM ({marked}) WHERE {broken}"
+    ).fetchone()
+    values = iter(found or ())
+    spent = (time.perf_counter() - began) / len(checks)
+    evidence = {}
+    for check, keys, kinds in zip(checks, values, values, strict=False):
+        counts = sorted((kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
+        details = {"by kind": dict(counts[:KINDS_SHOWN])} if kinds else {}
+        evidence[check] = (hidden(keys or []), details, spent)
+    return evidence
 
 
 def _listed(
@@ -213,7 +256,8 @@ def _listed(
     if rule.kind and keys:
         details["by kind"] = dict(
             connection.execute(
-                f"SELECT {rule.kind}, count(*) FROM listed GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
+                f"SELECT {rule.kind}, count(*) FROM listed GROUP BY 1 ORDER BY 2 DESC, 1 "
+                f"LIMIT {KINDS_SHOWN}"
             ).fetchall()
         )
     connection.execute("DROP TABLE listed")

@@ -14,8 +14,8 @@ from analytics_assets.sources.contract import Contract
 
 # What rows that are equal, or versions of one another, have in common beside their day.
 IDENTITY = {
-    "orders": "order_id, coalesce(line_number::BIGINT, {equal})",
-    "user_sessions": "session_id",
+    "orders": ("order_id", "{equal}", "line_number"),
+    "user_sessions": ("session_id",),
 }
 # What a source may change of an order line without saying anything else of it.
 CHANGING = ("status", "updated_at")
@@ -38,17 +38,15 @@ def _key(table: Table) -> Check:
     key = ", ".join(table.key)
     day = table.day_column
     days = day or "NULL::DATE"
-    # Numbers are compared, not texts: a hash that stands once is a key that stands once.
-    whole = f"""
+
+    def repeated(where: str) -> str:
+        return f"""
             SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
             FROM {table.relation}
-            WHERE hash({key}) IN (
-                SELECT hash({key}) AS h FROM {table.relation}
-                WHERE TRUE
-                GROUP BY h HAVING count(*) > 1
-            )
+            WHERE {_may_stand_twice(table, table.key, where)}
             GROUP BY {key} HAVING count(*) > 1
             """
+
     of_window = f"hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})"
     return Check(
         "uniqueness",
@@ -59,12 +57,30 @@ def _key(table: Table) -> Check:
         "A row was loaded on two days, or a key is none. De-duplication looks within a day: "
         "load the days of the listed keys again, or correct the dates in the source.",
         ListedRows(
-            whole.replace("WHERE TRUE", f"WHERE {of_window}"),
+            repeated(of_window),
             total=table.relation,
             day_column=day,
             keys=table.key,
-            whole=whole,
+            whole=repeated("TRUE"),
         ),
+    )
+
+
+def _may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
+    """SQL condition: true for each row of the table whose key others have, too, and for few others.
+
+    Numbers are compared, not texts, and rows that are numbered in blocks of 64: each number is a
+    bit of its block, and a block has as many bits as rows unless a number stands twice in it.
+    """
+    *rest, last = key
+    again = "count(*) > 1"
+    if table.sql_types.get(last) in ("INT", "BIGINT"):
+        again = f"count(*) > bit_count(bit_or(1::UBIGINT << coalesce({last} & 63, 0)::UBIGINT))"
+        last = f"{last} >> 6"
+    group = f"hash({', '.join((*rest, last))})"
+    return (
+        f"{group} IN (SELECT {group} AS h FROM {table.relation} WHERE {where} "
+        f"GROUP BY h HAVING {again})"
     )
 
 
@@ -75,17 +91,12 @@ def _again(contract: Contract) -> tuple[str, str]:
     """
     table = contract.table
     # Lines without a number may be many in an order: of them only equal ones.
-    equal = f"(hash({', '.join(contract.columns)}) >> 1)::BIGINT"
-    identity = IDENTITY[contract.source].format(equal=equal)
-    key = f"{table.window_column}, {identity}"
+    equal = f"CASE WHEN line_number IS NULL THEN hash({', '.join(contract.columns)}) END"
+    key = [name.format(equal=equal) for name in IDENTITY[contract.source]]
+    may = _may_stand_twice(table, (str(table.window_column), *key), "{window}")
     return (
         f"again_{contract.source}",
-        f"""
-        SELECT * FROM {table.relation} WHERE {{window}} AND hash({key}) IN (
-            SELECT hash({key}) FROM {table.relation} WHERE {{window}}
-            GROUP BY {key} HAVING count(*) > 1
-        )
-        """,
+        f"SELECT * FROM {table.relation} WHERE {{window}} AND {may}",
     )
 
 

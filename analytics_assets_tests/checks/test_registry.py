@@ -273,3 +273,34 @@ def test_rules_on_rows_name_the_table_s_columns(tmp_path: Path) -> None:
     for name, check in checks(tmp_path).items():
         if isinstance(check.rule, RowRule) and check.rule.relation is None:
             assert any(column in check.rule.broken for column in TABLES[check.asset].columns), name
+
+
+@pytest.mark.parametrize("window", [None, Window(DAY, DAY + timedelta(1))])
+def test_a_key_that_stands_twice_is_found_whatever_its_numbers(
+    tmp_path: Path, window: Window | None
+) -> None:
+    numbers = [-65, -1, 0, 1, 63, 64, 127, 128, 2**31 - 1]
+    twice = {-1, 64, 2**31 - 1}
+    check = checks(tmp_path)["fact_orders.key_stands_once"]
+    with duckdb.connect() as connection:
+        lines = [{"order_id": order, "line_number": n} for order in "ab" for n in numbers]
+        insert(connection, "fact_orders", *lines)
+        assert find(connection, check, window).passed
+        again = [{"order_id": "a", "line_number": number} for number in twice]
+        insert(connection, "fact_orders", *[{"order_date": DAY + timedelta(9), **k} for k in again])
+        finding = find(connection, check, window)
+        assert finding.failing == len(twice)
+        assert finding.keys == sorted(again, key=lambda key: key["line_number"])
+
+
+def test_lines_without_a_number_are_repeated_where_they_are_equal(tmp_path: Path) -> None:
+    found = checks(tmp_path)
+    with duckdb.connect() as connection:
+        rows = [
+            {"source_row": row, "line_number": number, "quantity": quantity}
+            for row, number, quantity in [(1, None, 1), (2, None, 2), (3, None, 1), (4, 1, 1)]
+        ]
+        insert(connection, "raw_orders", *rows)
+        finding = find(connection, found["raw_orders.no_row_twice"], None)
+        assert [key["source_row"] for key in finding.keys] == [3]
+        assert find(connection, found["raw_orders.no_line_with_two_contents"], None).passed
