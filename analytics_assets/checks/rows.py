@@ -190,8 +190,8 @@ def _evidence(
 ) -> dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]]:
     """Keys of a few failing rows, their kinds and the seconds of each check of one scan.
 
-    One more look at the relation serves all of them: to find a handful of orphans costs as much
-    as to count them.
+    The relation is read once more for all of them: to name a few rows costs as much as to count
+    them.
     """
     began = time.perf_counter()
     day = _day(checks[0])
