@@ -144,6 +144,7 @@
         from {{ as_of_dates }} as dates
         inner join {{ ref('dim_customers') }} as customers
             on customers.registered_at < dates.as_of
+        where {{ in_part('customers') }}
     ),
 
     {#- Whoever has ordered, or is registered. Sums of gaps: the first is the time between the first

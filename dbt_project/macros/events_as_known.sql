@@ -10,7 +10,7 @@
     from {{ as_of_dates }} as dates
     inner join {{ corrections }} as corrections
         on dates.as_of >= corrections.known_from and dates.as_of < corrections.known_to
-    where corrections.customer_id <> {{ unknown_member() }}
+    where corrections.customer_id <> {{ unknown_member() }} and {{ in_part('customers') }}
 {%- endmacro %}
 
 {# Query: whose events were known otherwise, and as of when. #}
@@ -55,6 +55,7 @@
     from {{ ref('customer_days') }}
     where
         customer_id <> {{ unknown_member() }}
+        and {{ in_part('customers') }}
         and order_date < (select max(as_of) from {{ as_of_dates }})
     union all
     select
@@ -105,6 +106,7 @@
     from {{ ref('fact_user_sessions') }}
     where
         customer_id <> {{ unknown_member() }}
+        and {{ in_part('customers') }}
         and session_date < (select max(as_of) from {{ as_of_dates }})
     group by customer_id, session_date
     union all
@@ -149,6 +151,7 @@
     where
         line_type = 'sale'
         and customer_id <> {{ unknown_member() }}
+        and {{ in_part('customers') }}
         and order_date >= (select {{ add_days('min(as_of)', -length) }} from {{ as_of_dates }})
         and order_date < (select max(as_of) from {{ as_of_dates }})
     union all

@@ -3,7 +3,7 @@
     incremental_strategy='window',
     on_schema_change='fail',
     full_refresh=false,
-    meta={'window_column': 'month', 'parts': 'month'},
+    meta={'window_column': 'month', 'parts': 'customers'},
     tags=['monthly']
 ) }}
 
@@ -19,7 +19,7 @@ as_of_dates as (
         date_day as month,
         {{ add_months('date_day', 1) }} as as_of
     from months
-    where {{ add_months('date_day', 1) }} <= {{ observed_through() }} and {{ in_part() }}
+    where {{ add_months('date_day', 1) }} <= {{ observed_through() }}
 ),
 
 features as (
@@ -42,7 +42,7 @@ buyers as (
     from as_of_dates as dates
     inner join {{ ref('customer_days') }} as days
         on days.order_date >= dates.as_of and days.order_date < {{ label_end }}
-    where days.sale_orders > 0
+    where days.sale_orders > 0 and {{ in_part('customers') }}
 )
 
 select

@@ -3,7 +3,7 @@
     incremental_strategy='window',
     on_schema_change='fail',
     full_refresh=false,
-    meta={'window_column': 'snapshot_date', 'parts': 'day'},
+    meta={'window_column': 'snapshot_date', 'parts': 'days'},
     tags=['daily']
 ) }}
 
@@ -14,7 +14,7 @@ with days as (
 as_of_dates as (
     select {{ add_days('date_day', 1) }} as as_of
     from days
-    where {{ in_part() }}
+    where {{ in_part('days') }}
 ),
 
 features as (
