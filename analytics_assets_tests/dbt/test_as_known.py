@@ -145,8 +145,8 @@ def test_no_later_event_moves_a_feature(memory: Memory) -> None:
             "dates.as_of > days.event_date", "dates.as_of >= days.event_date", "orders", id="day"
         ),
         pytest.param(
-            "sales.order_date < dates.as_of", "sales.order_date <= dates.as_of", "orders",
-            id="product",
+            "order_date as event_date,\n            1 as products",
+            "order_date - 1 as event_date,\n            1 as products", "orders", id="product",
         ),
         pytest.param(
             "dates.as_of < corrections.known_to", "false", "versions", id="no_corrections"

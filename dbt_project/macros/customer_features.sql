@@ -14,6 +14,7 @@
     {%- set order_windows = [30, 60, 90, 180] -%}
     {%- set session_windows = [7, 30, 90] -%}
     {%- set breadth_days = 180 -%}
+    {%- set breadth_columns = {'products': 'product_id', 'categories': 'product_category'} -%}
     {%- set order_totals = [
         'active_days', 'sale_orders', 'sale_lines', 'units', 'gross_amount', 'net_amount',
         'return_lines', 'returned_amount', 'squared_gaps',
@@ -70,35 +71,45 @@
         ) }}
     ),
 
-    -- So few days before each date that every date may read them again.
-    recent_sales as (
+    {#- What is bought counts for so many days, or until it is bought again: once in all. #}
+    counted_sales as (
         select
-            dates.as_of,
-            sales.customer_id,
-            sales.only_as_of,
-            nullif(sales.product_id, {{ unknown_member() }}) as product_id,
-            sales.product_category
-        from {{ as_of_dates }} as dates
-        inner join product_sales as sales
-            on
-                sales.order_date < dates.as_of
-                and sales.order_date >= {{ add_days('dates.as_of', -breadth_days) }}
-        where sales.only_as_of is null or sales.only_as_of = dates.as_of
+            *
+            {%- for column in breadth_columns.values() %},
+            least(
+                {{ add_days('order_date', breadth_days) }},
+                lead(order_date, 1, {{ add_days('order_date', breadth_days) }}) over (
+                    partition by customer_id, only_as_of, {{ column }} order by order_date
+                )
+            ) as {{ column }}_until
+            {%- endfor %}
+        from product_sales
     ),
 
-    breadth_totals as (
+    breadth_events as (
+        {%- for name, column in breadth_columns.items() %}
+        {%- set last = loop.last %}
+        {%- for event_date, weight in {'order_date': 1, column ~ '_until': -1}.items() %}
         select
-            as_of,
             customer_id,
             only_as_of,
-            count(distinct product_id) as products,
-            count(distinct product_category) as categories
-        from recent_sales
-        group by as_of, customer_id, only_as_of
+            {{ event_date }} as event_date
+            {%- for other in breadth_columns %},
+            {{ weight if other == name else 0 }} as {{ other }}
+            {%- endfor %}
+        from counted_sales
+        where {{ column }} <> {{ unknown_member() }}
+        {%- if not (last and loop.last) %}
+        union all
+        {%- endif %}
+        {%- endfor %}
+        {%- endfor %}
     ),
 
     breadth as (
-        {{ totals_as_known('breadth_totals', 'corrected_buyers') }}
+        {{ totals_as_of(
+            as_of_dates, 'breadth_events', 'corrected_buyers', [], [], breadth_columns
+        ) }}
     ),
 
     session_corrections as (

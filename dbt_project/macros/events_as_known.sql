@@ -202,12 +202,36 @@
         {{ corrected_customers('corrections') }}
     ),
 
+    days as (
+        select
+            only_as_of,
+            customer_id,
+            order_date as known_day
+        from ({{ order_days_as_known(as_of_dates, 'corrections', 'corrected') }}) as known_days
+        union all
+        select
+            cast(null as date) as only_as_of,
+            customer_id,
+            cast(registered_at as date) as known_day
+        from {{ ref('dim_customers') }}
+        where registered_at is not null
+        union all
+        select
+            corrected.as_of as only_as_of,
+            customers.customer_id,
+            cast(customers.registered_at as date) as known_day
+        from corrected
+        inner join {{ ref('dim_customers') }} as customers
+            on corrected.customer_id = customers.customer_id
+        where customers.registered_at is not null
+    ),
+
     first_days as (
         select
             only_as_of,
             customer_id,
-            min(order_date) as first_day
-        from ({{ order_days_as_known(as_of_dates, 'corrections', 'corrected') }}) as known_days
+            min(known_day) as first_day
+        from days
         group by only_as_of, customer_id
     )
 
@@ -219,10 +243,4 @@
     left join corrected
         on dates.as_of = corrected.as_of and first_days.customer_id = corrected.customer_id
     where {{ as_known('first_days', 'dates') }}
-    union
-    select
-        dates.as_of,
-        customers.customer_id
-    from {{ as_of_dates }} as dates
-    inner join {{ ref('dim_customers') }} as customers on customers.registered_at < dates.as_of
 {% endmacro %}
