@@ -88,7 +88,7 @@ def plan_backfill(
         windows: days to load, earliest first; none where only the subscribers have changed.
         calendar: the days that the sources cover.
         horizon_days: length of the churn label window; months before the windows whose label looks
-            into them are made again.
+            into them, and has closed, are made again, and the model with them.
         loaded_to: exclusive end of the days that were loaded before; later months and the newest
             snapshot depend on the windows too.
         every_snapshot: make the snapshots and scores of all days from the first on, not only of
@@ -103,7 +103,8 @@ def plan_backfill(
     start = windows[0].start
     end = max(windows[-1].end, loaded_to or windows[-1].end)
     plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
-    months = months_of(calendar, start, end, horizon_days)
+    # Days may be left out between those loaded before and these: labels close over them, too.
+    months = months_of(calendar, min(start, loaded_to or start), end, horizon_days)
     if months:
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
         plans.append(RunPlan(RETRAIN, {}))

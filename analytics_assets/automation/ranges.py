@@ -8,7 +8,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from analytics_assets.partitions import Calendar, Window, month_start
+from analytics_assets.partitions import Calendar, Window, month_start, next_month
 
 
 def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
@@ -23,16 +23,25 @@ def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
 
 
 def months_of(calendar: Calendar, start: date, end: date, horizon_days: int) -> Window | None:
-    """The closed months whose features or churn labels depend on days from `start` to `end`.
+    """The closed months whose features or churn labels change with the days from `start` on.
+
+    Features change with days before the month's end, and a label with days of its window, once
+    that has closed. Of a month between, whose label is still open, nothing is made anew: most
+    days change no month.
 
     Args:
         calendar: the days that the sources cover.
         start: the first of the days.
         end: exclusive end of the days that have been loaded: later months depend on them too.
-        horizon_days: length of the label window; labels of months before the days look into them.
+        horizon_days: length of the label window, which begins at the month's end.
     """
-    first = max(month_start(start - timedelta(days=horizon_days + 31)), month_start(calendar.start))
-    return Window(first, month_start(end)) if first < month_start(end) else None
+    changed = []
+    month = month_start(calendar.start)
+    while (as_of := next_month(month)) <= end:
+        if as_of > start or start < as_of + timedelta(days=horizon_days) <= end:
+            changed.append(Window(month, as_of))
+        month = as_of
+    return Window(changed[0].start, changed[-1].end) if changed else None
 
 
 def contiguous(days: Iterable[date]) -> Iterator[Window]:

@@ -51,31 +51,59 @@ def test_a_month_has_closed_with_its_last_day() -> None:
 
 
 @pytest.mark.parametrize("horizon", [1, 28, 30, 31, 90, 365])
-def test_every_month_that_the_days_touch_is_made_again(horizon: int) -> None:
-    """A month is touched by its own days, by later ones within its label, by all before it."""
-    for start in (CALENDAR.start + timedelta(days=7 * n) for n in range(80)):
+def test_every_month_that_the_days_change_is_made_again(horizon: int) -> None:
+    """A day changes the months that end after it, and labels that look at it and are closed."""
+    for start in (CALENDAR.start + timedelta(days=7 * n) for n in range(102)):
         window = Window(start, min(start + timedelta(days=10), date(2025, 1, 1)))
         loaded_to = date(2024, 10, 15)
         end = max(window.end, loaded_to)
-        touched, month = [], CALENDAR.start
-        while next_month(month) <= end:
-            if window.start < next_month(month) + timedelta(days=horizon):
-                touched.append(month)
-            month = next_month(month)
+        first = min(start, loaded_to)
+        days = [first + timedelta(days=n) for n in range((end - first).days)]
+        changed, as_of = [], next_month(CALENDAR.start)
+        while as_of <= end:
+            label_end = as_of + timedelta(days=horizon)
+            if any(day < as_of or (day < label_end <= end) for day in days):
+                changed.append(as_of)
+            as_of = next_month(as_of)
         plans = plan_backfill([window], CALENDAR, horizon, loaded_to)
-        (months,) = planned(plans, MONTHLY_FEATURES)
-        assert months is not None
-        assert months.start <= touched[0]
-        assert months.end == next_month(touched[-1])
-        # Two months too many at the most are made.
-        assert (touched[0] - months.start).days <= 62
+        if changed:
+            (months,) = planned(plans, MONTHLY_FEATURES)
+            assert months is not None
+            assert next_month(months.start) == changed[0]
+            assert months.end == changed[-1]
+        else:
+            assert [plan.job for plan in plans] == [LOAD_DAYS, SCORE_DAY]
+
+
+@pytest.mark.parametrize(
+    ("day", "months"),
+    [
+        ("2024-03-15", None),
+        # March is over.
+        ("2024-03-31", Window(date(2024, 3, 1), date(2024, 4, 1))),
+        # The 30 days after March are.
+        ("2024-04-30", Window(date(2024, 3, 1), date(2024, 5, 1))),
+        ("2024-05-30", Window(date(2024, 4, 1), date(2024, 5, 1))),
+    ],
+)
+def test_most_new_days_change_no_month(day: str, months: Window | None) -> None:
+    window = Window.of_days(day, day)
+    plans = plan_backfill([window], CALENDAR, 30, loaded_to=window.start)
+    assert planned(plans, MONTHLY_FEATURES) == ([months] if months else [])
+    assert [plan.job for plan in plans].count(RETRAIN) == bool(months)
+
+
+def test_labels_that_close_over_days_left_out_are_made() -> None:
+    window = Window.of_days("2024-06-20", "2024-06-20")
+    plans = plan_backfill([window], CALENDAR, 30, loaded_to=date(2024, 4, 10))
+    assert planned(plans, MONTHLY_FEATURES) == [Window(date(2024, 3, 1), date(2024, 6, 1))]
 
 
 def test_an_old_day_makes_all_later_months_and_the_newest_snapshot_again() -> None:
     old = Window.of_days("2023-05-10", "2023-05-10")
     plans = plan_backfill([old], CALENDAR, 30, loaded_to=date(2024, 2, 20))
     assert planned(plans, LOAD_DAYS) == [old]
-    assert planned(plans, MONTHLY_FEATURES) == [Window(date(2023, 3, 1), date(2024, 2, 1))]
+    assert planned(plans, MONTHLY_FEATURES) == [Window(date(2023, 4, 1), date(2024, 2, 1))]
     assert planned(plans, SCORE_DAY) == [Window.of_days("2024-02-19", "2024-02-19")]
 
 
