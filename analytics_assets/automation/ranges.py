@@ -26,8 +26,8 @@ def months_of(calendar: Calendar, start: date, end: date, horizon_days: int) -> 
     """The closed months whose features or churn labels change with the days from `start` on.
 
     Features change with days before the month's end, and a label with days of its window, once
-    that has closed. Of a month between, whose label is still open, nothing is made anew: most
-    days change no month.
+    that has closed: most new days change no month. Where both change, the months between, whose
+    labels are still open, are in the window, too.
 
     Args:
         calendar: the days that the sources cover.
