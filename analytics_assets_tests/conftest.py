@@ -4,6 +4,7 @@ The built project costs half a minute, so it is made once and only read, also wh
 processes run the tests; `copied_project` is for tests that change something.
 """
 
+import gc
 import os
 import pickle
 import shutil
@@ -105,6 +106,16 @@ def open_project(settings: Settings, outcome: Outcome | None = None) -> Iterator
         yield Project(settings, instance, outcome or Outcome())
 
 
+def pytest_collection_finish() -> None:
+    # What was imported and collected stays: no collection of garbage need look at it again.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_shell() -> Iterator[None]:
     with _restored_environment():
@@ -126,6 +137,22 @@ def _restored_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory; to open one takes longer than most statements of a test."""
+    with duckdb.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def connection(memory: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty database, in a transaction that is rolled back."""
+    memory.execute("BEGIN")
+    yield memory
+    memory.execute("ROLLBACK")
+    assert memory.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What a failed test of dbt says: the rows, counted and named, whatever dbt's query returns."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ def tests(manifest: Path) -> Tests:
 
 
 @pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        insert(connection, "dim_customers", {"customer_id": "known"})
-        yield connection
+def connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    insert(connection, "dim_customers", {"customer_id": "known"})
+    return connection
 
 
 def told(

@@ -95,11 +95,19 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     )
 
 
-@pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="module")
+def good_day() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         day_of(connection, DAY)
         yield connection
+
+
+@pytest.fixture
+def connection(good_day: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The good day, in a transaction that is rolled back."""
+    good_day.execute("BEGIN")
+    yield good_day
+    good_day.execute("ROLLBACK")
 
 
 def findings(connection: duckdb.DuckDBPyConnection, window: Window | None) -> dict[str, Finding]:
@@ -318,9 +326,9 @@ def test_an_empty_window_balances(connection: duckdb.DuckDBPyConnection) -> None
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_missing_table_does_not_pass(name: str) -> None:
-    with duckdb.connect() as connection, pytest.raises(duckdb.CatalogException):
-        list(evaluate(connection, [BY_NAME[name]], lambda check: ONE_DAY))
+def test_a_missing_table_does_not_pass(memory: duckdb.DuckDBPyConnection, name: str) -> None:
+    with pytest.raises(duckdb.CatalogException):
+        list(evaluate(memory, [BY_NAME[name]], lambda check: ONE_DAY))
 
 
 def test_a_cent_of_a_large_sum_is_seen(connection: duckdb.DuckDBPyConnection) -> None:

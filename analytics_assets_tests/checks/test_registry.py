@@ -1,7 +1,6 @@
 """One shape of checks and findings, their policies, and the steps that evaluate them."""
 
 import json
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,10 @@ def checks(tmp_path: Path, *sources: str, **environment: str) -> dict[str, Check
 
 
 @pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        insert(connection, "dim_customers", {"customer_id": "known", "member_type": "source"})
-        insert(connection, "dim_customers", {"customer_id": "nobody", "member_type": "inferred"})
-        yield connection
+def connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    insert(connection, "dim_customers", {"customer_id": "known", "member_type": "source"})
+    insert(connection, "dim_customers", {"customer_id": "nobody", "member_type": "inferred"})
+    return connection
 
 
 def find(connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None) -> Finding:

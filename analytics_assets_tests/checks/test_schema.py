@@ -1,7 +1,7 @@
 """The schema check: every rule of a model, counted in the warehouse, in the window only."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,12 +24,6 @@ from analytics_assets_tests.rows import DAY, insert
 # user_analytics has the model of customer_analytics_daily.
 MODELLED = sorted(TABLES.keys() - {"user_analytics"})
 ONE_DAY = Window(DAY, DAY + timedelta(1))
-
-
-@pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 def evaluate(

@@ -79,13 +79,14 @@ def test_a_declared_table_knows_its_name_place_and_words() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_ddl_of_every_table_makes_it_and_makes_it_once(name: str) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE SCHEMA {TABLES[name].group}")
-        for _ in range(2):
-            connection.execute(TABLES[name].ddl)
-        assert connection.execute("SELECT count(*) FROM duckdb_constraints()").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM duckdb_indexes()").fetchone() == (0,)
+def test_the_ddl_of_every_table_makes_it_and_makes_it_once(
+    connection: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    connection.execute(f"CREATE SCHEMA {TABLES[name].group}")
+    for _ in range(2):
+        connection.execute(TABLES[name].ddl)
+    assert connection.execute("SELECT count(*) FROM duckdb_constraints()").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM duckdb_indexes()").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("name", TABLES)

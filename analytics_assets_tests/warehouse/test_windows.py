@@ -1,7 +1,6 @@
 """Replacing a window: by name, in the window only, the same whatever the order of runs."""
 
 import random
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,11 +26,10 @@ COLUMNS = (
 
 
 @pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        connection.execute("CREATE SCHEMA raw")
-        connection.execute(readings().ddl)
-        yield connection
+def connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    connection.execute("CREATE SCHEMA raw")
+    connection.execute(readings().ddl)
+    return connection
 
 
 def put(connection: duckdb.DuckDBPyConnection, *rows: tuple[date, str, int]) -> None:
