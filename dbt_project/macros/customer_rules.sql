@@ -1,25 +1,62 @@
 {# The rules that judge a customer's snapshot. Their thresholds are vars of dbt_project.yml. #}
 
-{# Fifth, 1 to 5, of a value among the rows of the partition: average rank / rows, cut at fixed
-   fifths. Ties share a score, and no skew can make it fail. Only of customers who have bought.
-   The average rank of ties is the mean of the first's (rank) and the last's (count up to it): both
-   come of one sorting. #}
-{% macro fifth(value, partition_by, direction='asc') -%}
-    {%- set buyers = 'partition by ' ~ partition_by ~ ', sale_orders > 0' -%}
-    {%- set so_far = 'over (' ~ buyers ~ ' order by ' ~ value ~ ' ' ~ direction ~ ')' -%}
-    case
-        when sale_orders > 0 then cast(ceil(
-            5.0 * (rank() {{ so_far }} + count(*) {{ so_far }})
-            / (2 * count(*) over ({{ buyers }}))
-        ) as integer)
-    end
-{%- endmacro %}
+{# Query: the relation (a CTE: it is read four times) with the three scores of every customer among
+   those of the same as_of; null for whom has not bought. #}
+{% macro rfm_scored(relation) %}
+    {%- set scores = {
+        'r_score': ('days_since_last_order', 'desc'),
+        'f_score': ('sale_orders', 'asc'),
+        'm_score': ('net_amount', 'asc'),
+    } -%}
+    with
+    {%- for score, (value, direction) in scores.items() %}
+    {{ score }}s as (
+        {{ fifths(relation, value, direction) }}
+    ){{ ',' if not loop.last }}
+    {%- endfor %}
 
-{# The three scores of every customer among those of the same as_of. #}
-{% macro rfm_scores() -%}
-    {{ fifth('days_since_last_order', partition_by='as_of', direction='desc') }} as r_score,
-    {{ fifth('sale_orders', partition_by='as_of') }} as f_score,
-    {{ fifth('net_amount', partition_by='as_of') }} as m_score
+    select
+        {{ relation }}.*
+        {%- for score in scores %},
+        case when {{ relation }}.sale_orders > 0 then {{ score }}s.fifth end as {{ score }}
+        {%- endfor %}
+    from {{ relation }}
+    {%- for score, (value, direction) in scores.items() %}
+    left join {{ score }}s
+        on
+            {{ relation }}.as_of = {{ score }}s.as_of
+            and {{ relation }}.{{ value }} = {{ score }}s.{{ value }}
+    {%- endfor %}
+{% endmacro %}
+
+{# Query: the fifth, 1 to 5, of each value that buyers have: average rank / rows, cut at fixed
+   fifths. Ties share a score, and no skew can make it fail. Of the values, not of the customers:
+   these are far more, and wide, and would be sorted once for each score. The average rank of ties
+   is the mean of the first's (up_to - ties + 1) and the last's (up_to). #}
+{% macro fifths(relation, value, direction) -%}
+        select
+            as_of,
+            {{ value }},
+            cast(ceil(5.0 * (2 * up_to - ties + 1) / (2 * buyers)) as integer) as fifth
+        from (
+            select
+                as_of,
+                {{ value }},
+                ties,
+                sum(ties) over (
+                    partition by as_of order by {{ value }} {{ direction }}
+                ) as up_to,
+                sum(ties) over (partition by as_of) as buyers
+            from (
+                select
+                    as_of,
+                    {{ value }},
+                    count(*) as ties
+                from {{ relation }}
+                where sale_orders > 0
+                group by as_of, {{ value }}
+            ) as counted
+        ) as ranked
 {%- endmacro %}
 
 {% macro segment() -%}

@@ -21,16 +21,19 @@ features as (
     {{ customer_features('as_of_dates') }}
 ),
 
-scored as (
+rated as (
     select
         {{ add_days('as_of', -1) }} as snapshot_date,
         *,
         {{ add_days('as_of', '-tenure_days') }} as first_order_date,
         {{ add_days('as_of', '-days_since_last_order') }} as last_order_date,
         coalesce({{ frequency('sale_orders', 'tenure_days') }}, 0) as order_frequency,
-        {{ spending_velocity() }} as spending_velocity,
-        {{ rfm_scores() }}
+        {{ spending_velocity() }} as spending_velocity
     from features
+),
+
+scored as (
+    {{ rfm_scored('rated') }}
 )
 
 select

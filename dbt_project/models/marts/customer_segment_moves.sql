@@ -48,10 +48,7 @@ customers as (
 ),
 
 scored as (
-    select
-        *,
-        {{ rfm_scores() }}
-    from customers
+    {{ rfm_scored('customers') }}
 ),
 
 segments as (
