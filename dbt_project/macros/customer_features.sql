@@ -72,24 +72,25 @@
     ),
 
     {#- What is bought counts for so many days, or until it is bought again: once in all. #}
-    counted_sales as (
+    {%- set until = add_days('order_date', breadth_days) %}
+    {%- for name, column in breadth_columns.items() %}
+    counted_{{ name }} as (
         select
-            *
-            {%- for column in breadth_columns.values() %},
-            least(
-                {{ add_days('order_date', breadth_days) }},
-                lead(order_date, 1, {{ add_days('order_date', breadth_days) }}) over (
-                    partition by customer_id, only_as_of, {{ column }} order by order_date
-                )
-            ) as {{ column }}_until
-            {%- endfor %}
+            customer_id,
+            only_as_of,
+            order_date,
+            least({{ until }}, lead(order_date, 1, {{ until }}) over (
+                partition by customer_id, only_as_of, {{ column }} order by order_date
+            )) as counted_until
         from product_sales
+        where {{ column }} <> {{ unknown_member() }}
     ),
+    {%- endfor %}
 
     breadth_events as (
-        {%- for name, column in breadth_columns.items() %}
+        {%- for name in breadth_columns %}
         {%- set last = loop.last %}
-        {%- for event_date, weight in {'order_date': 1, column ~ '_until': -1}.items() %}
+        {%- for event_date, weight in {'order_date': 1, 'counted_until': -1}.items() %}
         select
             customer_id,
             only_as_of,
@@ -97,8 +98,7 @@
             {%- for other in breadth_columns %},
             {{ weight if other == name else 0 }} as {{ other }}
             {%- endfor %}
-        from counted_sales
-        where {{ column }} <> {{ unknown_member() }}
+        from counted_{{ name }}
         {%- if not (last and loop.last) %}
         union all
         {%- endif %}
