@@ -1,9 +1,7 @@
-"""A small warehouse, built once by dbt; each test that changes it gets its own copy.
-
-The copy lies at the same path: another path would be another profile, and dbt would parse again.
-"""
+"""A small warehouse, built once by dbt; each test that changes it gets its own copy."""
 
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from dbt.adapters.factory import cleanup_connections
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from analytics_assets.schemas import TABLES
+from analytics_assets_tests.conftest import made_once
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 DBT_TABLES = [
@@ -94,12 +93,13 @@ from range(60) days (d), (values ('orders'), ('user_sessions')) sources (source)
 
 
 class Warehouse:
-    """A DuckDB file and the dbt runs on it."""
+    """A DuckDB file and the dbt runs on it, of the project as the fixture `manifest` parsed it."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, manifest: Path):
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "warehouse.duckdb"
-        self.template = directory / "template.duckdb"
+        self.template = self.path  # what a change is undone from
+        self.parsed = manifest.with_name("manifest.pickle")
         self.compiled: dict[str, str] = {}  # SELECT of each model over SPAN, by name
 
     def create(self, *statements: str) -> None:
@@ -137,12 +137,14 @@ class Warehouse:
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:
-                return dbtRunner().invoke(
+                # dbt changes what it is given.
+                return dbtRunner(pickle.loads(self.parsed.read_bytes())).invoke(
                     [
                         *arguments,
                         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
                         *("--target-path", str(self.path.parent / "target")),
-                        *("--log-path", str(self.path.parent / "logs"), "--quiet"),
+                        *("--log-path", str(self.path.parent / "logs")),
+                        *("--quiet", "--no-write-json"),
                     ]
                 )
             finally:
@@ -170,15 +172,21 @@ def failures(result: dbtRunnerResult) -> str:
 
 
 @pytest.fixture(scope="session")
-def built_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+def built_warehouse(
+    shared: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Warehouse:
     """The small warehouse with every model and every data test of dbt run: only for reading."""
-    warehouse = Warehouse(tmp_path_factory.mktemp("dbt"))
-    warehouse.create(FILL)
-    warehouse.built("build", "--exclude-resource-type", "unit_test", window=SPAN)
-    shutil.copy(warehouse.path, warehouse.template)
-    # Other runs compile for other windows.
-    models = warehouse.path.parent / "target" / "compiled" / "analytics_assets" / "models"
-    warehouse.compiled = {file.stem: file.read_text() for file in models.rglob("*.sql")}
+
+    def built(folder: Path) -> tuple[Path, dict[str, str]]:
+        warehouse = Warehouse(folder, manifest)
+        warehouse.create(FILL)
+        warehouse.built("build", "--exclude-resource-type", "unit_test", window=SPAN)
+        models = folder / "target" / "compiled" / "analytics_assets" / "models"
+        return warehouse.path, {file.stem: file.read_text() for file in models.rglob("*.sql")}
+
+    warehouse = Warehouse(tmp_path_factory.mktemp("dbt"), manifest)
+    warehouse.template, warehouse.compiled = made_once(shared / "dbt", built)
+    shutil.copy(warehouse.template, warehouse.path)
     return warehouse
 
 

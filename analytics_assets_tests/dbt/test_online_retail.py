@@ -18,8 +18,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def retail(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    warehouse = Warehouse(tmp_path_factory.mktemp("online_retail"))
+def retail(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Warehouse:
+    warehouse = Warehouse(tmp_path_factory.mktemp("online_retail"), manifest)
     warehouse.create(
         f"""insert into raw.raw_orders by name
         select

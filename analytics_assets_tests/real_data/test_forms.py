@@ -88,8 +88,8 @@ class Tables:
 
 
 @pytest.fixture(scope="module")
-def by_day(tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    dbt = dbt_conftest.Warehouse(tmp_path_factory.mktemp("by_day"))
+def by_day(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Tables:
+    dbt = dbt_conftest.Warehouse(tmp_path_factory.mktemp("by_day"), manifest)
     loaded(example(), dbt.path)
     order = []
     for selected, window in (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,9 +97,9 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Shop]]:
+def shops(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[list[Shop]]:
     source = Source(tmp_path_factory.mktemp("shop"))
-    built = Built(tmp_path_factory.mktemp("built"))
+    built = Built(tmp_path_factory.mktemp("built"), manifest)
     built.create()
     source.write("customers.csv", "customer_id\nC1\nC2\nC3\n")
     source.write("products.csv", "product_id\nP1\n")
