@@ -16,7 +16,7 @@ dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
 
 test: $(VENV)/.made  ## the tests, the fast ones first, on all cores
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m slow
 
 lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .
