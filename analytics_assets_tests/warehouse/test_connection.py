@@ -1,6 +1,11 @@
 """The owner of connections: always closed, read-only to read, patient, and clear when it fails."""
 
+import random
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +193,48 @@ def test_the_empty_table_of_an_absent_source_replaces_its_view(warehouse: Wareho
         assert connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone() == (0,)
         columns = [row[0] for row in connection.execute(f"DESCRIBE {table.relation}").fetchall()]
     assert columns == table.columns
+
+
+def test_a_commit_logs_no_row_that_goes_into_the_file(warehouse: Warehouse) -> None:
+    with warehouse.transaction() as connection:
+        connection.execute("CREATE TABLE t (number BIGINT, text VARCHAR)")
+    with warehouse.transaction() as connection:
+        connection.execute("INSERT INTO t SELECT 1, 'text ' || n FROM range(300000) r(n)")
+        connection.execute("UPDATE t SET number = rowid")
+        connection.execute("COMMIT")
+        assert not warehouse.path.with_name(f"{warehouse.path.name}.wal").exists()
+        connection.execute("BEGIN")
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_a_window_old_or_new_and_whole(warehouse: Warehouse) -> None:
+    replace = """
+        import itertools, sys
+        from pathlib import Path
+        from analytics_assets.warehouse.connection import Warehouse
+        for round in itertools.count(1):
+            with Warehouse(Path(sys.argv[1])).transaction() as connection:
+                connection.execute("DELETE FROM t")
+                connection.execute(f"INSERT INTO t SELECT {round}, 1 FROM range(200000)")
+                connection.execute("UPDATE t SET number = rowid WHERE number = 1")
+            print(round, flush=True)
+    """
+    with warehouse.transaction() as connection:
+        connection.execute(
+            "CREATE TABLE t AS SELECT 0 AS round, n AS number FROM range(200000) r(n)"
+        )
+    delays = random.Random(0)
+    for _ in range(4):
+        command = [sys.executable, "-c", textwrap.dedent(replace), str(warehouse.path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            acknowledged = int(process.stdout.readline())
+            time.sleep(delays.uniform(0, 0.3))
+            process.kill()
+            acknowledged = max(acknowledged, *map(int, ["0", *process.stdout.read().split()]))
+        with warehouse.transaction() as connection:
+            rows = connection.execute(
+                "SELECT round, count(*), count(DISTINCT number) FROM t GROUP BY round"
+            ).fetchall()
+        assert [row[1:] for row in rows] == [(200_000, 200_000)]
+        assert rows[0][0] in (acknowledged, acknowledged + 1)
