@@ -372,8 +372,10 @@ def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConf
         exact = f"isfinite({value})" if rounds else f"round({value}, {type_.scale}) = {value}"
         return f"CASE WHEN {exact} THEN TRY_CAST({value} AS {stored}) END"
     if source_type.startswith("DECIMAL"):
+        precision, scale = map(int, re.findall(r"\d+", source_type))
         cast = f"TRY_CAST({value} AS {stored})"
-        return cast if rounds else f"CASE WHEN {cast} = {value} THEN {cast} END"
+        fits = scale <= type_.scale and precision - scale <= type_.precision - type_.scale
+        return cast if rounds or fits else f"CASE WHEN {cast} = {value} THEN {cast} END"
     if source_type not in ("VARCHAR", "FLOAT"):
         return f"TRY_CAST({value} AS {stored})"
     text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"

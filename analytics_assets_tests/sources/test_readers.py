@@ -645,3 +645,40 @@ def test_by_updated_at_only_days_with_newer_rows_are_looked_at(source: Source) -
     assert changed() == []
     config = source.config("shop.duckdb", format="duckdb", table="orders")
     assert changed() == [day(7), day(8)]
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "given"),
+    [
+        (18, 4, {"99999999999999.9999": True, "-0.0001": True}),
+        (14, 0, {"99999999999999": True, "-7": True}),
+        (5, 2, {"999.99": True, "0.01": True}),
+        (18, 5, {"3.50500": True, "3.50501": False}),
+        (9, 5, {"3.5": True, "0.00004": False, "0.00005": False}),
+        (19, 4, {"99999999999999.9999": True, "100000000000000.0000": False}),
+        (15, 0, {"99999999999999": True, "100000000000000": False}),
+        (38, 10, {"3.5": True, "1.00001": False, "9999999999999999999999999999.5": False}),
+    ],
+)
+def test_a_typed_number_comes_as_it_is_or_not_at_all(
+    source: Source, precision: int, scale: int, given: dict[str, bool]
+) -> None:
+    made = [
+        {**order(number, SPAN.start), "unit_price": Decimal(text)}
+        for number, text in enumerate(given)
+    ]
+    schema = pa.schema(
+        [
+            (name, pa.decimal128(precision, scale) if name == "unit_price" else pa.string())
+            for name in COLUMNS
+        ]
+    )
+    path = source.folder / "in" / "orders.parquet"
+    pq.write_table(pa.Table.from_pylist(made, schema), path)
+    config = SourceConfig("orders", str(path), format="parquet", max_rejected_share=1)
+    source.load(config, SPAN, CALENDAR)
+    accepted = [Decimal(text) for text, fits in given.items() if fits]
+    assert source.rows("SELECT unit_price FROM raw.raw_orders ORDER BY source_row") == [
+        (number,) for number in accepted
+    ]
+    assert source.rows("SELECT count(*) FROM raw.rejected_rows") == [(len(given) - len(accepted),)]
