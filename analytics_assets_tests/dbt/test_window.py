@@ -57,7 +57,9 @@ def test_months_one_by_one_equal_the_range(warehouse: Warehouse) -> None:
     assert expected == warehouse.rows("churn.churn_features")
 
 
-@pytest.mark.parametrize("model", ["churn_features", "customer_analytics_daily"])
+@pytest.mark.parametrize(
+    "model", ["churn_features", "customer_analytics_daily", "customer_segment_moves"]
+)
 def test_more_rows_than_fit_in_memory_are_made_in_parts(warehouse: Warehouse, model: str) -> None:
     relation = TABLES[model].relation
     expected = warehouse.rows(relation)
@@ -65,19 +67,27 @@ def test_more_rows_than_fit_in_memory_are_made_in_parts(warehouse: Warehouse, mo
     dates = len({row[0] for row in expected})
     log = warehouse.path.parent / "logs" / "dbt.log"
     # What fits is made at once; a part is of one customer, or of one day, at the least.
-    condition, cases = {
+    condition, column, cases = {
         "churn_features": (
             r"hash\(customer_id\) % \d+ = \d+",
+            "sale_orders",
             [(customers * dates // 2, 1), (customers * dates // 2 - 1, 2), (1, customers)],
         ),
         "customer_analytics_daily": (
             "date_day between .*",
+            "sale_orders",
             [(customers * dates, 1), (customers * (dates - 1), 2), (1, dates)],
+        ),
+        # Of the months of the window, and the one after it.
+        "customer_segment_moves": (
+            "date_day between .*",
+            "customers",
+            [(customers * dates, 1), (-(-customers // 8), 2), (1, dates + 1)],
         ),
     }[model]
     for rows, parts in cases:
         # A new table, and an old one.
-        before = "drop table {}" if parts < 3 else "update {} set sale_orders = 0"
+        before = "drop table {}" if parts < 3 else f"update {{}} set {column} = 0"
         warehouse.execute(before.format(relation))
         log.unlink(missing_ok=True)
         choice = ("run", "--select", model)

@@ -5,8 +5,9 @@
     below ANALYTICS_FEATURE_ROWS (from the memory limit), and of more in several. All fill the same
     new table, within the transaction that replaces the window: readers see none of it before all.
 
-    parts: 'customers' (a share of them for all dates: the history of each is read once), or 'days'
-    (where a row depends on other customers; of one date at the least).
+    parts: 'customers' (a share of them for all dates: the history of each is read once), or, where
+    a row depends on other customers, 'days' and 'months' (one at the least). Of months, a customer
+    has a few columns and not all features: sixteen times as many rows are held.
 #}
 
 {# Condition on customer_id, or on date_day of date_series(): of the part that is being made, and
@@ -33,8 +34,7 @@
 {# The conditions. #}
 {% macro parts_of_window(of) %}
     {%- set monthly = config.require('meta')['window_column'] == 'month' -%}
-    {%- set first_date = month_start(window_start()) if monthly else window_start() -%}
-    {%- set series = date_series(first_date, window_end(), 'month' if monthly else 'day') -%}
+    {%- set series = months_of_window() if monthly else days_of_window() -%}
     {%- set dates = run_query(series).columns[0].values() -%}
     {%- set counted = run_query('select count(*) from ' ~ ref('dim_customers')) -%}
     {%- set customers = [counted.columns[0].values()[0], 1] | max -%}
@@ -47,6 +47,7 @@
             {%- do conditions.append('hash(customer_id) % ' ~ parts ~ ' = ' ~ part) -%}
         {%- endfor -%}
     {%- else -%}
+        {%- set rows = 16 * rows if of == 'months' else rows -%}
         {%- for part in dates | batch([rows // customers, 1] | max) -%}
             {%- do conditions.append(
                 "date_day between cast('" ~ part[0] ~ "' as date) and cast('" ~ part[-1]

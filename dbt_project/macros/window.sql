@@ -39,6 +39,17 @@
     {{ column }} >= {{ window_start() }} and {{ column }} < {{ end }}
 {%- endmacro %}
 
+{# Queries of the window's dates, as date_day; of the months that a model's meta reaches later, too. #}
+{% macro days_of_window() -%}
+    {{ return(date_series(window_start(), window_end(), 'day')) }}
+{%- endmacro %}
+
+{% macro months_of_window() -%}
+    {%- set months_after = (config.get('meta') or {}).get('months_after', 0) -%}
+    {%- set end = add_months(window_end(), months_after) if months_after else window_end() -%}
+    {{ return(date_series(month_start(window_start()), end, 'month')) }}
+{%- endmacro %}
+
 {# Incremental strategy `window`: a day that has become empty loses its rows, too. dbt runs both
    statements in one transaction. #}
 {% macro get_incremental_window_sql(arg_dict) %}

@@ -10,7 +10,7 @@
 {%- set label_end = add_days('dates.as_of', churn_horizon_days()) %}
 
 with months as (
-    {{ date_series(month_start(window_start()), window_end(), 'month') }}
+    {{ months_of_window() }}
 ),
 
 -- A month not wholly observed would show customers as more silent than they are.

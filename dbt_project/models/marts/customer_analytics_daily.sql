@@ -8,7 +8,7 @@
 ) }}
 
 with days as (
-    {{ date_series(window_start(), window_end(), 'day') }}
+    {{ days_of_window() }}
 ),
 
 as_of_dates as (

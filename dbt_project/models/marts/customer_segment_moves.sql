@@ -3,24 +3,21 @@
     incremental_strategy='window',
     on_schema_change='fail',
     full_refresh=false,
-    meta={'window_column': 'month', 'months_after': 1},
+    meta={'window_column': 'month', 'months_after': 1, 'parts': 'months'},
     tags=['monthly']
 ) }}
 
 -- The month after the window starts from where customers stand at the window's end: it is made
 -- again, too, or a month that is made anew alone would not add up with it.
-{%- set read -%}
-    month >= {{ add_months(window_start(), -1) }} and month < {{ add_months(window_end(), 1) }}
-{%- endset %}
-
--- The ends of the months, and the one before them that the first moves start from.
-with as_of_dates as (
-    select distinct as_of
-    from {{ ref('churn_features') }}
-    where {{ read }}
+with months as (
+    select date_day as month
+    from ({{ months_of_window() }}) as dates
+    where {{ in_part('months') }}
 ),
 
-buyers as (
+-- Each month ends where customers stand at its end, and starts from where they stood at the end of
+-- the one before.
+features as (
     select
         as_of,
         customer_id,
@@ -28,7 +25,14 @@ buyers as (
         sale_orders,
         net_amount
     from {{ ref('churn_features') }}
-    where {{ read }}
+    where
+        month in (select month from months)
+        or month in (select {{ add_months('month', -1) }} from months)
+),
+
+as_of_dates as (
+    select distinct as_of
+    from features
 ),
 
 known as (
@@ -39,12 +43,12 @@ customers as (
     select
         known.as_of,
         known.customer_id,
-        buyers.days_since_last_order,
-        coalesce(buyers.sale_orders, 0) as sale_orders,
-        buyers.net_amount
+        features.days_since_last_order,
+        coalesce(features.sale_orders, 0) as sale_orders,
+        features.net_amount
     from known
-    left join buyers
-        on known.as_of = buyers.as_of and known.customer_id = buyers.customer_id
+    left join features
+        on known.as_of = features.as_of and known.customer_id = features.customer_id
 ),
 
 scored as (
@@ -83,5 +87,5 @@ select
     to_segment,
     count(*) as customers
 from moves
-where {{ in_window('month', months_after=1) }}
+where month in (select months.month from months)
 group by month, from_segment, to_segment
