@@ -99,7 +99,7 @@ class Warehouse:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "warehouse.duckdb"
         self.template = self.path  # what a change is undone from
-        self.parsed = manifest.with_name("manifest.pickle")
+        self.parsed: Path | None = manifest.with_name("manifest.pickle")
         self.compiled: dict[str, str] = {}  # SELECT of each model over SPAN, by name
 
     def create(self, *statements: str) -> None:
@@ -137,8 +137,9 @@ class Warehouse:
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:
-                # dbt changes what it is given.
-                return dbtRunner(pickle.loads(self.parsed.read_bytes())).invoke(
+                # dbt changes what it is given, and parses where nothing is.
+                parsed = pickle.loads(self.parsed.read_bytes()) if self.parsed else None
+                return dbtRunner(parsed).invoke(
                     [
                         *arguments,
                         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
