@@ -673,7 +673,7 @@ def test_a_typed_number_comes_as_it_is_or_not_at_all(
             for name in COLUMNS
         ]
     )
-    path = source.folder / "in" / "orders.parquet"
+    path = source.write("orders.parquet", b"")
     pq.write_table(pa.Table.from_pylist(made, schema), path)
     config = SourceConfig("orders", str(path), format="parquet", max_rejected_share=1)
     source.load(config, SPAN, CALENDAR)
