@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from data import START, write_shop
+from data import write_shop
 
 from analytics_assets.assets.dbt import stand_ins
 from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
@@ -133,7 +133,7 @@ def main() -> None:
         )
         prepare_manifest(settings)
         sources = configured_sources(settings)
-        window = Window(START, shop.last + timedelta(1))
+        window = Window(shop.start, shop.last + timedelta(1))
         started = spent_so_far()
         load(settings, sources, window)
         loaded = spent_so_far()

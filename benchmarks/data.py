@@ -29,7 +29,7 @@ from analytics_assets.sources.sample_dirt import (
 )
 from analytics_assets.sources.sample_process import DAY, PRODUCTS, clocks, order_lines, purchases
 
-START = date(2024, 1, 1)
+END = date(2025, 12, 31)  # of every shop, however long: the day without rows
 BLOCK = 100_000  # customers drawn at once
 VERSION = 1  # raise it with every change of what is written
 
@@ -42,7 +42,7 @@ class Shop:
         folder: holds sources.yaml, orders/, customers.csv and products.csv.
         lines: order lines in all files, dirty ones included.
         customers: rows of customers.csv.
-        days: days from START with rows; the day after them has a file without any.
+        days: days with rows; the day after them, END, has a file without any.
     """
 
     folder: Path
@@ -51,14 +51,23 @@ class Shop:
     days: int
 
     @property
+    def start(self) -> date:
+        """The first day with rows."""
+        return _start(self.days)
+
+    @property
     def last(self) -> date:
         """The last day with rows."""
-        return START + timedelta(self.days - 1)
+        return END - timedelta(1)
 
     @property
     def sources(self) -> Path:
         """The project's configuration of the shop."""
         return self.folder / "sources.yaml"
+
+
+def _start(days: int) -> date:
+    return END - timedelta(days)
 
 
 def write_shop(
@@ -69,7 +78,7 @@ def write_shop(
     The number of customers follows from both, where it is not given instead of the lines: 95,000
     buy a million lines within two years.
     """
-    asked = {"lines": lines, "days": days, "customers": customers, "seed": seed}
+    asked = {"lines": lines, "days": days, "customers": customers, "seed": seed, "end": str(END)}
     wanted = {"version": VERSION, "asked": asked}
     manifest = folder / "manifest.json"
     if manifest.is_file():
@@ -83,9 +92,8 @@ def write_shop(
         written = _write_orders(connection, folder, customers, days)
         _write_members(connection, folder, days)
     (folder / "drawn.duckdb").unlink()
-    end = START + timedelta(days + 1)
     (folder / "sources.yaml").write_text(
-        f"calendar: {{start: {START}, end: {end}}}\n"
+        f"calendar: {{start: {_start(days)}, end: {END + timedelta(1)}}}\n"
         "orders: {path: 'orders/orders_{date}.csv', late_days: 7, max_volume_change: null}\n"
         "customers: {path: customers.csv}\nproducts: {path: products.csv}\n"
     )
@@ -99,7 +107,7 @@ def _draw(
 ) -> int:
     """Tables `lines`, `customers` and `products` of numbers; returns the number of customers."""
     rng = np.random.default_rng(seed)
-    epoch = int(np.datetime64(START, "s").astype(np.int64))
+    epoch = int(np.datetime64(_start(days), "s").astype(np.int64))
     operational, calendar = clocks(epoch, days, 1.0)
     category = rng.integers(len(CATEGORIES), size=PRODUCTS)
     median = np.array(list(CATEGORIES.values()))[category]
@@ -161,7 +169,7 @@ def _write_orders(
     connection.execute("DROP TABLE lines")
     written = 0
     for day in range(days + 1):
-        file = folder / "orders" / f"orders_{START + timedelta(day)}.csv"
+        file = folder / "orders" / f"orders_{_start(days) + timedelta(day)}.csv"
         found = connection.execute(
             f"COPY ({_TEXT.format(day=day)}) TO '{file}' (HEADER)"
         ).fetchone()
@@ -254,7 +262,7 @@ def _write_members(connection: duckdb.DuckDBPyConnection, folder: Path, days: in
                 {list(CATEGORIES)}[1 + shelf] AS category, category || ' ' || n AS product_name,
                 (price / 100)::DECIMAL(18, 2) AS list_price,
                 (price * 0.006)::DECIMAL(18, 2) AS unit_cost,
-                '{START + timedelta(days - 1)} 00:00:00' AS updated_at
+                '{END - timedelta(1)} 00:00:00' AS updated_at
             FROM (SELECT *, row_number() OVER (ORDER BY price) AS n FROM products)
             ORDER BY n
         ) TO '{folder}/products.csv' (HEADER)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from compare import require_same_figures, require_same_rows
-from data import START, Shop, write_shop
+from data import Shop, write_shop
 from measure import Cost, measure
 from report import machine, steps_of, write_report
 
@@ -79,7 +79,7 @@ class Bench:
         if not cost.is_file():
             shutil.rmtree(home, ignore_errors=True)
             last = shop.last - timedelta(1)
-            found = self.backfill(shop, START, last, "full backfill", **settings)
+            found = self.backfill(shop, shop.start, last, "full backfill", **settings)
             cost.write_text(json.dumps({**found.as_dict(), "steps": steps_of(home)}))
         kept = json.loads(cost.read_text())
         self.results.setdefault("steps", {})[shop.folder.name] = kept.pop("steps")
@@ -163,7 +163,7 @@ class Bench:
         shop = self.shop(self.lines // 10)
         self.loaded(shop)
         one = self.backfill(shop, shop.last, shop.last, "the last day")
-        first = max(shop.last - timedelta(364), START)
+        first = max(shop.last - timedelta(364), shop.start)
         year = self.backfill(shop, first, shop.last, "the last 365 days")
         self.results["days"] = {
             "one": one.as_dict(),
