@@ -41,7 +41,7 @@ OF_SUBSCRIBERS = {name for name in TABLES if "subscription" in name} | {"churn_b
 OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SUBSCRIBERS]
 CHECKED_OF_SAMPLE = [t for t in OF_SAMPLE if t.group != "quality" and t.name != "source_loads"]
 Made = TypeVar("Made")
-# Files that take a minute and more each, which start first: no core waits for one of them at the
+# Files that take about a minute each, which start first: no core waits for one of them at the
 # end. The first makes the built project; the second needs none of it.
 LONGEST = ("test_mutations.py", "test_forms.py", "test_days.py")
 

@@ -1,7 +1,7 @@
 {# The rules that judge a customer's snapshot. Their thresholds are vars of dbt_project.yml. #}
 
 {# Query: the relation (a CTE: it is read four times) with the three scores of every customer among
-   those of the same as_of; null for whom has not bought. #}
+   those of the same as_of; null for those who have not bought. #}
 {% macro rfm_scored(relation) %}
     {%- set scores = {
         'r_score': ('days_since_last_order', 'desc'),
