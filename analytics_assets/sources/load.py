@@ -294,12 +294,13 @@ def _held(
     """What each part holds for each day, where all of it was inserted."""
     table = config.contract.table
     day = table.window_column or "NULL::DATE"
-    rows = connection.execute(
-        f"SELECT source_file, {day}, count(*), sum({row_hash(config, 'NULL::VARCHAR')}::HUGEINT) "
-        f"FROM {table.relation} WHERE {window_predicate(str(table.window_column), window)} "
-        "GROUP BY 1, 2"
-    ).fetchall()
     index = {part.name: number for number, part in enumerate(stage.scan.parts)}
+    file = literal(stage.scan.parts[0].name) if len(index) == 1 else "source_file"
+    rows = connection.execute(
+        f"SELECT {file}, {day}, count(*), sum({row_hash(config, 'NULL::VARCHAR')}::HUGEINT) "
+        f"FROM {table.relation} WHERE {window_predicate(str(table.window_column), window)} "
+        "GROUP BY ALL"
+    ).fetchall()
     held = [Held(index[name], day, count, 0, hashes) for name, day, count, hashes in rows]
     found = dict.fromkeys(range(len(index)), 0)
     for item in held:

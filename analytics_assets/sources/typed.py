@@ -34,6 +34,8 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 # Trimming costs more than reading, and so does finding out at once: most texts are ASCII and end in
 # no blank; of the others, those whose ends are visible ASCII need none either. (`!` negates.)
 PLAINLY_TRIMMED = "{0} BETWEEN '!' AND '~' AND strlen({0}) = length({0}) AND reverse({0}) >= '!'"
+# Letters, digits and `-._~` alone, as most codes are: they need none, in one look.
+CODE = "url_encode({0}) = {0}"
 TRIMMED = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
@@ -263,9 +265,12 @@ def _as_it_came(
             return None
         holds = f"{source} IN ({', '.join(map(literal, STATUSES))})"
     else:
-        holds = f"{PLAINLY_TRIMMED.format(source)} AND strlen({source}) <= {MAX_BYTES}"
+        holds = PLAINLY_TRIMMED.format(source)
         if scan.may_hold_nul:
             holds += f" AND NOT contains({source}, chr(0))"
+        if not name.endswith("_name"):
+            holds = f"CASE WHEN {CODE.format(source)} THEN true ELSE {holds} END"
+        holds += f" AND strlen({source}) BETWEEN 1 AND {MAX_BYTES}"
         if name.endswith("_id"):
             holds += f" AND {source} <> '{UNKNOWN_MEMBER}'"
         for rule, _ in _rules(source, column):
