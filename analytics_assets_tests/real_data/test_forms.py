@@ -4,7 +4,7 @@ import gzip
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -16,12 +16,11 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import load_source
-from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets_tests.conftest import REPOSITORY
+from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets_tests.conftest import Project
 from analytics_assets_tests.dbt import conftest as dbt_conftest
+from analytics_assets_tests.real_data.conftest import DATA, EXAMPLE
 from analytics_assets_tests.sources import test_postgres as postgres
-
-DATA = REPOSITORY.parent / "shared" / "data" / "online_retail"
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,21 +53,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def example() -> SourceConfig:
-    config = load_sources(REPOSITORY / "examples" / "online_retail.yaml").sources["orders"]
-    return replace(config, path=f"{DATA}/{{date}}.csv")
+    return load_sources(EXAMPLE).sources["orders"]
 
 
-def loaded(config: SourceConfig, path: Path) -> None:
+def loaded(config: SourceConfig, path: Path, loaded_at: datetime) -> None:
     """A warehouse of the raw tables, with the orders of a form."""
-    calendar = load_sources(REPOSITORY / "examples" / "online_retail.yaml").calendar
+    calendar = load_sources(EXAMPLE).calendar
     assert calendar.end is not None
     warehouse = Warehouse(path)
     warehouse.prepare()
-    with warehouse.transaction() as connection:
-        for table in TABLES.values():
-            if table.group == "raw":
-                connection.execute(table.ddl)
-    loaded_at = datetime(2012, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     with warehouse.transaction() as connection:
         result = load_source(
             connection, config, calendar, Window(calendar.start, calendar.end), loaded_at
@@ -76,33 +69,56 @@ def loaded(config: SourceConfig, path: Path) -> None:
     assert (result.total.read, result.total.rejected) == (541_909, 0)
 
 
-VIEWS = [table for table in TABLES.values() if table.group == "staging"]
-
-
 @dataclass(frozen=True)
 class Tables:
-    """What dbt makes of the files of days: the file, and the queries in the order of the graph."""
+    """What dbt makes of the files of days: by table, in the order of the graph.
 
-    path: Path
+    Attributes:
+        loaded_at: when they were loaded.
+        queries: what the table is made by.
+        contents: number of its rows, and the sum of their hashes.
+    """
+
+    loaded_at: datetime
     queries: dict[str, str]
+    contents: dict[str, tuple[int, int | None]]
 
 
 @pytest.fixture(scope="module")
-def by_day(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Tables:
+def by_day(retail: Project, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    assert retail.outcome.failures == []
     dbt = dbt_conftest.Warehouse(tmp_path_factory.mktemp("by_day"), manifest)
-    loaded(example(), dbt.path)
+    dbt.create()
     order = []
     for selected, window in (
         (("--exclude", "customer_analytics_daily+"), ("2010-12-01", "2011-12-10")),
-        (("--select", "customer_analytics_daily+"), ("2011-12-09", "2011-12-10")),
+        (("--select", "customer_analytics_daily+", "--exclude"), ("2011-12-09", "2011-12-10")),
     ):
-        result = dbt.dbt("run", *selected, window=window)
+        tests = ("resource_type:test", "resource_type:unit_test")
+        result = dbt.dbt("compile", *selected, *tests, window=window)
         assert result.success, dbt_conftest.failures(result)
         order += [done.node.name for done in result.result.results]  # type: ignore[union-attr]
     models = {file.stem: file for file in (dbt.path.parent / "target/compiled").rglob("*.sql")}
-    # Seen from another file, a view would read that file.
-    dbt.execute(*(f"CREATE TABLE {t.name} AS FROM {t.relation}" for t in VIEWS))
-    return Tables(dbt.path, {name: models[name].read_text() for name in order})
+    with retail.warehouse.read() as connection:
+        loads = connection.execute("SELECT DISTINCT loaded_at FROM raw.raw_orders").fetchall()
+        ((loaded_at,),) = loads
+        # What is made of sources that are not there may be not there, either.
+        contents = {
+            name: content(connection, name)
+            if relation_kind(connection, TABLES[name])
+            else (0, None)
+            for name in order
+        }
+    return Tables(loaded_at, {name: models[name].read_text() for name in order}, contents)
+
+
+def content(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int | None]:
+    """Rows of a table and the sum of their hashes, whatever place in a source they come from."""
+    columns = "*COLUMNS(lambda name: name NOT IN ('source_file', 'source_row'))"
+    ((rows, hashes),) = connection.execute(
+        f"SELECT count(*), sum(hash({columns})::HUGEINT) FROM {TABLES[name].relation}"
+    ).fetchall()
+    return rows, hashes
 
 
 @pytest.fixture(params=["all.csv", "all.csv.gz", "all.parquet", "postgres"])
@@ -133,19 +149,13 @@ def form(
 def test_every_form_gives_the_same_tables(
     form: SourceConfig, by_day: Tables, tmp_path: Path
 ) -> None:
-    loaded(form, tmp_path / "warehouse.duckdb")
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
-        connection.execute(f"ATTACH '{by_day.path}' AS days (READ_ONLY)")
+    path = tmp_path / "warehouse.duckdb"
+    loaded(form, path, by_day.loaded_at)
+    with duckdb.connect(str(path)) as connection:
         for name, query in by_day.queries.items():
-            view, relation = TABLES[name] in VIEWS, TABLES[name].relation
-            kind = "VIEW" if view else "TABLE"
-            connection.execute(f"CREATE {kind} {relation} AS {query}")
-            # Where a row comes from is another place in each form.
-            columns = "*COLUMNS(lambda name: name NOT IN ('source_file', 'source_row'))"
-            rows = f"SELECT count(*), sum(hash({columns})::HUGEINT)"
-            here = connection.execute(f"{rows} FROM {relation}").fetchall()
-            there = f"days.{f'main.{name}' if view else relation}"
-            assert here == connection.execute(f"{rows} FROM {there}").fetchall(), name
+            kind = "VIEW" if TABLES[name].group == "staging" else "TABLE"
+            connection.execute(f"CREATE {kind} {TABLES[name].relation} AS {query}")
+            assert content(connection, name) == by_day.contents[name], name
         staged = connection.execute("SELECT count(*) FROM staging.stg_orders").fetchone()
         assert staged == (541_909 - 5_268,)
         features = connection.execute("SELECT count(*) FROM churn.churn_features").fetchone()

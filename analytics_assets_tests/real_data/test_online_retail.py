@@ -1,25 +1,15 @@
 """UCI Online Retail through the whole project, against the numbers that others published."""
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from dagster import AssetKey
 
-from analytics_assets.automation.backfill import plan_backfill
-from analytics_assets.partitions import Window
-from analytics_assets_tests.conftest import (
-    REPOSITORY,
-    Project,
-    make_settings,
-    open_project,
-    share_manifest,
-)
+from analytics_assets_tests.conftest import Project
+from analytics_assets_tests.real_data.conftest import DATA
 
-DATA = REPOSITORY.parent / "shared" / "data" / "online_retail"
 KNOWN_SALES = "line_type = 'sale' AND customer_id <> '(unknown)'"
 
 pytestmark = [
@@ -27,23 +17,6 @@ pytestmark = [
     pytest.mark.real_data,
     pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there"),
 ]
-
-
-@pytest.fixture(scope="module")
-def retail(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("online_retail")
-    example = (REPOSITORY / "examples" / "online_retail.yaml").read_text()
-    assert example.count("online_retail/{date}.csv") == 1
-    file = folder / "sources.yaml"
-    file.write_text(example.replace("online_retail/{date}.csv", f"{DATA}/{{date}}.csv"))
-    settings = make_settings(folder / "home", ANALYTICS_SOURCES=str(file))
-    with open_project(share_manifest(manifest, settings)) as project:
-        calendar = project.calendar
-        assert calendar.end is not None
-        plans = plan_backfill(
-            [Window(calendar.start, calendar.end)], calendar, settings.churn_horizon_days
-        )
-        yield Project(settings, project.instance, project.run(plans))
 
 
 def one(project: Project, sql: str) -> tuple[Any, ...]:
