@@ -14,9 +14,10 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
 	$(BIN)/analytics-assets dev
 
-test: $(VENV)/.made  ## the tests, the fast ones first, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m slow
+# Each process would compile the project and its tests anew where bytecode is not kept.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: $(VENV)/.made  ## the tests, files with fast ones first, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .

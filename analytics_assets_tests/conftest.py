@@ -41,9 +41,9 @@ OF_SUBSCRIBERS = {name for name in TABLES if "subscription" in name} | {"churn_b
 OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SUBSCRIBERS]
 CHECKED_OF_SAMPLE = [t for t in OF_SAMPLE if t.group != "quality" and t.name != "source_loads"]
 Made = TypeVar("Made")
-# Files that take about a minute each, which start first: no core waits for one of them at the
-# end. The first makes the built project; the second needs none of it.
-LONGEST = ("test_mutations.py", "test_forms.py", "test_days.py")
+# Slow files that take a minute each: no core waits for one of them at the end. The first makes
+# the built project; the second and third need none of it.
+LONGEST = ("checks/test_mutations.py", "real_data/test_online_retail.py", "test_days.py")
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,12 @@ def open_project(settings: Settings, outcome: Outcome | None = None) -> Iterator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        name = item.path.name
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    """Files with fast tests come first; of the others, those that take longest."""
+    fast = {item.path for item in items if item.get_closest_marker("slow") is None}
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        file = item.path.relative_to(Path(__file__).parent).as_posix()
+        return item.path not in fast, LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
     items.sort(key=place)
 
