@@ -37,6 +37,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
         self._transactions: dict[str, Connection] = {}  # those under way, by file
+        self._tables: set[str] = set()  # of the index, that have been seen
         self._lock = threading.RLock()
         # Dagster asks its environment whether events may come in batches.
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH))
@@ -80,9 +81,12 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                     self.store_asset_check_event(entry, number)
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table."""
-        with self.index_connection() as connection:
-            return inspect(connection).has_table(table_name)
+        """Whether the index has a table; those that were there are not looked for again."""
+        if table_name not in self._tables:
+            with self.index_connection() as connection:
+                if inspect(connection).has_table(table_name):
+                    self._tables.add(table_name)
+        return table_name in self._tables
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -120,6 +124,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def wipe(self) -> None:
         """Delete all events; the files go, so their connections go first."""
         self.dispose()
+        self._tables.clear()
         super().wipe()
 
     def dispose(self) -> None:

@@ -18,7 +18,7 @@ from analytics_assets.checks.base import Check, Finding, fetch_keys
 from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import column_types, relation_kind
+from analytics_assets.warehouse.connection import column_types
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
@@ -180,10 +180,10 @@ def structure_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> l
     from pandera.config import ValidationDepth, config_context
     from pandera.errors import SchemaErrors
 
-    if relation_kind(connection, table) is None:
+    there = column_types(connection, table)
+    if not there:
         return [{"column": "", "rule": "the table does not exist", "failing rows": 0}]
-    declared = {name: str(duckdb.sqltype(type_)) for name, type_ in table.sql_types.items()}
-    if column_types(connection, table) == declared:
+    if there == {name: str(duckdb.sqltype(type_)) for name, type_ in table.sql_types.items()}:
         return []
     relation = ibis.duckdb.from_connection(connection).table(table.name, database=table.group)
     try:
