@@ -13,15 +13,16 @@ with sales as (
     group by 1, 2
 ),
 
--- Only here is a missing amount made up for, and counted.
+-- Only here is a missing amount made up for, and counted. Of most lines the amount billed is quantity
+-- x unit_price, which the days have summed: only the others are summed here.
 billed as (
     select
         customer_id,
         {{ month_start('order_date') }} as month,
-        sum(coalesce(amount, extended_amount)) as billed_amount,
+        sum(amount - extended_amount) as difference,
         count(case when amount is null then 1 end) as amounts_imputed
     from {{ ref('fact_orders') }}
-    where line_type in ('sale', 'return')
+    where line_type in ('sale', 'return') and (amount is null or amount <> extended_amount)
     group by 1, 2
 )
 
@@ -33,7 +34,7 @@ select
     cast(sales.units as bigint) as units,
     {{ money('sales.gross_amount') }} as gross_amount,
     {{ money('sales.net_amount') }} as net_amount,
-    {{ money('coalesce(billed.billed_amount, 0)') }} as billed_amount,
+    {{ money('sales.net_amount + coalesce(billed.difference, 0)') }} as billed_amount,
     coalesce(billed.amounts_imputed, 0) as amounts_imputed
 from sales
 left join billed on sales.customer_id = billed.customer_id and sales.month = billed.month
