@@ -3,8 +3,8 @@
     python benchmarks/run.py                                   # everything; about an hour
     python benchmarks/run.py --lines 20000 --days 365 --parts contest    # a minute
 
-Parts, each of which can be run alone; what it stands on is loaded first, or with --keep was loaded
-by an earlier run:
+Parts, each of which can be run alone; what it stands on is loaded first. With --keep, what earlier
+runs have loaded is used, and what they have found is written, too:
 
 contest    a full backfill by this project, with all checks; the limit, one hand-written DuckDB
            script (`limit.sql`) and the same training; pandas with JSON between the steps
@@ -216,14 +216,17 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=HERE / "results" / "tmp", help="scratch folder"
     )
-    parser.add_argument("--keep", action="store_true", help="use what earlier runs have loaded")
+    parser.add_argument("--keep", action="store_true", help="go on from earlier runs")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
     words = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "DAGSTER_"))]:
         del os.environ[name]  # the contestants run with the defaults
     bench = Bench(words.work.resolve(), words.lines, words.days)
+    results = bench.folder / "results.json"
     if not words.keep:
         shutil.rmtree(bench.folder / "homes", ignore_errors=True)
+    elif results.is_file():
+        bench.results = json.loads(results.read_text())
     for part in words.parts.split(","):
         step: Callable[[], None] | None = getattr(bench, part, None)
         if part not in (*PARTS, "growth") or step is None:
@@ -233,8 +236,8 @@ def main() -> None:
         for name, value in bench.results.get(part, {}).items():
             if "ratio" in name or "/" in name:
                 print(f"    {name}: " + ", ".join(f"{k} {v:.2f}" for k, v in value.items()))
-    bench.results["machine"] = machine()
-    (bench.folder / "results.json").write_text(json.dumps(bench.results, indent=1))
+        bench.results["machine"] = machine()
+        results.write_text(json.dumps(bench.results, indent=1))
     if words.write:
         write_report(bench.results, HERE / "results", HERE.parent / "README.md")
 
