@@ -4,6 +4,7 @@
 import csv
 import json
 import random
+import string
 from collections import Counter
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,11 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.load import DayLoad, load_source, loaded_to, loaded_versions
 from analytics_assets.sources.readers import SourceError
+from analytics_assets.sources.typed import CODE
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, GOOD, JANUARY, ORDERS, Source, csv_of
 
@@ -49,6 +52,17 @@ def test_values_are_typed(source: Source) -> None:
             *("orders.csv", 1, datetime(2024, 2, 1, 12)),
         )
     ]
+
+
+def test_a_code_needs_no_closer_look(memory: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB's URL encoding, relied on, leaves nothing that typing would strip or refuse."""
+    surrogates = range(0xD800, 0xE000)
+    every = [chr(n) for n in range(0x11000) if n not in surrogates]
+    kept = memory.execute(
+        f"SELECT text FROM (SELECT unnest(?::VARCHAR[]) AS text) WHERE {CODE.format('text')}",
+        [every],
+    ).fetchall()
+    assert {text for (text,) in kept} == {*string.ascii_letters, *string.digits, *"-._~"}
 
 
 FITS: list[tuple[str, str, Any]] = [
