@@ -299,7 +299,7 @@ def _held(
     rows = connection.execute(
         f"SELECT {file}, {day}, count(*), sum({row_hash(config, 'NULL::VARCHAR')}::HUGEINT) "
         f"FROM {table.relation} WHERE {window_predicate(str(table.window_column), window)} "
-        "GROUP BY ALL"
+        "GROUP BY 1, 2"
     ).fetchall()
     held = [Held(index[name], day, count, 0, hashes) for name, day, count, hashes in rows]
     found = dict.fromkeys(range(len(index)), 0)
