@@ -163,18 +163,15 @@ def lines(text: str) -> Iterator[Record]:
         piece = line.strip()
         if not piece:
             continue
-        held = object_of(piece)
-        fields = None if held is None or "\0" in piece or holds_nul(held) else held
+        fields = None
+        try:
+            held = json.loads(piece, object_pairs_hook=_pairs)
+            json.dumps(held, ensure_ascii=False).encode()  # half a character is no text
+        except (ValueError, RecursionError):
+            held = None
+        if isinstance(held, dict) and "\0" not in piece and not holds_nul(held):
+            fields = held
         yield Record(number, piece, fields)
-
-
-def object_of(line: str) -> dict[str, Any] | None:
-    try:
-        held = json.loads(line, object_pairs_hook=_pairs)
-        json.dumps(held, ensure_ascii=False).encode()  # half a character is no text
-    except (ValueError, RecursionError):
-        return None
-    return held if isinstance(held, dict) else None
 
 
 def holds_nul(held: Any) -> bool:
@@ -206,10 +203,9 @@ def may_fail(content: bytes, format: str) -> bool:
     if text is None:
         return True
     if format == "jsonl":
-        held = [object_of(record.text) for record in lines(text)]
+        held = [record.fields for record in lines(text)]
         if "\0" in text and all("\0" in record.text for record in lines(text)):
             return True  # UTF-16 perhaps
-        # One with a NUL is rejected, but has names as any other.
         objects = [fields for fields in held if fields is not None]
         # Where no line is an object each is rejected by itself.
         named = {name.strip().casefold() for fields in objects for name in fields}

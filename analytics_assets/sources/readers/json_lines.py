@@ -147,7 +147,8 @@ class JsonLinesReader(FileReader):
                 for line in islice(filter(str.strip, stream), SAMPLE_LINES):
                     without_nul += "\0" not in line
                     held = _object(line)
-                    if held is not None:
+                    # One with a NUL is rejected whatever its members are called.
+                    if held is not None and not NUL_ESCAPE.search(line):
                         objects.append(line)
                         found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
