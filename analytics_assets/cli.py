@@ -285,7 +285,7 @@ def prepare_command() -> None:
 
 def prepare(settings: Settings) -> None:
     """Make DAGSTER_HOME and dbt's manifest, and point this process at them."""
-    from analytics_assets.assets.dbt_command import prepare_manifest
+    from analytics_assets.assets.dbt.command import prepare_manifest
     from analytics_assets.automation.instance import prepare_instance
 
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
@@ -433,8 +433,8 @@ def _settings() -> Settings:
 
 
 def _registry(subscriptions: bool) -> Any:
-    from analytics_assets.assets.churn import model_registry
-    from analytics_assets.assets.subscriptions import subscription_registry
+    from analytics_assets.assets.churn.model import model_registry
+    from analytics_assets.assets.churn.subscriptions import subscription_registry
 
     return (subscription_registry if subscriptions else model_registry)(_settings())
 
@@ -482,7 +482,7 @@ def _instance(settings: Settings) -> Iterator[Any]:
 @contextmanager
 def _project_errors() -> Iterator[None]:
     """Turns the errors that tell a user what to do into a line instead of a traceback."""
-    from analytics_assets.assets.dbt_command import DbtProjectError
+    from analytics_assets.assets.dbt.command import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
     from analytics_assets.sources.readers.base import SourceError
     from analytics_assets.warehouse.connection import WarehouseError

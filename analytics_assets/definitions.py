@@ -16,17 +16,17 @@ from dagster import (
     map_asset_specs,
 )
 
-from analytics_assets.assets.churn import training_assets
-from analytics_assets.assets.churn_performance import performance_assets
-from analytics_assets.assets.churn_scores import score_assets
-from analytics_assets.assets.dbt import dbt_models, stand_ins
-from analytics_assets.assets.dbt_command import DbtCommand
-from analytics_assets.assets.profiles import profile_assets, with_profile
-from analytics_assets.assets.quality import quality_assets
+from analytics_assets.assets.churn.model import training_assets
+from analytics_assets.assets.churn.performance import performance_assets
+from analytics_assets.assets.churn.predictions import score_assets
+from analytics_assets.assets.churn.subscriptions import subscription_assets
+from analytics_assets.assets.dbt.command import DbtCommand
+from analytics_assets.assets.dbt.models import dbt_models, stand_ins
+from analytics_assets.assets.published import serving_assets
+from analytics_assets.assets.quality.ledgers import quality_assets
+from analytics_assets.assets.quality.profiles import profile_assets, with_profile
 from analytics_assets.assets.raw import raw_assets
-from analytics_assets.assets.serving import serving_assets
 from analytics_assets.assets.sources import source_assets
-from analytics_assets.assets.subscriptions import subscription_assets
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules

@@ -15,6 +15,11 @@ from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
     OutputMetadataAccumulator,
 )
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,20 @@ def window_of(context: HasPartitionWindow) -> Window:
     """The window of a partitioned run: one partition or a range of them."""
     bounds = context.partition_time_window
     return Window(bounds.start.date(), bounds.end.date())
+
+
+def run_window(tags: Mapping[str, str], *, monthly: bool = False) -> Window | None:
+    """The window of a run from its tags: one partition, a range, or None for neither.
+
+    Checks and multi-assets over several partitionings know their partitions only by the run.
+    """
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or tags.get(PARTITION_NAME_TAG)
+    if not first or not last:
+        return None
+    if monthly:
+        return Window(date.fromisoformat(first), next_month(date.fromisoformat(last)))
+    return Window.of_days(first, last)
 
 
 def add_partition_metadata(

@@ -19,7 +19,7 @@ import pytest
 from dagster import DagsterInstance, Definitions
 from filelock import FileLock
 
-from analytics_assets.assets.dbt_command import prepare_manifest
+from analytics_assets.assets.dbt.command import prepare_manifest
 from analytics_assets.automation.backfill import Outcome, RunPlan, plan_backfill, run_backfill
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.definitions import build_definitions, build_warehouse

@@ -21,10 +21,10 @@ from analytics_assets.automation.ranges import range_tags
 from analytics_assets.checks.schema import MAY_BE_EMPTY
 from analytics_assets.cli import main
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.reports.profile import write_profile
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.sources.sample import write_sample
-from analytics_assets.warehouse.profile import write_profile
 from analytics_assets.warehouse.publish import current_build
 
 from .canaries import places_of, tables_with

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from dagster import AssetCheckSeverity, AssetKey, DagsterEventType
 
-from analytics_assets.assets.churn import model_registry
-from analytics_assets.assets.dbt_command import prepare_manifest
+from analytics_assets.assets.churn.model import model_registry
+from analytics_assets.assets.dbt.command import prepare_manifest
 from analytics_assets.automation.jobs import PROFILE_ASSETS
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.schemas import TABLES

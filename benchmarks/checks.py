@@ -30,8 +30,8 @@ from typing import Any
 import duckdb
 from data import write_shop
 
-from analytics_assets.assets.dbt import stand_ins
-from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
+from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
+from analytics_assets.assets.dbt.models import stand_ins
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.definitions import build_warehouse

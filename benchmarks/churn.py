@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analytics_assets.assets.churn import FEATURES
-from analytics_assets.assets.churn_scores import predicted
+from analytics_assets.assets.churn.model import FEATURES
+from analytics_assets.assets.churn.predictions import predicted
 from analytics_assets.churn.model import score
 from analytics_assets.churn.training import Plan, train
 from analytics_assets.partitions import Window

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
+from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import load_settings

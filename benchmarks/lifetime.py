@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.special import digamma, expit, gammaln
 
-from analytics_assets.churn import bgnbd, gamma_gamma
-from analytics_assets.churn.bgnbd import BgNbd
-from analytics_assets.churn.lifetime_value import discounted
-from analytics_assets.churn.likelihood import Floats, LogLikelihood
+from analytics_assets.lifetime import bgnbd, gamma_gamma
+from analytics_assets.lifetime.bgnbd import BgNbd
+from analytics_assets.lifetime.lifetime_value import discounted
+from analytics_assets.lifetime.likelihood import Floats, LogLikelihood
 from analytics_assets.sources.sample_process import purchases
 
 HORIZON = 90.0  # days

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from analytics_assets.assets.churn import FEATURES, _training_rows, training_plan
+from analytics_assets.assets.churn.model import FEATURES, _training_rows, training_plan
 from analytics_assets.churn.model import score
 from analytics_assets.churn.training import train
 from analytics_assets.settings import load_settings

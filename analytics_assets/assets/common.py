@@ -5,8 +5,7 @@ any one asset.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,15 @@ from dagster import (
     AssetSpec,
     Backoff,
     Jitter,
-    MetadataValue,
     PartitionsDefinition,
     RetryPolicy,
 )
 from dagster._core.definitions.metadata import TableMetadataSet
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
-from analytics_assets.partitions import Window, next_month
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
 
 OWNERS = ["team:analytics"]
-POOL = "warehouse"
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -85,20 +76,6 @@ def code_version(*parts: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def run_window(tags: Mapping[str, str], *, monthly: bool = False) -> Window | None:
-    """The window of a run from its tags: one partition, a range, or None for neither.
-
-    Checks and multi-assets over several partitionings know their partitions only by the run.
-    """
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or tags.get(PARTITION_NAME_TAG)
-    if not first or not last:
-        return None
-    if monthly:
-        return Window(date.fromisoformat(first), next_month(date.fromisoformat(last)))
-    return Window.of_days(first, last)
-
-
 def run_started(context: AssetExecutionContext) -> datetime:
     """When the run was created, naive UTC: the load time of what it writes, in all its steps.
 
@@ -108,19 +85,3 @@ def run_started(context: AssetExecutionContext) -> datetime:
     if record is None:
         raise LookupError(f"the instance has no record of the run {context.run.run_id}")
     return record.create_timestamp.astimezone(UTC).replace(tzinfo=None)
-
-
-def markdown_table(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> MetadataValue:
-    """A table as the UI shows it; missing values are blank."""
-    names = list(names)
-    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
-    for row in rows:
-        cells = ("" if cell is None else _cell(cell) for cell in row)
-        lines.append("| " + " | ".join(cells) + " |")
-    return MetadataValue.md("\n".join(lines))
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return f"{value:,}" if type(value) is int else str(value)

@@ -20,22 +20,16 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.common import (
-    POOL,
-    RETRY,
-    code_version,
-    markdown_table,
-    run_started,
-    table_spec,
-)
+from analytics_assets.assets.common import RETRY, code_version, run_started, table_spec
 from analytics_assets.assets.sources import source_key
 from analytics_assets.partitions import add_partition_metadata, window_of
+from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import DayLoad
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
-from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.connection import POOL, Warehouse
 
 ANY_VOLUME_TAG = "analytics/any_volume"
 

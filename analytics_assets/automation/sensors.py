@@ -25,7 +25,6 @@ from dagster import (
     sensor,
 )
 
-from analytics_assets.assets.common import run_window
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
@@ -35,7 +34,8 @@ from analytics_assets.automation.jobs import (
 )
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import contiguous, months_of, range_tags
-from analytics_assets.checks.churn import reasons_to_retrain
+from analytics_assets.checks.predictions import reasons_to_retrain
+from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig

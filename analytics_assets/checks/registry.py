@@ -22,13 +22,12 @@ from dagster import (
     multi_asset_check,
 )
 
-from analytics_assets.assets.common import POOL, run_window
 from analytics_assets.checks import (
     anomalies,
-    churn,
     drift,
     freshness,
     integrity,
+    predictions,
     reconciliation,
     rows,
     schema,
@@ -38,11 +37,11 @@ from analytics_assets.checks import (
 )
 from analytics_assets.checks.base import Check, Evaluate, Finding, Want
 from analytics_assets.checks.scans import Scans
-from analytics_assets.partitions import Window
+from analytics_assets.partitions import Window, run_window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.connection import POOL, Warehouse
 
 EVALUATE: Mapping[str, Evaluate] = {
     "schema": schema.evaluate,
@@ -54,7 +53,7 @@ EVALUATE: Mapping[str, Evaluate] = {
     "volume": volume.evaluate,
     "freshness": freshness.evaluate,
     "drift": drift.evaluate,
-    "churn": churn.evaluate,
+    "churn": predictions.evaluate,
 }
 
 WANT: Mapping[Evaluate, Want] = {
@@ -81,7 +80,7 @@ def all_checks(
         *volume.checks(sources),
         *freshness.checks(sources, daily),
         *drift.checks(sources, settings.published_dir),
-        *churn.checks(),
+        *predictions.checks(),
     ]
     names = {table.name for table in tables}
     return [

@@ -20,7 +20,7 @@ from analytics_assets.churn.model import ChurnModel
 # scikit-learn, arrays and ufuncs of NumPy, and Python's own containers and numbers.
 TRUSTED_TYPES = (
     "analytics_assets.churn.model.ChurnModel",
-    "analytics_assets.churn.purchases.BgNbdClassifier",
+    "analytics_assets.lifetime.purchases.BgNbdClassifier",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",

@@ -27,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from threadpoolctl import ThreadpoolController
 
 from analytics_assets.churn.data import FeatureSet
-from analytics_assets.churn.purchases import BgNbdClassifier
+from analytics_assets.lifetime.purchases import BgNbdClassifier
 
 CHUNK_ROWS = 8192
 FOREST_TREES = 25

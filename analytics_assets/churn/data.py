@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analytics_assets.lifetime.history import Purchases
+
 KEY_COLUMNS = ("as_of", "customer_id")
 LABEL_COLUMN = "churned"
 MISSING = "(missing)"  # the category of a missing category
@@ -31,29 +33,6 @@ class HistoryError(TrainingError):
 
 class ModelError(ValueError):
     """A stored model cannot be used: damaged, not trusted, or made for other features."""
-
-
-@dataclass(frozen=True)
-class Purchases:
-    """Columns that hold a customer's purchase history, for the models that count purchases.
-
-    Attributes:
-        days: Number of days with a purchase, at least 1.
-        tenure: Days from the first purchase to the as-of date.
-        silence: Days from the last purchase to the as-of date.
-        amount: Money of all purchases.
-
-    """
-
-    days: str
-    tenure: str
-    silence: str
-    amount: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The four columns."""
-        return (self.days, self.tenure, self.silence, self.amount)
 
 
 @dataclass(frozen=True)

@@ -380,7 +380,7 @@ def _write(folder: Path, result: Any, data: bytes, files: Mapping[str, bytes]) -
     described = Model(signature=signature)
     pyfunc.add_to_model(
         described,
-        loader_module="analytics_assets.churn.serving",
+        loader_module="analytics_assets.churn.served_model",
         data=f"data/{MODEL_FILE}",
     )
     described.save(str(folder / "model" / "MLmodel"))

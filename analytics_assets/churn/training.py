@@ -27,7 +27,7 @@ from analytics_assets.churn.data import (
     require_both_classes,
 )
 from analytics_assets.churn.model import ChurnModel, most_important, typical_values
-from analytics_assets.churn.purchases import fit_purchases
+from analytics_assets.lifetime.purchases import fit_purchases
 
 SCORE = "churn_probability"  # name of the score among the features whose drift is watched
 

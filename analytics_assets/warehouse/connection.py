@@ -13,6 +13,7 @@ import duckdb
 
 from analytics_assets.schemas import TABLES, Table
 
+POOL = "warehouse"  # limit 1: one process writes at a time
 SCHEMAS = ("raw", "staging", "core", "marts", "churn", "quality")
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from dagster import AssetKey, DagsterInstance, materialize
 
-from analytics_assets.assets.churn import model_registry, training_assets
-from analytics_assets.assets.churn_performance import performance_assets
-from analytics_assets.assets.churn_scores import score_assets
+from analytics_assets.assets.churn.model import model_registry, training_assets
+from analytics_assets.assets.churn.performance import performance_assets
+from analytics_assets.assets.churn.predictions import score_assets
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.schemas import TABLES

@@ -4,7 +4,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from analytics_assets.assets.common import run_window
 from analytics_assets.automation.backfill import RunPlan, plan_backfill
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
@@ -13,7 +12,7 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
     SUBSCRIPTIONS,
 )
-from analytics_assets.partitions import Calendar, Window, next_month
+from analytics_assets.partitions import Calendar, Window, next_month, run_window
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2025, 1, 1))
 

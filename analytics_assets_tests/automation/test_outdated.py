@@ -15,7 +15,7 @@ from dagster import (
     map_asset_specs,
 )
 
-from analytics_assets.assets.dbt import _model_version
+from analytics_assets.assets.dbt.models import _model_version
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig, sample_sources

@@ -4,9 +4,8 @@ from datetime import date
 
 import pytest
 
-from analytics_assets.assets.common import run_window
 from analytics_assets.automation.ranges import contiguous, range_tags
-from analytics_assets.partitions import Window
+from analytics_assets.partitions import Window, run_window
 
 
 def days(*numbers: int) -> list[date]:

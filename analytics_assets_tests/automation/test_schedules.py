@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from dagster import ScheduleDefinition, build_schedule_context
 
-from analytics_assets.assets.common import run_window
 from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules, labelled_months
 from analytics_assets.partitions import (
@@ -15,6 +14,7 @@ from analytics_assets.partitions import (
     daily_partitions,
     monthly_partitions,
     next_month,
+    run_window,
 )
 from analytics_assets.settings import Settings
 

@@ -26,14 +26,19 @@ from dagster import (
 )
 from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
-from analytics_assets.assets.common import run_window
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.automation.jobs import LOAD_DAYS, build_jobs, job_plans
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import RANGES_A_TICK, build_sensors
 from analytics_assets.definitions import build_definitions, build_warehouse
-from analytics_assets.partitions import Calendar, Window, daily_partitions, monthly_partitions
+from analytics_assets.partitions import (
+    Calendar,
+    Window,
+    daily_partitions,
+    monthly_partitions,
+    run_window,
+)
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import load_source

@@ -15,7 +15,7 @@ import pytest
 from dagster import AssetCheckResult, AssetCheckSeverity
 from dagster_dbt.dbt_manifest import validate_manifest
 
-from analytics_assets.assets.dbt_command import DbtCommand, prepare_manifest
+from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
 from analytics_assets.checks import dbt
 from analytics_assets.checks.base import Check, Finding
 from analytics_assets.checks.registry import all_checks, evaluate

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from dagster import AssetCheckSeverity
 
-from analytics_assets.assets.dbt_command import prepare_manifest
+from analytics_assets.assets.dbt.command import prepare_manifest
 from analytics_assets.checks import anomalies
 from analytics_assets.checks.base import DIMENSIONS, Check, Finding
 from analytics_assets.checks.registry import EVALUATE, all_checks, check_definitions, evaluate

@@ -1,0 +1,1 @@
+"""Models, their scores, and what became of them, as assets."""

@@ -1,0 +1,185 @@
+"""The churn model: trained, tested, registered, and promoted where it is better.
+
+Belongs here: the assets of the model of customers. Does not belong here: what every training goes
+through (`trainings`), maths (`churn`), features (the dbt project), or scores (`churn_scores`).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pandas as pd
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    ResourceParam,
+    multi_asset,
+)
+
+from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
+from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.assets.quality.blocking import hold_back_training
+from analytics_assets.churn.data import FeatureSet
+from analytics_assets.churn.registry import Registry, Version
+from analytics_assets.lifetime.history import Purchases
+from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.connection import POOL, Warehouse
+
+if TYPE_CHECKING:
+    from analytics_assets.churn.training import Plan, TrainingResult
+
+MODEL, BACKTEST = TABLES["churn_model"], TABLES["churn_backtest"]
+FEATURES = FeatureSet(
+    columns=FEATURE_COLUMNS,
+    recency="days_since_last_order",
+    rule=RULE_COLUMN,
+    purchases=Purchases(
+        days="active_days",
+        tenure="tenure_days",
+        silence="days_since_last_order",
+        amount="gross_amount",
+    ),
+    value="customer_value",
+    # Counted since the first purchase, session or registration.
+    growing=tuple(
+        name
+        for name in (
+            "tenure_days",
+            "days_since_registration",
+            "active_days",
+            "sale_orders",
+            "sale_lines",
+            "units",
+            "gross_amount",
+            "net_amount",
+            "return_lines",
+            "returned_amount",
+            "sessions_total",
+        )
+        if name in FEATURE_COLUMNS
+    ),
+)
+CODE = ("churn", "schemas", "assets/churn/model.py", "assets/churn/registration.py")
+
+
+def model_registry(settings: Settings) -> Registry:
+    """The registry of the settings; nothing is opened."""
+    return Registry(settings.mlflow_dir, settings.mlflow_uri, settings.mlflow_model)
+
+
+def training_assets(settings: Settings) -> list[AssetsDefinition]:
+    """churn_model with churn_backtest."""
+    knobs = (
+        settings.churn_horizon_days,
+        settings.churn_test_dates,
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.seed,
+    )
+    version = f"{code_version(*CODE)}-{'-'.join(map(str, knobs))}"
+
+    @multi_asset(
+        name="churn_training",
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "scikitlearn", "mlflow", "duckdb"},
+                deps=["churn_features"],
+                partitions_def=None,
+                code_version=version,
+            )
+            for table in (MODEL, BACKTEST)
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def churn_training(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[MaterializeResult]:
+        hold_back_training(context, warehouse)
+        with warehouse.read() as connection:
+            frame = _training_rows(connection, settings)
+        made = train_and_register(
+            context,
+            model_registry(settings),
+            frame,
+            FEATURES,
+            training_plan(settings),
+            code_version(*CODE),
+        )
+        rows = {table: pd.DataFrame(columns=table.columns) for table in (MODEL, BACKTEST)}
+        metadata: dict[str, Any] = {"no model yet": made}
+        if not isinstance(made, str):
+            result, registered, metadata = made
+            rows = _result_rows(result, registered)
+        held = keep_rows(warehouse, rows)
+        for table, shown in ((MODEL, metadata), (BACKTEST, {})):
+            yield MaterializeResult(
+                asset_key=table.name, metadata={"dagster/row_count": held[table], **shown}
+            )
+
+    return [churn_training]
+
+
+def training_plan(settings: Settings) -> "Plan":
+    """How the settings want a model to be trained."""
+    from analytics_assets.churn.metrics import Economics
+    from analytics_assets.churn.training import Plan
+
+    return Plan(
+        horizon_days=settings.churn_horizon_days,
+        seed=settings.seed,
+        dates=settings.churn_test_dates,
+        iterations=settings.churn_boosting_iterations,
+        economics=Economics(settings.contact_cost, settings.contact_success),
+    )
+
+
+def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pd.DataFrame:
+    """Features with their labels, and those of the newest date; at most so many, by customer.
+
+    The value of a customer is what they have spent in a label window so far, on average; a tenure
+    shorter than one counts as one.
+    """
+    columns = ", ".join(f'"{name}"' for name in FEATURES.inputs)
+    horizon = settings.churn_horizon_days
+    wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
+    sampled = sample_of_customers(
+        connection, "churn.churn_features", wanted, settings.churn_training_rows
+    )
+    return connection.execute(
+        f"SELECT as_of, customer_id, churned, {columns}, "
+        f"greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) "
+        f"AS {FEATURES.value} FROM churn.churn_features WHERE ({wanted}) AND {sampled}"
+    ).fetchdf()
+
+
+def sample_of_customers(
+    connection: duckdb.DuckDBPyConnection, relation: str, wanted: str, most: int
+) -> str:
+    """SQL condition that leaves about so many of the wanted rows of a relation; all, if fewer."""
+    found = connection.execute(f"SELECT count(*) FROM {relation} WHERE {wanted}").fetchall()
+    rows = found[0][0]
+    if rows <= most:
+        return "TRUE"
+    # Whole customers, the same in each run: hashes are even.
+    return f"md5(customer_id) < '{int(most / rows * 0x1_0000_0000):08x}'"
+
+
+def _result_rows(result: "TrainingResult", registered: Version) -> dict[Any, pd.DataFrame]:
+    """The rows of both tables."""
+    version = result.model.version
+    candidates = candidate_rows(result, registered).assign(
+        test_as_of=result.newest_test,
+        first_as_of=result.trained_on[0],
+        last_as_of=result.trained_on[1],
+        labels_to=result.model.trained_to,
+        horizon_days=result.model.horizon_days,
+    )
+    tests = result.backtest.rename(columns={"test": "test_as_of"}).assign(model_version=version)
+    return {MODEL: candidates, BACKTEST: tests}

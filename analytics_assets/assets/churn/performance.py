@@ -1,0 +1,245 @@
+"""What became of past scores, and whether today's inputs are those that the model knows.
+
+Belongs here: the assets around `churn.performance` and `churn.drift`, and what asks for another
+training. Does not belong here: the checks' words (`checks.churn`), or the scores (`churn`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    multi_asset,
+)
+
+from analytics_assets.assets.churn.model import model_registry, training_plan
+from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.churn.data import ModelError
+from analytics_assets.churn.registry import Registry, RegistryError
+from analytics_assets.reports import plots
+from analytics_assets.reports.markdown import markdown_table
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.connection import POOL, Warehouse, relation_kind
+from analytics_assets.warehouse.windows import replace_window
+
+PERFORMANCE, DRIFT = TABLES["churn_performance"], TABLES["churn_drift"]
+CODE = ("churn", "schemas", "assets/churn/performance.py")
+_MEASURES = (
+    *("as_of", "model_version", "customers", "mean_predicted", "prevalence"),
+    *("roc_auc", "log_loss", "calibration_slope", "shortfall"),
+)
+_DRIFTS = ("snapshot_date", "feature", "psi", "expected_psi", "p_value", "verdict")
+
+
+def performance_assets(settings: Settings) -> list[AssetsDefinition]:
+    """churn_performance with churn_drift."""
+
+    @multi_asset(
+        name="churn_watch",
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "scikitlearn", "duckdb"},
+                deps=["churn_predictions", "churn_model", *deps],
+                partitions_def=None,
+                code_version=code_version(*CODE),
+            )
+            for table, deps in ((PERFORMANCE, ["customer_days"]), (DRIFT, []))
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def churn_watch(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[MaterializeResult]:
+        with warehouse.read() as connection:
+            due, seen = closed_scores(connection, settings.refresh_days)
+            measured = [_measured(connection, settings, *key) for key in due]
+            drifts = _drifts(context, connection, model_registry(settings))
+        made = {
+            PERFORMANCE: pd.DataFrame(measured, columns=PERFORMANCE.columns),
+            DRIFT: pd.DataFrame(drifts, columns=DRIFT.columns),
+        }
+        with warehouse.transaction() as connection:
+            for table, where in (
+                (
+                    PERFORMANCE,
+                    "(as_of, model_version) IN (SELECT (as_of::DATE, model_version) FROM made)",
+                ),
+                (DRIFT, "snapshot_date IN (SELECT snapshot_date::DATE FROM made)"),
+            ):
+                connection.register("made", made[table])
+                replace_window(connection, table, "made", None, where=where)
+            shown = {table: _shown(connection, table) for table in made}
+        notes = {"measured now": len(measured), "scores that are no predictions": seen}
+        yield MaterializeResult(asset_key=PERFORMANCE.name, metadata=notes | shown[PERFORMANCE])
+        yield MaterializeResult(asset_key=DRIFT.name, metadata=shown[DRIFT])
+
+    return [churn_watch]
+
+
+def _shown(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
+    """Row count, the newest rows as a table, and the plot of what was predicted."""
+    count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
+    columns, order = {
+        PERFORMANCE.name: (_MEASURES, "as_of DESC, model_version"),
+        DRIFT.name: (_DRIFTS, "snapshot_date DESC, psi DESC, feature"),
+    }[table.name]
+    newest = connection.execute(
+        f"SELECT {', '.join(columns)} FROM {table.relation} ORDER BY {order} LIMIT 30"
+    )
+    rows = newest.fetchall()
+    shown: dict[str, Any] = {"dagster/row_count": count[0][0]}
+    if rows:
+        shown["newest"] = markdown_table(columns, rows)
+    if rows and table is PERFORMANCE:
+        days, _, _, predicted, churned, *_ = zip(*reversed(rows), strict=True)
+        series = {"predicted": predicted, "churned": churned}
+        chart = plots.line_chart(
+            days, series, "Predicted and observed churn by as-of date", "share"
+        )
+        shown["predicted and observed"] = MetadataValue.md(chart)
+    return shown
+
+
+def closed_scores(
+    connection: duckdb.DuckDBPyConnection, refresh_days: int
+) -> tuple[list[tuple[date, str, int, float]], int]:
+    """Scores whose window has closed and that are to be measured.
+
+    Those that were measured are measured again while late rows may still come.
+
+    Returns:
+        as_of, model version, horizon in days and the lower end of the AUC that the backtest
+        promised, for each; and how many more as-of dates are no predictions, because the model had
+        seen labels from after them.
+
+    """
+    if not relation_kind(connection, TABLES["churn_model"]):
+        return [], 0  # a shop too young to have trained
+    measured = "FALSE"
+    if relation_kind(connection, PERFORMANCE):
+        measured = (
+            f"EXISTS (SELECT 1 FROM {PERFORMANCE.relation} AS known WHERE known.as_of = "
+            "scores.as_of AND known.model_version = scores.model_version)"
+        )
+    rows = connection.execute(
+        f"""
+        WITH observed AS (
+            SELECT max(window_date) + 1 AS through FROM raw.source_loads WHERE source = 'orders'
+        ),
+        scores AS (
+            SELECT DISTINCT as_of, model_version FROM churn.churn_predictions
+        )
+        SELECT
+            scores.as_of, scores.model_version, models.horizon_days, models.roc_auc_low,
+            scores.as_of >= models.labels_to AS is_prediction
+        FROM scores
+        JOIN churn.churn_model AS models USING (model_version)
+        CROSS JOIN observed
+        WHERE models.is_chosen
+            AND scores.as_of + models.horizon_days <= observed.through
+            AND (
+                scores.as_of + models.horizon_days > observed.through - {refresh_days}
+                OR NOT {measured}
+            )
+        ORDER BY ALL
+        """
+    ).fetchall()
+    return [row[:4] for row in rows if row[4]], sum(not row[4] for row in rows)
+
+
+def _measured(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    as_of: date,
+    version: str,
+    horizon: int,
+    promised: float,
+) -> dict[str, Any]:
+    """A row of churn_performance."""
+    from analytics_assets.churn.performance import measure, shortfalls
+
+    outcome = connection.execute(
+        f"""
+        SELECT
+            churn_probability,
+            NOT EXISTS (
+                SELECT 1 FROM core.customer_days AS days
+                WHERE days.customer_id = scores.customer_id AND days.sale_orders > 0
+                    AND days.order_date >= ? AND days.order_date < ?
+            ) AS churned,
+            greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) AS value
+        FROM churn.churn_predictions AS scores
+        LEFT JOIN marts.customer_analytics_daily AS known USING (snapshot_date, customer_id)
+        WHERE scores.as_of = ? AND scores.model_version = ?
+        ORDER BY scores.customer_id
+        """,
+        [as_of, as_of + timedelta(days=horizon), as_of, version],
+    ).fetchdf()
+    measured = measure(
+        outcome["churned"].to_numpy(bool),
+        outcome["churn_probability"].to_numpy(float),
+        outcome["value"].to_numpy(float),
+        training_plan(settings).economics,
+    )
+    found = shortfalls(measured, promised)
+    return {
+        **dict.fromkeys(PERFORMANCE.columns),
+        **measured,
+        "as_of": as_of,
+        "model_version": version,
+        "shortfall": "; ".join(found) or None,
+    }
+
+
+def _drifts(
+    context: AssetExecutionContext, connection: duckdb.DuckDBPyConnection, registry: Registry
+) -> list[dict[str, Any]]:
+    """Rows of churn_drift for the newest day that was scored."""
+    from analytics_assets.churn import drift
+    from analytics_assets.churn.training import SCORE
+
+    newest = connection.execute(
+        "SELECT snapshot_date, any_value(model_version) FROM churn.churn_predictions "
+        "GROUP BY ALL ORDER BY 1 DESC LIMIT 1"
+    ).fetchall()
+    if not newest:
+        return []
+    day, version = newest[0]
+    try:
+        found = registry.find(version)
+        model = registry.load(found) if found else None
+    except (ModelError, RegistryError) as error:
+        context.log.warning(f"Drift of {day} is not known: {error}")
+        return []
+    if model is None:
+        context.log.warning(
+            f"Drift of {day} is not known: no version of the registry is {version}."
+        )
+        return []
+    rows = []
+    for name, fields in model.drift_reference.items():
+        relation = "churn.churn_predictions"
+        if name != SCORE:
+            relation = "marts.customer_analytics_daily"
+        # A column at a time: a day has as many rows as customers.
+        values = connection.execute(
+            f'SELECT "{name}"::DOUBLE AS value FROM {relation} WHERE snapshot_date = ? '
+            f"AND {'TRUE' if name == SCORE else 'sale_orders > 0'}",
+            [day],
+        ).fetchnumpy()["value"]
+        known: np.ndarray = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+        compared = drift.drift(drift.Reference(**fields), known)
+        rows.append({**asdict(compared), "snapshot_date": day, "model_version": version})
+    return rows

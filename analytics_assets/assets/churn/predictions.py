@@ -1,0 +1,98 @@
+"""The scores of a day.
+
+Belongs here: the asset that applies the champion to customers. Does not belong here: how it became
+one (`churn`), what every scoring goes through (`scoring`), or what became of past scores
+(`churn_performance`).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    Output,
+    PartitionsDefinition,
+    ResourceParam,
+    asset,
+)
+
+from analytics_assets.assets.churn.model import model_registry
+from analytics_assets.assets.churn.scoring import (
+    champion_verdict,
+    score_asset,
+    score_metadata,
+    scored,
+    usable_model,
+)
+from analytics_assets.assets.common import code_version
+from analytics_assets.partitions import Window, window_of
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.windows import window_predicate
+
+PREDICTIONS = TABLES["churn_predictions"]
+CODE = ("churn", "schemas", "assets/churn/predictions.py", "assets/churn/scoring.py")
+
+
+def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[AssetsDefinition]:
+    """churn_predictions."""
+    policy = settings.checks["churn"]
+
+    @asset(
+        **score_asset(PREDICTIONS, policy),
+        code_version=code_version(*CODE),
+        deps=["customer_analytics_daily", "churn_model"],
+        partitions_def=daily,
+        backfill_policy=BackfillPolicy.single_run(),
+    )
+    def churn_predictions(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[Any]:
+        window = window_of(context)
+        found = usable_model(context, model_registry(settings))
+        if found is None:
+            yield Output(
+                pd.DataFrame(columns=PREDICTIONS.columns),
+                metadata={"no model yet": "see churn_model"},
+            )
+            yield from champion_verdict(PREDICTIONS, policy)
+            return
+        model, version, problems = found
+        if model.trained_to and window.start.isoformat() < model.trained_to:
+            context.log.warning(
+                f"The model has seen labels up to {model.trained_to}: scores of {window} are not "
+                "predictions, and say nothing of how well it predicts."
+            )
+        with warehouse.read() as connection:
+            predictions = predicted(connection, model, window)
+        yield Output(predictions, metadata=score_metadata(predictions, version, problems))
+        yield from champion_verdict(PREDICTIONS, policy, predictions, version, problems)
+
+    return [churn_predictions]
+
+
+def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window) -> pd.DataFrame:
+    """Rows of churn_predictions for all who had bought by the days of a window."""
+    # As doubles, which is what the model reads: a DECIMAL would become an object for each value.
+    columns = ", ".join(f'"{name}"::DOUBLE AS "{name}"' for name in model.inputs)
+    rows = connection.sql(
+        f"SELECT snapshot_date, as_of, customer_id, {columns} FROM marts.customer_analytics_daily "
+        f"WHERE sale_orders > 0 AND {window_predicate('snapshot_date', window)} "
+        "ORDER BY snapshot_date, customer_id"
+    )
+    return scored(rows, model, PREDICTIONS, lambda batch, matrix, _: _expected(model, matrix))
+
+
+def _expected(model: Any, matrix: pd.DataFrame) -> dict[str, Any]:
+    """Expected purchases and values; null where the model was trained without."""
+    from analytics_assets.lifetime.purchases import EXPECTED, expected
+
+    if not model.purchases:
+        return dict.fromkeys(EXPECTED, np.nan)
+    return dict(expected(model.purchases, matrix, model.horizon_days))

@@ -1,0 +1,175 @@
+"""What every training goes through: trained, registered, decided on, shown, kept.
+
+Belongs here: what the models of customers (`churn`) and of subscribers (`subscriptions`) share.
+Does not belong here: where their rows come from, or maths (`churn` of the package).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dagster import AssetExecutionContext, Failure, MetadataValue
+
+from analytics_assets.churn.data import FeatureSet, HistoryError, ModelError, TrainingError
+from analytics_assets.churn.registry import Registry, RegistryError, Version
+from analytics_assets.reports import plots
+from analytics_assets.reports.markdown import markdown_table
+from analytics_assets.schemas import Table
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.windows import replace_window
+
+if TYPE_CHECKING:
+    from analytics_assets.churn.training import Plan, TrainingResult
+
+_SHOWN = ["candidate", "is_chosen", "roc_auc", "average_precision", "brier", "log_loss", "profit"]
+
+
+def train_and_register(
+    context: AssetExecutionContext,
+    registry: Registry,
+    frame: pd.DataFrame,
+    features: FeatureSet,
+    plan: "Plan",
+    version: str,
+) -> "tuple[TrainingResult, Version, dict[str, Any]] | str":
+    """A training, its version with the decision on it, and metadata; or why there is none yet.
+
+    Args:
+        context: Of the asset.
+        registry: Where the model is kept.
+        frame: The rows to learn from.
+        features: The roles of their columns.
+        plan: How to train.
+        version: Of the code.
+
+    Raises:
+        Failure: The data do not allow a model, or one that could replace the champion, or the
+            registry cannot be used.
+
+    """
+    # Imported here: scikit-learn would double the time that the definitions take to load.
+    from analytics_assets.churn.training import train
+
+    try:
+        result = train(frame, features, plan)
+    except HistoryError as error:
+        if registry.champion():
+            raise Failure(f"The model in use stays: {error}", allow_retries=False) from error
+        # A young shop is no fault: its days go on without predictions until there is history.
+        context.log.warning(f"No model yet: {error}")
+        return str(error)
+    except TrainingError as error:
+        raise Failure(str(error), allow_retries=False) from error
+    figures = _figures(result)
+    try:
+        registered = _registered(registry, result, frame, plan, version, figures)
+    except RegistryError as error:
+        raise Failure(str(error)) from error
+    if registered.decision == "refused":
+        context.log.info(f"The champion stays: {registered.reason}")
+    return result, registered, _metadata(result, registered, plan, figures)
+
+
+def candidate_rows(result: "TrainingResult", registered: Version) -> pd.DataFrame:
+    """A row for each candidate, with the columns that every table of trainings has."""
+    candidates = result.candidates.assign(
+        model_version=result.model.version,
+        tests=result.backtest["test"].nunique(),
+        data_hash=result.data_hash,
+    )
+    chosen = candidates["is_chosen"]
+    recorded: dict[str, Any] = {
+        "registered_version": registered.number,
+        "decision": registered.decision,
+        "decision_reason": registered.reason,
+    }
+    for name, value in recorded.items():
+        candidates[name] = [value if is_chosen else None for is_chosen in chosen]
+    return candidates
+
+
+def keep_rows(warehouse: Warehouse, rows: Mapping[Table, pd.DataFrame]) -> dict[Table, int]:
+    """Write the rows of a training beside those of the trainings before; rows of each table."""
+    held = {}
+    with warehouse.transaction() as connection:
+        for table, made in rows.items():
+            connection.register("made", made[table.columns])
+            where = "model_version IN (SELECT model_version FROM made)"
+            replace_window(connection, table, "made", None, where=where)
+            count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
+            held[table] = count[0][0]
+    return held
+
+
+def _registered(
+    registry: Registry,
+    result: "TrainingResult",
+    frame: pd.DataFrame,
+    plan: "Plan",
+    code: str,
+    figures: Mapping[str, str],
+) -> Version:
+    """The version of a training, decided; the same training is decided only once."""
+    from analytics_assets.churn.artifact import dump_model
+    from analytics_assets.churn.decision import decide
+    from analytics_assets.reports.model_card import model_card
+
+    parameters = {
+        "horizon_days": plan.horizon_days,
+        "test_dates": plan.dates,
+        "boosting_iterations": plan.iterations,
+        "contact_cost": plan.economics.contact_cost,
+        "contact_success": plan.economics.contact_success,
+        "seed": plan.seed,
+        "code_version": code,
+    }
+    champion = registry.champion()
+    files = {f"plots/{name}.png": plots.png(figure) for name, figure in figures.items()}
+    links = {name: f"![{name}](plots/{name}.png)" for name in figures}
+    files["model_card.md"] = model_card(result, plan, links).encode()
+    version = registry.register(result, dump_model(result.model), parameters, files)
+    if version.decision:
+        return version
+    if champion and champion.number == version.number:
+        # The run broke off between the promotion and its record.
+        return registry.decide(version, promote=True, reason="Promoted by a run that broke off.")
+    try:
+        model = registry.load(champion) if champion else None
+    except ModelError:
+        model = None
+    frozen = registry.backtest(champion) if champion else None
+    decision = decide(result, model, frozen, frame, plan.seed)
+    return registry.decide(version, decision.promote, decision.reason)
+
+
+def _figures(result: "TrainingResult") -> dict[str, str]:
+    """Plots of the newest test by name, as Markdown."""
+    on = f"on {result.newest_test}"
+    return {
+        "calibration": plots.reliability_curve(result.reliability, f"Calibration {on}"),
+        "gain": plots.gain_curve(result.lift, f"Churners found {on}"),
+    }
+
+
+def _metadata(
+    result: "TrainingResult", registered: Version, plan: "Plan", figures: Mapping[str, str]
+) -> dict[str, Any]:
+    from analytics_assets.reports.model_card import model_card
+
+    chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
+    shown = result.candidates[_SHOWN].itertuples(index=False)
+    decision = f"{registered.decision}. {registered.reason}"
+    card = model_card(result, plan, figures, decision)
+    return {
+        "model version": result.model.version,
+        "registered version": registered.number,
+        "decision": registered.decision,
+        "because": registered.reason,
+        "chosen": result.chosen,
+        "roc_auc": float(chosen["roc_auc"]),
+        "log_loss": float(chosen["log_loss"]),
+        "tested as of": result.newest_test,
+        "candidates": markdown_table(_SHOWN, shown),
+        **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
+        "model card": MetadataValue.md(card),
+    }

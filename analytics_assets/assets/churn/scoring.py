@@ -1,0 +1,153 @@
+"""What every scoring goes through: a model that can be read, rows in batches, reasons, metadata.
+
+Belongs here: what the scores of customers (`churn_scores`) and of subscribers (`subscriptions`)
+share. Does not belong here: where their rows come from, or maths (`churn` of the package).
+"""
+
+from collections.abc import Callable, Iterator, Sequence, Sized
+from typing import Any
+
+import duckdb
+import pandas as pd
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    Failure,
+    MetadataValue,
+)
+
+from analytics_assets.assets.common import OWNERS, RETRY, table_metadata
+from analytics_assets.checks.base import Finding
+from analytics_assets.checks.predictions import scored_by_the_champion
+from analytics_assets.churn.data import ModelError
+from analytics_assets.churn.registry import Registry, RegistryError, Version
+from analytics_assets.reports import plots
+from analytics_assets.schemas import Table
+from analytics_assets.schemas.dagster_types import dagster_type
+from analytics_assets.schemas.marts import RISK_BANDS
+from analytics_assets.warehouse.connection import POOL
+
+BATCH_ROWS = 100_000
+
+Extra = Callable[[pd.DataFrame, pd.DataFrame, Any], dict[str, Any]]
+
+
+def score_asset(table: Table, policy: str) -> dict[str, Any]:
+    """What `asset` is told of every table of scores, with the policy of its check."""
+    return {
+        "name": table.name,
+        "group_name": table.group,
+        "description": table.description,
+        "owners": OWNERS,
+        "kinds": {"python", "scikitlearn", "mlflow", "duckdb"},
+        "tags": {"layer": table.group},
+        "metadata": table_metadata(table),
+        "dagster_type": dagster_type(table),
+        "pool": POOL,
+        "retry_policy": RETRY,
+        "check_specs": [scored_by_the_champion(table).spec(policy)] if policy != "off" else [],
+    }
+
+
+def champion_verdict(
+    table: Table,
+    policy: str,
+    scores: Sized = (),
+    version: Version | None = None,
+    problems: Sequence[str] = (),
+) -> Iterator[AssetCheckResult]:
+    """Whether the champion has scored; without a version there is none yet."""
+    if policy == "off":
+        return
+    said = "There is no champion yet."
+    keys = []
+    if version:
+        said = f"Version {version.number}{'' if problems else ', the champion,'} has scored."
+        keys = [{"model_version": version.model_version}]
+    finding = Finding(
+        scored_by_the_champion(table),
+        passed=not problems,
+        description=" ".join([said, *problems]),
+        rows=len(scores),
+        failing=len(scores) if problems else 0,
+        keys=keys,
+        query=f"FROM {table.relation}"
+        + (f"\nWHERE model_version = '{version.model_version}'" if version else ""),
+    )
+    yield finding.result(policy)
+
+
+def usable_model(
+    context: AssetExecutionContext, registry: Registry
+) -> tuple[Any, Version, list[str]] | None:
+    """`Registry.load_good`, with what is wrong in the log; None where there is no model yet.
+
+    Raises:
+        Failure: No model can be read, or the registry cannot be used.
+
+    """
+    try:
+        found = registry.load_good()
+    except ModelError as error:
+        raise Failure(str(error), allow_retries=False) from error
+    except RegistryError as error:
+        raise Failure(str(error)) from error
+    if found is None:
+        context.log.warning("No model yet: nothing is predicted.")
+        return None
+    for problem in found[2]:
+        context.log.warning(f"Not read, an earlier model scores instead: {problem}")
+    return found
+
+
+def scored(rows: duckdb.DuckDBPyRelation, model: Any, table: Table, extra: Extra) -> pd.DataFrame:
+    """The rows of a table of scores.
+
+    Read and scored in batches: only the results of all rows are in memory together.
+
+    Args:
+        rows: The table's key columns and the model's inputs.
+        model: From the registry.
+        table: The table to make rows of.
+        extra: Further columns of a batch, from its rows, its matrix and its probabilities.
+
+    """
+    from analytics_assets.churn.model import reasons, risk_band
+
+    parts = []
+    for batch in rows.to_arrow_reader(BATCH_ROWS):
+        read = batch.to_pandas()
+        matrix = model.matrix(read)
+        probability = model.probability(matrix)
+        known = [name for name in table.columns if name in read.columns]
+        parts.append(
+            read[known].assign(
+                churn_probability=probability,
+                risk_band=risk_band(probability),
+                **extra(read, matrix, probability),
+                **reasons(model, matrix, probability),
+                model_version=model.version,
+            )
+        )
+    if not parts:
+        return pd.DataFrame(columns=table.columns)
+    return pd.concat(parts, ignore_index=True)[table.columns]
+
+
+def score_metadata(
+    predictions: pd.DataFrame, version: Version, problems: list[str]
+) -> dict[str, Any]:
+    """What the UI shows of scores."""
+    bands = predictions["risk_band"].value_counts().reindex(RISK_BANDS, fill_value=0)
+    chart = plots.bar_chart(
+        list(bands.index), bands.tolist(), "Customers by risk band", "customers"
+    )
+    mean = predictions["churn_probability"].mean() if len(predictions) else 0.0
+    return {
+        "model version": version.model_version,
+        "registered version": version.number,
+        **({"fell back because": "; ".join(problems)} if problems else {}),
+        "customers": len(predictions),
+        "mean probability": float(mean),
+        "risk bands": MetadataValue.md(chart),
+    }

@@ -1,0 +1,212 @@
+"""Churn of subscribers: a model of the classifiers alone, and the scores of those who have stayed.
+
+Belongs here: the assets over a table of subscribers that says who has left. Does not belong here:
+what they share with the model of customers (`trainings`, `scoring`), or maths (`churn`).
+
+A table of subscribers is one snapshot: there are no dates to test on, so the model is
+cross-validated. It learns from subscribers with a contract, and needs no orders.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pandas as pd
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    Output,
+    ResourceParam,
+    asset,
+    multi_asset,
+)
+
+from analytics_assets.assets.churn.model import sample_of_customers, training_plan
+from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
+from analytics_assets.assets.churn.scoring import (
+    champion_verdict,
+    score_asset,
+    score_metadata,
+    scored,
+    usable_model,
+)
+from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.assets.quality.blocking import hold_back_training
+from analytics_assets.churn.data import FeatureSet
+from analytics_assets.churn.registry import Registry
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings
+from analytics_assets.sources.readers.base import identifier, literal
+from analytics_assets.warehouse.connection import POOL, Warehouse
+
+MODEL, PREDICTIONS = TABLES["subscription_model"], TABLES["subscription_predictions"]
+CODE = (
+    *("churn", "schemas"),
+    *("assets/churn/subscriptions.py", "assets/churn/registration.py", "assets/churn/scoring.py"),
+)
+NUMBERS = ("tenure_months", "monthly_charges", "total_charges")
+NAMES = ("contract", "payment_method")
+SUBSCRIBERS = "marts.subscription_analytics"
+VALUE, YEAR = "charges_of_a_year", "monthly_charges::DOUBLE * 12"
+FOLDS = 5
+
+
+def subscription_registry(settings: Settings) -> Registry:
+    """The registry of the model of subscribers, beside that of customers."""
+    name = f"{settings.mlflow_model}_subscriptions"
+    return Registry(settings.mlflow_dir, settings.mlflow_uri, name)
+
+
+def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list[AssetsDefinition]:
+    """subscription_model and subscription_predictions.
+
+    Args:
+        settings: The settings.
+        attributes: Further columns of the source that are learnt from.
+
+    """
+    version = code_version(*CODE)
+    knobs = (
+        settings.churn_training_rows,
+        settings.churn_boosting_iterations,
+        settings.contact_cost,
+        settings.contact_success,
+        settings.seed,
+    )
+
+    @multi_asset(
+        name=MODEL.name,
+        specs=[
+            table_spec(
+                MODEL,
+                kinds={"python", "scikitlearn", "mlflow", "duckdb"},
+                deps=["subscription_analytics"],
+                partitions_def=None,
+                code_version="-".join(map(str, (version, *knobs, *attributes))),
+            )
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def subscription_model(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> MaterializeResult:
+        hold_back_training(context, warehouse)
+        with warehouse.read() as connection:
+            frame, features = training_rows(connection, attributes, settings.churn_training_rows)
+        made = train_and_register(
+            context,
+            subscription_registry(settings),
+            frame,
+            features,
+            replace(training_plan(settings), horizon_days=0, dates=FOLDS),
+            version,
+        )
+        rows = pd.DataFrame(columns=MODEL.columns)
+        metadata: dict[str, Any] = {"no model yet": made}
+        if not isinstance(made, str):
+            result, registered, metadata = made
+            rows = candidate_rows(result, registered)
+        held = keep_rows(warehouse, {MODEL: rows})
+        return MaterializeResult(
+            asset_key=MODEL.name, metadata={"dagster/row_count": held[MODEL], **metadata}
+        )
+
+    @asset(
+        **score_asset(PREDICTIONS, settings.checks["churn"]),
+        code_version=version,
+        deps=["subscription_analytics", "subscription_model"],
+    )
+    def subscription_predictions(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[Any]:
+        found = usable_model(context, subscription_registry(settings))
+        if found is None:
+            yield Output(
+                pd.DataFrame(columns=PREDICTIONS.columns),
+                metadata={"no model yet": "see subscription_model"},
+            )
+            yield from champion_verdict(PREDICTIONS, settings.checks["churn"])
+            return
+        model, registered, problems = found
+        with warehouse.read() as connection:
+            predictions = predicted(connection, model)
+        yield Output(predictions, metadata=score_metadata(predictions, registered, problems))
+        yield from champion_verdict(
+            PREDICTIONS, settings.checks["churn"], predictions, registered, problems
+        )
+
+    return [subscription_model, subscription_predictions]
+
+
+def training_rows(
+    connection: duckdb.DuckDBPyConnection, attributes: tuple[str, ...], most: int
+) -> tuple[pd.DataFrame, FeatureSet]:
+    """Subscribers, and what their columns mean.
+
+    An attribute is a number where all its values are, else a name. Columns without any value are
+    left out. The value of a subscriber is what they pay in a year.
+
+    Args:
+        connection: The warehouse.
+        attributes: Names of the attributes.
+        most: Rows to read; beyond, a sample of subscribers.
+
+    """
+    numeric = [name for name in attributes if _is_numeric(connection, name)]
+    numbers = (*NUMBERS, *numeric)
+    names = (*NAMES, *(name for name in attributes if name not in numeric))
+    frame = connection.execute(
+        f"SELECT customer_id, churned, {_features(numbers, names)}, {YEAR} AS {VALUE} "
+        f"FROM {SUBSCRIBERS} WHERE {sample_of_customers(connection, SUBSCRIBERS, 'TRUE', most)} "
+        "ORDER BY customer_id"
+    ).fetchdf()
+    held = tuple(name for name in (*numbers, *names) if frame[name].notna().any())
+    categorical = tuple(name for name in names if name in held)
+    return frame, FeatureSet(held, categorical=categorical, value=VALUE)
+
+
+def predicted(connection: duckdb.DuckDBPyConnection, model: Any) -> pd.DataFrame:
+    """Rows of subscription_predictions."""
+    numbers = [name for name in model.inputs if name not in model.categorical]
+    rows = connection.sql(
+        f"SELECT customer_id, {YEAR} AS {VALUE}, {_features(numbers, model.categorical)} "
+        f"FROM {SUBSCRIBERS} WHERE NOT churned ORDER BY customer_id"
+    )
+    return scored(
+        rows,
+        model,
+        PREDICTIONS,
+        lambda batch, _, probability: {"expected_loss": (probability * batch[VALUE]).round(4)},
+    )
+
+
+def _features(numbers: Sequence[str], names: Sequence[str]) -> str:
+    columns = [
+        *((name, _number(name)) for name in numbers),
+        *((name, _text(name)) for name in names),
+    ]
+    return ", ".join(f"{value} AS {identifier(name)}" for name, value in columns)
+
+
+def _text(name: str) -> str:
+    """SQL of a feature as it is: a column of the table, or an attribute."""
+    if name in (*NUMBERS, *NAMES):
+        return identifier(name)
+    path = f'$."{name}"'
+    return f"json_extract_string(attributes, {literal(path)})"
+
+
+def _number(name: str) -> str:
+    """SQL of a feature as a number; null where it is no finite one."""
+    number = f"TRY_CAST({_text(name)} AS DOUBLE)"
+    return f"CASE WHEN isfinite({number}) THEN {number} END"
+
+
+def _is_numeric(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    found = connection.execute(
+        f"SELECT count({_text(name)}) IN (0, count({_number(name)})) FROM {SUBSCRIBERS}"
+    ).fetchall()
+    return bool(found[0][0])

@@ -1,0 +1,347 @@
+"""The dbt models as assets: staging, core, marts and churn_features.
+
+Belongs here: the translation of the dbt project into assets, and the one step that builds the
+selected models of a window. Does not belong here: how dbt is called (`dbt_command`), SQL (the dbt
+project) or columns (`schemas`).
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetDep,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    BackfillPolicy,
+    Failure,
+    Output,
+    PartitionsDefinition,
+    ResourceParam,
+    TableColumnLineage,
+)
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from analytics_assets.assets.common import RETRY, table_spec
+from analytics_assets.assets.dbt.command import (
+    DbtCommand,
+    DbtError,
+    prepare_manifest,
+    without_dbt,
+)
+from analytics_assets.assets.dbt.lineage import column_lineage
+from analytics_assets.assets.dbt.thresholds import read_thresholds
+from analytics_assets.checks import dbt as dbt_tests
+from analytics_assets.checks.base import Check
+from analytics_assets.checks.scans import Scans
+from analytics_assets.partitions import Window, add_partition_metadata, run_window
+from analytics_assets.reports.mart_plots import PLOTS
+from analytics_assets.schemas import TABLES, Table
+from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.windows import partition_row_counts
+
+with without_dbt():
+    from dagster_dbt import (
+        DagsterDbtTranslator,
+        DagsterDbtTranslatorSettings,
+        DbtProject,
+        dbt_assets,
+    )
+    from dagster_dbt.asset_utils import get_subset_selection_for_context
+    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+    from dagster_dbt.dbt_manifest import validate_manifest
+
+SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_contract")
+# Other models read these: an empty table stands for each whose source is not configured.
+STAND_INS = {
+    "customers": ("stg_customers",),
+    "products": ("stg_products",),
+    "user_sessions": ("stg_user_sessions", "fact_user_sessions", "session_corrections"),
+}
+
+
+def stand_ins(sources: SourcesConfig) -> list[str]:
+    """Models in whose place an empty table is read."""
+    if not sources.has_orders:
+        return []
+    return [model for source in sources.absent for model in STAND_INS.get(source, ())]
+
+
+def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
+    """Models that only a source fills which is not configured: no assets.
+
+    Args:
+        sources: the configured sources.
+        manifest: dbt's, which has all models.
+    """
+    absent = stand_ins(sources)
+    if "subscriptions" in sources.absent:
+        absent += SUBSCRIPTION_MODELS
+    if not sources.has_orders:
+        nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+        models = [node["name"] for node in nodes if _is_model(node)]
+        absent += [name for name in models if name not in SUBSCRIPTION_MODELS]
+    return absent
+
+
+def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
+    """The manifest of dbt without some models and their tests.
+
+    Asked to leave them out, dagster-dbt would import dbt to evaluate the selection.
+    """
+    parsed = dict(validate_manifest(manifest))
+    nodes: dict[str, Any] = parsed["nodes"]
+    gone = {key for key, node in nodes.items() if _is_model(node) and node["name"] in absent}
+    gone |= {
+        key
+        for key, node in nodes.items()
+        if node["resource_type"] == "test" and gone & {*node["depends_on"]["nodes"]}
+    }
+    parsed["nodes"] = {
+        key: {**node, "depends_on": {**node["depends_on"], "nodes": _without(gone, node)}}
+        for key, node in nodes.items()
+        if key not in gone
+    }
+    for edges in ("parent_map", "child_map"):
+        parsed[edges] = {
+            key: [other for other in others if other not in gone]
+            for key, others in parsed[edges].items()
+            if key not in gone
+        }
+    return parsed
+
+
+def _is_model(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model")
+
+
+def _without(gone: set[str], node: Mapping[str, Any]) -> list[str]:
+    return [key for key in node["depends_on"]["nodes"] if key not in gone]
+
+
+def dbt_project(settings: Settings) -> DbtProject:
+    """The dbt project of a deployment, its manifest under ANALYTICS_HOME."""
+    return DbtProject(
+        project_dir=settings.dbt_project_dir,
+        profiles_dir=settings.dbt_project_dir,
+        target_path=settings.dbt_target_dir,
+        target=settings.deployment,
+    )
+
+
+class Translator(DagsterDbtTranslator):
+    """Makes of each dbt model the asset that its declared table describes."""
+
+    def __init__(
+        self,
+        partitions: Mapping[str | None, PartitionsDefinition | None],
+        known: frozenset[str],
+        knobs: str,
+        tests: Mapping[tuple[str, str], Check],
+        policy: str,
+    ) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        self._partitions = partitions
+        self._known = known
+        self._knobs = knobs
+        self._tests = tests
+        self._policy = policy
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetSpec:
+        """The spec of a model; its key is the table's name."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        name = unique_id.split(".")[-1]
+        if not unique_id.startswith("model."):
+            return spec.replace_attributes(key=AssetKey(name))
+        table = TABLES[name]
+        ours = table_spec(
+            table,
+            kinds={"dbt", "duckdb"},
+            deps=[],
+            partitions_def=self._partitions[table.partitioning],
+            code_version=_model_version(manifest, unique_id, self._knobs),
+        )
+        return spec.replace_attributes(
+            key=ours.key,
+            group_name=ours.group_name,
+            description=ours.description,
+            owners=ours.owners,
+            kinds=ours.kinds,
+            tags=ours.tags,
+            partitions_def=ours.partitions_def,
+            code_version=ours.code_version,
+            metadata={**spec.metadata, **ours.metadata},
+            deps=self._deps(spec),
+        )
+
+    def get_asset_check_spec(
+        self,
+        asset_spec: AssetSpec,
+        manifest: Mapping[str, Any],
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> AssetCheckSpec | None:
+        """The spec of a test: what holds when it passes, and what one could do."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if spec is None:
+            return None
+        ours = self._tests[spec.asset_key.path[-1], spec.name].spec(self._policy)
+        return spec._replace(
+            description=ours.description, metadata={**spec.metadata, **ours.metadata}
+        )
+
+    def _deps(self, spec: AssetSpec) -> list[AssetDep]:
+        deps = {dep.asset_key.path[-1]: dep for dep in spec.deps}
+        # The ledger of loads is no asset: the load of orders writes it.
+        if deps.pop("source_loads", None):
+            deps.setdefault("raw_orders", AssetDep("raw_orders"))
+        return [dep for name, dep in deps.items() if name in self._known]
+
+
+def dbt_models(
+    settings: Settings,
+    sources: SourcesConfig,
+    partitions: Mapping[str | None, PartitionsDefinition | None],
+) -> AssetsDefinition:
+    """All models as one multi-asset: one call of dbt builds whatever a run selects of it.
+
+    A step for each layer would cost a dbt start each; the models' order is dbt's business.
+    """
+    manifest = prepare_manifest(settings)
+    absent = absent_models(sources, manifest)
+    empty = stand_ins(sources)
+    known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
+    project = dbt_project(settings)
+    thresholds = read_thresholds(settings.dbt_project_dir)
+    overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
+    policy = settings.checks["dbt"]
+    present = manifest_without(manifest, absent)
+    tests = dbt_tests.checks(present)
+    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
+    translator = Translator(partitions, known, knobs, tests, policy)
+
+    exclude = " ".join(["resource_type:unit_test", *absent])
+
+    @dbt_assets(
+        manifest=present,
+        project=project,
+        name="dbt_models",
+        dagster_dbt_translator=translator,
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def models(
+        context: AssetExecutionContext,
+        dbt: ResourceParam[DbtCommand],
+        warehouse: ResourceParam[Warehouse],
+    ) -> Iterator[Any]:
+        selected = [TABLES[key.path[-1]] for key in context.selected_asset_keys]
+        window = run_window(
+            context.run.tags, monthly=any(table.partitioning == "monthly" for table in selected)
+        )
+        warehouse.prepare(empty)
+        target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
+        # The whole: dbt runs the tests between a selected model and an absent one, too.
+        parsed = validate_manifest(manifest)
+        selection, indirect = get_subset_selection_for_context(
+            context, parsed, "fqn:*", exclude, "", translator, None
+        )
+        arguments = ["build", "--exclude-resource-type", "unit_test", *selection]
+        if indirect:
+            arguments += ["--indirect-selection", indirect]
+        environment = {"ANALYTICS_OVERWRITTEN_SOURCES": overwritten}
+        results: list[dict[str, Any]] = []
+        failure: DbtError | None = None
+        try:
+            dbt.run(arguments, target, window, results.append, environment)
+        except DbtError as error:
+            failure = error  # what came before it counts
+        except KeyboardInterrupt as interrupt:
+            raise DagsterExecutionInterruptedError from interrupt
+        events = [
+            event
+            for result in results
+            for event in DbtCoreCliEventMessage(result, {}).to_default_asset_events(
+                parsed, translator, context, target, project
+            )
+        ]
+        # Row counts are asked for here: dagster-dbt's own way leaves the file locked in this
+        # process, and stamps the whole range's count on each partition.
+        lineage = column_lineage(target, selected, settings.dbt_target_dir / "lineage.json")
+        built = {
+            context.asset_key_for_output(event.output_name).path[-1]
+            for event in events
+            if isinstance(event, Output)
+        }
+        with warehouse.read() as connection:
+            for table in selected:
+                if table.name in built:
+                    _add_metadata(context, connection, table, window, lineage.get(table.name))
+            scans = Scans(connection)
+            for position, event in enumerate(events):
+                if isinstance(event, AssetCheckResult):
+                    test = tests[
+                        str(event.asset_key and event.asset_key.path[-1]), str(event.check_name)
+                    ]
+                    found = dbt_tests.told(connection, scans, test, window, event)
+                    events[position] = found.result(policy)
+        yield from events
+        if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
+            raise Failure(f"dbt tests failed: {failure}", allow_retries=False) from failure
+        if failure:
+            raise failure
+        shutil.rmtree(target, ignore_errors=True)
+
+    return models
+
+
+def _add_metadata(
+    context: AssetExecutionContext,
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    window: Window | None,
+    lineage: TableColumnLineage | None,
+) -> None:
+    metadata: dict[str, Any] = {"dagster/column_lineage": lineage} if lineage else {}
+    plot = PLOTS.get(table.name)
+    if plot:
+        metadata |= plot(connection)
+    if table.partitioning and window:
+        counts = partition_row_counts(connection, table, window)
+        add_partition_metadata(
+            context.get_step_execution_context(),
+            AssetKey(table.name),
+            {day: {"dagster/partition_row_count": rows} for day, rows in counts.items()},
+            metadata,
+        )
+        return
+    if table.group != "staging":
+        # Counting a view would run it.
+        row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
+        metadata["dagster/row_count"] = row[0] if row else 0
+    context.add_asset_metadata(metadata, table.name)
+
+
+def _model_version(manifest: Mapping[str, Any], unique_id: str, knobs: str) -> str:
+    """Changes with the model's SQL, with any macro of the project, and with its thresholds."""
+    digest = hashlib.sha256(manifest["nodes"][unique_id]["raw_code"].encode())
+    digest.update(knobs.encode())
+    package = manifest["nodes"][unique_id]["package_name"]
+    for macro_id in sorted(manifest["macros"]):
+        macro = manifest["macros"][macro_id]
+        if macro["package_name"] == package:
+            digest.update(macro["macro_sql"].encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Ledgers and pages of quality as assets."""

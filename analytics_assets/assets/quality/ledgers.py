@@ -1,0 +1,334 @@
+"""The quality group: the ledger of every check and every run.
+
+Belongs here: copying Dagster's records of checks and runs into tables that outlive them. Does not
+belong here: the checks (`checks`).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import duckdb
+import pandas as pd
+from dagster import (
+    AssetCheckEvaluation,
+    AssetExecutionContext,
+    AssetsDefinition,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    RunRecord,
+    multi_asset,
+)
+
+from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.checks.score import scores
+from analytics_assets.partitions import Window, run_window
+from analytics_assets.reports import plots
+from analytics_assets.reports.markdown import markdown_table
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.windows import replace_window
+
+TABLES_PLOTTED = 6  # lines that can be told apart
+BATCH = 200  # runs that are asked of the instance at once
+CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
+SCORES = TABLES["data_quality_scores"]
+# Of a check that a team has added, which need not say what it is.
+OTHER = {"family": "other", "dimension": "validity"}
+# Table to its checks by name, with what each is declared to be (family, dimension).
+Declared = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefinition]:
+    """The ledgers and the scores, after the tables whose checks they record.
+
+    Args:
+        upstream: the tables.
+        expected: the checks that should run whenever a table is made.
+    """
+
+    @multi_asset(
+        name="quality_ledgers",
+        specs=[
+            table_spec(
+                table,
+                kinds={"python", "duckdb"},
+                deps=upstream,
+                partitions_def=None,
+                code_version=code_version(
+                    "assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py"
+                ),
+            )
+            for table in (CHECKS, SCORES, RUNS)
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def quality_ledgers(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterator[MaterializeResult]:
+        with warehouse.transaction() as connection:
+            record_runs(connection, context.instance, expected)
+            months = [table.name for table in TABLES.values() if table.partitioning == "monthly"]
+            replace_window(connection, SCORES, f"({scores(months)})", None)
+            for name, summary in SUMMARIES.items():
+                count = connection.execute(f"SELECT count(*) FROM quality.{name}").fetchone()
+                plot = _score_history(connection) if name == SCORES.name else {}
+                yield MaterializeResult(
+                    asset_key=name,
+                    metadata={
+                        "dagster/row_count": count[0] if count else 0,
+                        "newest": _shown(connection, summary),
+                        **plot,
+                    },
+                )
+
+    return [quality_ledgers]
+
+
+def record_runs(
+    connection: duckdb.DuckDBPyConnection, instance: DagsterInstance, expected: Declared
+) -> None:
+    """Add the runs that the ledgers do not have, and the verdicts of their checks."""
+    runs = _new_runs(instance, _final_runs(connection))
+    checks, executions = [], []
+    for run in runs:
+        assets = _materialized(instance, run)
+        monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
+        window = run_window(run.dagster_run.tags, monthly=monthly)
+        evaluations = _evaluations(instance, run, window)
+        if run.dagster_run.status == DagsterRunStatus.SUCCESS:
+            evaluations += _not_run(run, window, assets, evaluations, expected)
+        checks += evaluations
+        executions.append(_run_row(run, window, assets, evaluations))
+    run_ids = [run.dagster_run.run_id for run in runs]
+    connection.register("new_runs", pd.DataFrame({"run_id": run_ids}))
+    for table, rows in ((CHECKS, checks), (RUNS, executions)):
+        connection.register("new_rows", pd.DataFrame(rows, columns=table.columns))
+        replace_window(connection, table, "new_rows", None, where="run_id IN (FROM new_runs)")
+
+
+SUMMARIES = {
+    CHECKS.name: """
+        SELECT asset, count(*) AS checks, count(*) FILTER (passed) AS passed,
+            count(*) FILTER (NOT passed AND severity = 'WARN') AS warned,
+            count(*) FILTER (NOT passed AND severity = 'ERROR') AS failed,
+            count(*) FILTER (NOT ran) AS "did not run", round(sum(seconds), 2) AS seconds
+        FROM quality.data_quality_metrics WHERE day IS NULL
+        GROUP BY asset ORDER BY failed DESC, warned DESC, asset
+    """,
+    SCORES.name: """
+        SELECT * REPLACE (round(score, 4) AS score) FROM quality.data_quality_scores
+        QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) = 1
+        ORDER BY score, asset
+    """,
+    RUNS.name: """
+        SELECT job, status, started_at, round(seconds, 1) AS seconds, window_start, window_end,
+            assets, checks_passed, checks_failed
+        FROM quality.pipeline_executions ORDER BY started_at DESC LIMIT 20
+    """,
+}
+
+
+def _score_history(connection: duckdb.DuckDBPyConnection) -> dict[str, MetadataValue]:
+    """Plots of the score by day: of the layers' means, and of the tables that lost most."""
+    groups = {table.name: table.group for table in TABLES.values()}
+    frame = connection.execute("SELECT asset, day, score FROM quality.data_quality_scores").df()
+    frame["layer"] = frame["asset"].map(groups)
+    layers = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
+    tables = frame.pivot(index="day", columns="asset", values="score")
+    # What is made once stands on the last day only; a line needs more than one.
+    layers, tables = (of.loc[:, of.notna().sum() > 1] for of in (layers, tables))
+    lowest = tables[tables.mean().sort_values(kind="stable").index[:TABLES_PLOTTED]]
+    return {
+        name: MetadataValue.md(
+            plots.line_chart(
+                of.index.tolist(),
+                {str(line): of[line].tolist() for line in of.columns},
+                title,
+                "score, 0 to 1",
+            )
+        )
+        for name, of, title in (
+            ("history", layers, "Quality score by layer"),
+            ("history of tables", lowest, f"Lowest quality scores: {', '.join(lowest.columns)}"),
+        )
+    }
+
+
+def _final_runs(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Runs that had ended when they were recorded: nothing can be added to them."""
+    rows = connection.execute(
+        f"SELECT run_id FROM {RUNS.relation} WHERE ended_at IS NOT NULL"
+    ).fetchall()
+    return {run_id for (run_id,) in rows}
+
+
+def _new_runs(instance: DagsterInstance, final: set[str]) -> list[RunRecord]:
+    """Runs of the instance that are not final in the ledger, newest first.
+
+    Stops at the first batch that holds final runs only: older ones were recorded before it.
+    """
+    found: list[RunRecord] = []
+    cursor = None
+    while batch := list(instance.get_run_records(limit=BATCH, cursor=cursor)):
+        new = [run for run in batch if run.dagster_run.run_id not in final]
+        found += new
+        if not new:
+            break
+        cursor = batch[-1].dagster_run.run_id
+    return found
+
+
+def _materialized(instance: DagsterInstance, run: RunRecord) -> set[str]:
+    # Not from the events: there is one for each partition, and each would be read in full.
+    made = instance.get_asset_partitions_for_run(
+        run.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
+    )
+    return {key.path[-1] for key in made}
+
+
+def _evaluations(
+    instance: DagsterInstance, run: RunRecord, window: Window | None
+) -> list[dict[str, Any]]:
+    rows = {}
+    for entry in instance.all_logs(
+        run.dagster_run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION
+    ):
+        event = entry.dagster_event
+        evaluation = event.event_specific_data if event else None
+        if not isinstance(evaluation, AssetCheckEvaluation):
+            continue
+        # A retried step evaluates again: the last verdict counts.
+        rows[evaluation.asset_key, evaluation.check_name] = _verdict(
+            run.dagster_run.run_id, entry.timestamp, evaluation, window
+        )
+    return [row for found in rows.values() for row in found]
+
+
+def _verdict(
+    run_id: str, timestamp: float, evaluation: AssetCheckEvaluation, window: Window | None
+) -> list[dict[str, Any]]:
+    """The row of a check, and one for each day that it counted."""
+    metadata: dict[str, Any] = {
+        name: value.value for name, value in evaluation.metadata.items() if hasattr(value, "value")
+    }
+    asset, name = evaluation.asset_key.path[-1], evaluation.check_name
+    seen = window if "window" in metadata else None
+    row = _row(run_id, timestamp, asset, name, seen, metadata) | {
+        "passed": evaluation.passed,
+        "severity": evaluation.severity.value,
+        "rows_checked": metadata.get("rows checked"),
+        "failing_rows": metadata.get("failing rows"),
+        "share": metadata.get("share"),
+        "figure": metadata.get("figure"),
+        "threshold": metadata.get("threshold"),
+        "seconds": metadata.get("seconds"),
+        "description": evaluation.description,
+    }
+    days = [
+        row
+        | {
+            "day": date.fromisoformat(day),
+            "passed": not failing,
+            "rows_checked": rows,
+            "failing_rows": failing,
+            "share": failing / rows if rows else None,
+            **dict.fromkeys(("figure", "seconds", "description")),
+        }
+        for day, (rows, failing) in metadata.get("by day", {}).items()
+    ]
+    return [row, *days]
+
+
+def _row(
+    run_id: str,
+    timestamp: float,
+    asset: str,
+    name: str,
+    window: Window | None,
+    declared: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What every row of the ledger has."""
+    return {
+        **dict.fromkeys(CHECKS.columns),
+        "run_id": run_id,
+        "evaluated_at": _utc(timestamp),
+        "asset": asset,
+        "check_name": name,
+        **{word: declared.get(word, other) for word, other in OTHER.items()},
+        "ran": True,
+        "window_start": window.start if window else None,
+        "window_end": window.end if window else None,
+    }
+
+
+def _not_run(
+    run: RunRecord,
+    window: Window | None,
+    assets: set[str],
+    evaluations: list[dict[str, Any]],
+    expected: Declared,
+) -> list[dict[str, Any]]:
+    """Rows of the checks that a run which succeeded should have evaluated and did not.
+
+    A selection that leaves tests out shows as success everywhere else.
+    """
+    found = {(row["asset"], row["check_name"]) for row in evaluations}
+    missing = sorted(
+        (asset, name)
+        for asset in assets
+        for name in expected.get(asset, ())
+        if (asset, name) not in found
+    )
+    return [
+        _row(
+            run.dagster_run.run_id,
+            run.end_time or run.create_timestamp.timestamp(),
+            asset,
+            name,
+            window if TABLES[asset].partitioning else None,
+            expected[asset][name],
+        )
+        | {
+            "ran": False,
+            "passed": False,
+            "severity": "ERROR",
+            "description": "The check did not run, though the run that made the table succeeded.",
+        }
+        for asset, name in missing
+    ]
+
+
+def _run_row(
+    run: RunRecord, window: Window | None, assets: set[str], evaluations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    verdicts = [row for row in evaluations if row["day"] is None]
+    passed = sum(row["passed"] for row in verdicts)
+    return {
+        "run_id": run.dagster_run.run_id,
+        "job": run.dagster_run.job_name,
+        "status": run.dagster_run.status.value,
+        "started_at": _utc(run.start_time) if run.start_time else None,
+        "ended_at": _utc(run.end_time) if run.end_time else None,
+        "seconds": run.end_time - run.start_time if run.end_time and run.start_time else None,
+        "window_start": window.start if window else None,
+        "window_end": window.end if window else None,
+        "assets": len(assets),
+        "checks_passed": passed,
+        "checks_failed": len(verdicts) - passed,
+    }
+
+
+def _utc(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC).replace(tzinfo=None)
+
+
+def _shown(connection: duckdb.DuckDBPyConnection, query: str) -> MetadataValue:
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or []]
+    return markdown_table(names, result.fetchall())

@@ -1,0 +1,93 @@
+"""The HTML profile of each table, and the link to it on the table's asset.
+
+Belongs here: which tables have a page. Does not belong here: what is on it (`warehouse.profile`).
+
+Drawing takes most of a second for each table, so the pages have a job of their own, and a run that
+loads days does not wait for them.
+"""
+
+from collections.abc import Callable
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    multi_asset,
+)
+
+from analytics_assets.assets.common import OWNERS, RETRY, code_version, run_started
+from analytics_assets.reports.markdown import markdown_table
+from analytics_assets.reports.profile import write_profile
+from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.connection import POOL, Warehouse, relation_kind
+
+PROFILES = "table_profiles"
+# A view holds nothing of its own, and the ledgers are about runs.
+PROFILED_GROUPS = ("raw", "core", "marts", "churn")
+
+
+def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefinition]:
+    """table_profiles, below all that it shows."""
+
+    @multi_asset(
+        name=PROFILES,
+        specs=[
+            AssetSpec(
+                PROFILES,
+                group_name="quality",
+                description=(
+                    "An HTML page for each table: exact counts of its columns, drift against the "
+                    "page before, and distributions of a sample of rows. Personal columns are "
+                    "hidden. Made by the job profile_tables, or `analytics-assets profile`."
+                ),
+                owners=OWNERS,
+                kinds={"python", "duckdb"},
+                tags={"layer": "quality"},
+                deps=upstream,
+                code_version=code_version("reports/profile.py"),
+            )
+        ],
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def table_profiles(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> MaterializeResult:
+        pages = []
+        with warehouse.read() as connection:
+            for table in TABLES.values():
+                if table.group in PROFILED_GROUPS and relation_kind(connection, table):
+                    drift = write_profile(
+                        connection,
+                        table,
+                        settings.profiles_dir,
+                        run_started(context),
+                        settings.seed,
+                    )
+                    pages.append((table.relation, f"{table.name}.html", "; ".join(drift[:5])))
+        return MaterializeResult(
+            asset_key=PROFILES,
+            metadata={
+                "folder": MetadataValue.path(str(settings.profiles_dir)),
+                "pages": markdown_table(("table", "page", "drift"), pages),
+            },
+        )
+
+    return [table_profiles]
+
+
+def with_profile(settings: Settings) -> Callable[[AssetSpec], AssetSpec]:
+    """Adds the path of its page to the spec of a table."""
+
+    def linked(spec: AssetSpec) -> AssetSpec:
+        table = TABLES.get(spec.key.path[-1])
+        if table is None or table.group not in PROFILED_GROUPS:
+            return spec
+        page = MetadataValue.path(str(settings.profiles_dir / f"{table.name}.html"))
+        return spec.replace_attributes(metadata={**spec.metadata, "profile": page})
+
+    return linked

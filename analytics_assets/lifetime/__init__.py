@@ -1,0 +1,1 @@
+"""Purchases and their value: BG/NBD, Gamma-Gamma, lifetime value. No Dagster, no churn model."""

@@ -1,0 +1,1 @@
+"""What people look at: plots, cards, pages. No Dagster assets."""

@@ -1,0 +1,95 @@
+"""Plots of marts, for those that a person would look at rather than read.
+
+Belongs here: which mart shows what. Does not belong here: how a plot is drawn (`plots`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+from dagster import MetadataValue
+
+from analytics_assets.reports import plots
+from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
+
+
+def _cohorts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    frame = connection.execute(
+        "SELECT cohort_month, month_number, retention_rate, is_complete "
+        "FROM marts.customer_cohort_analysis ORDER BY ALL"
+    ).fetchdf()
+    return {"retention": MetadataValue.md(plots.cohort_heatmap(frame))} if len(frame) else {}
+
+
+def _sales(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    frame = connection.execute(
+        "SELECT date_trunc('month', order_date) AS month, sum(gross_amount)::DOUBLE AS gross, "
+        "sum(net_amount)::DOUBLE AS net FROM marts.sales_daily GROUP BY 1 ORDER BY 1"
+    ).fetchdf()
+    if frame.empty:
+        return {}
+    series = {name: frame[name].tolist() for name in ("gross", "net")}
+    return {
+        "sales by month": MetadataValue.md(
+            plots.line_chart(frame["month"].tolist(), series, "Sales by month", "currency")
+        )
+    }
+
+
+def _segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    rows = connection.execute(
+        "SELECT segment, count(*) FROM marts.user_analytics GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    if not rows:
+        return {}
+    return {
+        "segments": MetadataValue.md(
+            plots.bar_chart([r[0] for r in rows], [r[1] for r in rows], "Segments", "customers")
+        )
+    }
+
+
+def _contracts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    rows = connection.execute(
+        "SELECT contract, churn_rate FROM marts.churn_by_contract ORDER BY 2 DESC, 1 LIMIT 20"
+    ).fetchall()
+    if not rows:
+        return {}
+    names, rates = zip(*rows, strict=True)
+    chart = plots.bar_chart(list(names), list(rates), "Churn by contract", "share that left")
+    return {"churn by contract": MetadataValue.md(chart)}
+
+
+def _segment_moves(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    moves = connection.execute(
+        "SELECT month, from_segment, to_segment, customers FROM marts.customer_segment_moves "
+        "ORDER BY ALL"
+    ).fetchdf()
+    if moves.empty:
+        return {}
+    month = moves["month"].max()
+    newest = plots.move_matrix(
+        moves[moves["month"] == month],
+        (*SEGMENTS, NEW),
+        (*SEGMENTS, GONE),
+        f"Moves in {month:%Y-%m}",
+    )
+    sizes = moves[moves["to_segment"] != GONE].pivot_table(
+        index="month", columns="to_segment", values="customers", aggfunc="sum", fill_value=0
+    )
+    series = {name: sizes[name].tolist() for name in SEGMENTS if name in sizes}
+    return {
+        "moves": MetadataValue.md(newest),
+        "segments by month": MetadataValue.md(
+            plots.line_chart(sizes.index.tolist(), series, "Segments by month", "customers")
+        ),
+    }
+
+
+PLOTS: dict[str, Callable[[duckdb.DuckDBPyConnection], dict[str, Any]]] = {
+    "customer_cohort_analysis": _cohorts,
+    "sales_daily": _sales,
+    "customer_segment_moves": _segment_moves,
+    "user_analytics": _segments,
+    "churn_by_contract": _contracts,
+}

@@ -1,0 +1,3 @@
+from analytics_assets_tests.checks.conftest import warehouse
+
+__all__ = ["warehouse"]
