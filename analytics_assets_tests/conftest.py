@@ -80,8 +80,8 @@ class Project:
         }
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.read() as connection:
-            return connection.execute(sql).fetchall()
+        with self.warehouse.read() as session:
+            return session.rows(sql)
 
     def run(self, plans: list[RunPlan]) -> Outcome:
         log = self.settings.home / "logs" / "backfill.log"

@@ -147,10 +147,10 @@ products: {{path: "{sample}/products.csv"}}
     failures = []
     with open_project(settings["days"]) as project:
         contents["again"] = all_contents(project)
-        with project.warehouse.read() as connection:
+        with project.warehouse.read() as session:
             for table in ("raw_customers", "rejected_rows"):
                 pages = settings["days"].profiles_dir
-                write_profile(connection, TABLES[table], pages, datetime(2024, 5, 1), 7)  # noqa: DTZ001
+                write_profile(session, TABLES[table], pages, datetime(2024, 5, 1), 7)  # noqa: DTZ001
         text = (folder / "customers.csv").read_text()
         for name, broken in UNREADABLE.items():
             (folder / "customers.csv").write_bytes(broken(text))
@@ -161,8 +161,8 @@ products: {{path: "{sample}/products.csv"}}
 
 
 def all_contents(project: Project) -> dict[str, list[tuple[Any, ...]]]:
-    with project.warehouse.read() as connection:
-        return {name: table_contents(connection, name) for name in COMPARED}
+    with project.warehouse.read() as session:
+        return {name: table_contents(session, name) for name in COMPARED}
 
 
 @pytest.mark.parametrize("name", COMPARED)

@@ -401,8 +401,8 @@ def test_no_address_of_the_sample_is_in_anything_that_is_written_but_the_source_
         places_of(addresses, home, apart=(home / "sample", built_project.settings.warehouse_path))
         == []
     )
-    with built_project.warehouse.read() as connection:
-        assert tables_with("@example.", connection) == {
+    with built_project.warehouse.read() as session:
+        assert tables_with("@example.", session) == {
             "raw.raw_customers",
             "staging.stg_customers",
         }

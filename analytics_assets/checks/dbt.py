@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import duckdb
 from dagster import AssetCheckResult, AssetCheckSeverity
 
 from analytics_assets.checks import reconciliation, rows
@@ -22,6 +21,7 @@ from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.schemas.marts import GONE, NEW
+from analytics_assets.warehouse.session import Session
 
 WINDOWED = "in_window:"  # as the project's tests say that they look at the window
 OTHER_REMEDY = "Look at the rows that the query lists, and at the model that made them."
@@ -39,7 +39,7 @@ def checks(manifest: Mapping[str, Any]) -> dict[tuple[str, str], Check]:
 
 
 def told(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     check: Check,
     window: Window | None,
@@ -48,7 +48,7 @@ def told(
     """What a test has found, with the rows that fail where it has failed.
 
     Args:
-        connection: to the warehouse, as dbt has left it.
+        session: to the warehouse, as dbt has left it.
         scans: of the step: the rows of a table are counted once for all its tests.
         check: the test.
         window: of the run.
@@ -62,7 +62,7 @@ def told(
         words = rows_in_words(rows_seen, 0)
         found = Finding(check, True, words, window=seen, rows=rows_seen, failing=0, threshold=0.0)
     else:
-        found = _evidence(connection, check, window)
+        found = _evidence(session, check, window)
         if found.passed:
             count = verdict.metadata.get("dagster_dbt/failed_row_count")
             words = f"dbt counts {count.value} results" if count else "dbt could not evaluate it"
@@ -76,19 +76,17 @@ def told(
     )
 
 
-def _evidence(
-    connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None
-) -> Finding:
-    scans = Scans(connection)
+def _evidence(session: Session, check: Check, window: Window | None) -> Finding:
+    scans = Scans(session)
     if isinstance(check.rule, RowRule | ListedRows):
-        (finding,) = rows.evaluate(connection, scans, [check], window)
+        (finding,) = rows.evaluate(session, scans, [check], window)
         return finding
     totals: Mapping[str, Equation] = check.rule or {}
     unequal = {
         column: finding
         for column, equation in totals.items()
         for finding in reconciliation.evaluate(
-            connection, scans, [replace(check, rule=equation)], window
+            session, scans, [replace(check, rule=equation)], window
         )
         if not finding.passed
     }

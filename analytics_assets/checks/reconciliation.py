@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-import duckdb
-
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.session import Session
 
 Figures = dict[date | None, Decimal]
 REMEDY = (
@@ -244,7 +243,7 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
 
 
 def want(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -256,7 +255,7 @@ def want(
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,

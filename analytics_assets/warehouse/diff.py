@@ -11,8 +11,10 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import WarehouseError, column_types
+from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
+from analytics_assets.warehouse.session import Session
 
 KEYS_SHOWN = 5
 
@@ -100,18 +102,18 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
     # The ledgers grow with every run; they are compared when they are asked for.
     chosen = tables or [name for name, table in published.items() if table.group != "quality"]
     with duckdb.connect() as connection:
+        session = DuckDBSession(connection)
         for name, path in (("a", a), ("b", b)):
-            quoted = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
-        found = [_diff(connection, published[name]) for name in chosen]
+            session.attach(path, name)
+        found = [_diff(session, published[name]) for name in chosen]
     return [diff for diff in found if diff is not None]
 
 
-def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | None:
+def _diff(session: Session, table: Table) -> TableDiff | None:
     """None where neither build has the table."""
-    types = [column_types(connection, table, build) for build in ("a", "b")]
+    types = [session.columns(table, build) for build in ("a", "b")]
     rows = [
-        _count(connection, f"FROM {build}.{table.relation}") if columns else None
+        session.count(f"{build}.{table.relation}") if columns else None
         for build, columns in zip(("a", "b"), types, strict=True)
     ]
     if not any(types):
@@ -136,11 +138,11 @@ def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | No
     both = [
         name for name in in_a if name in in_b and name not in table.volatile and name not in key
     ]
-    return _rows(connection, table, shape, key, both)
+    return _rows(session, table, shape, key, both)
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     table: Table,
     shape: TableDiff,
     key: list[str],
@@ -163,19 +165,17 @@ def _rows(
             *(f"{matched} AND {condition}" for condition in differs.values()),
         )
     )
-    found = connection.execute(f"SELECT {counts} {joined}").fetchone()
-    assert found is not None
-    added, removed, changed, *by_column = found
+    added, removed, changed, *by_column = session.row(f"SELECT {counts} {joined}")
     shown: list[tuple[str]] = []
     if added or removed or changed:
         named = " || ', ' || ".join(
             f'coalesce(a."{name}"::VARCHAR, b."{name}"::VARCHAR, \'null\')' for name in key
         )
-        shown = connection.execute(
+        shown = session.rows(
             f"SELECT CASE WHEN {side[0]} THEN '+ ' WHEN {side[1]} THEN '- ' ELSE '~ ' END || "
             f"{named} AS shown {joined} WHERE {side[0]} OR {side[1]} OR {any_differs} "
             f"ORDER BY 1 LIMIT {KEYS_SHOWN}"
-        ).fetchall()
+        )
     return TableDiff(
         shape.table,
         shape.rows,
@@ -188,8 +188,3 @@ def _rows(
         shape.types_changed,
         tuple(row[0] for row in shown),
     )
-
-
-def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    row = connection.execute(f"SELECT count(*) {source}").fetchone()
-    return int(row[0]) if row else 0

@@ -13,6 +13,7 @@ from analytics_assets.checks import dbt
 from analytics_assets.checks.base import DIMENSIONS, Check, Finding
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.rows import DAY, insert
 
 ONE_DAY = Window(DAY, DAY + timedelta(1))
@@ -38,7 +39,9 @@ def told(
         severity=AssetCheckSeverity.ERROR,
         metadata={"dagster_dbt/failed_row_count": 1, "Execution Duration": 0.5},
     )
-    return dbt.told(connection, Scans(connection), check, window, verdict)
+    return dbt.told(
+        DuckDBSession(connection), Scans(DuckDBSession(connection)), check, window, verdict
+    )
 
 
 def test_every_test_of_the_project_is_of_a_kind_that_names_its_rows(tests: Tests) -> None:
@@ -89,7 +92,12 @@ def test_totals_that_differ_are_told_by_column_and_day(
 ) -> None:
     insert(connection, "fact_orders", {"line_type": "sale", "extended_amount": 5})
     insert(connection, "customer_days", {"lines": 1, "gross_amount": 5, "net_amount": 4})
-    finding = told(connection, tests["customer_days", "customer_days_totals"], None, passed=False)
+    finding = told(
+        connection,
+        tests["customer_days", "customer_days_totals"],
+        None,
+        passed=False,
+    )
     assert finding.description.startswith("net_amount: ")
     (key,) = finding.keys
     assert (key["column"], key["day"], key["left"], key["right"]) == ("net_amount", DAY, 4, 5)

@@ -24,6 +24,7 @@ from analytics_assets.checks.schema import MAY_BE_EMPTY
 from analytics_assets.partitions import Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
@@ -516,7 +517,7 @@ class Warehouse:
     good: dict[str, tuple[bool, int]]
 
     def findings(self, checks: list[Check]) -> dict[str, Finding]:
-        found = evaluate(self.connection, checks, lambda check: self.window)
+        found = evaluate(DuckDBSession(self.connection), checks, lambda check: self.window)
         return {f"{finding.check.asset}.{finding.check.name}": finding for finding in found}
 
     def tested(self, names: Collection[str]) -> dict[str, Finding]:
@@ -533,7 +534,9 @@ class Warehouse:
                 )
                 scans = Scans(self.connection)
                 test = self.tests[name]
-                found[name] = dbt.told(self.connection, scans, test, self.window, verdict)
+                found[name] = dbt.told(
+                    DuckDBSession(self.connection), scans, test, self.window, verdict
+                )
         return found
 
     def worse(self, sql: str) -> dict[str, Finding]:
@@ -701,7 +704,7 @@ def test_an_emptied_table_fails_a_check_of_its_own_or_of_what_it_is_made_from(
         elif name == "rejected_rows":
             assert empty.passed
             accounting = [c for c in warehouse.checks if c.family == "accounting"]
-            found = evaluate(connection, accounting, lambda check: None)
+            found = evaluate(DuckDBSession(connection), accounting, lambda check: None)
             assert {finding.check.asset for finding in found if not finding.passed} == {
                 "raw_orders",
                 "raw_user_sessions",

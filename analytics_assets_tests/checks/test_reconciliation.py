@@ -15,6 +15,7 @@ from analytics_assets.checks.registry import evaluate
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.rows import DAY, insert
 
 ONE_DAY = Window(DAY, DAY + timedelta(1))
@@ -111,7 +112,7 @@ def connection(good_day: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyC
 
 
 def findings(connection: duckdb.DuckDBPyConnection, window: Window | None) -> dict[str, Finding]:
-    found = list(evaluate(connection, CHECKS, lambda check: window))
+    found = list(evaluate(DuckDBSession(connection), CHECKS, lambda check: window))
     return {f"{finding.check.asset}.{finding.check.name}": finding for finding in found}
 
 
@@ -328,7 +329,7 @@ def test_an_empty_window_balances(connection: duckdb.DuckDBPyConnection) -> None
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_missing_table_does_not_pass(memory: duckdb.DuckDBPyConnection, name: str) -> None:
     with pytest.raises(duckdb.CatalogException):
-        list(evaluate(memory, [BY_NAME[name]], lambda check: ONE_DAY))
+        list(evaluate(DuckDBSession(memory), [BY_NAME[name]], lambda check: ONE_DAY))
 
 
 def test_a_cent_of_a_large_sum_is_seen(connection: duckdb.DuckDBPyConnection) -> None:

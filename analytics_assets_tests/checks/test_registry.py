@@ -21,6 +21,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import make_settings
 from analytics_assets_tests.rows import DAY, insert
 
@@ -46,7 +47,7 @@ def connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnecti
 
 
 def find(connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None) -> Finding:
-    (finding,) = evaluate(connection, [check], lambda check: window)
+    (finding,) = evaluate(DuckDBSession(connection), [check], lambda check: window)
     return finding
 
 
@@ -162,7 +163,7 @@ def test_what_is_wanted_of_one_scan_is_asked_in_one_query() -> None:
         connection.execute(
             "CREATE TABLE t AS SELECT DATE '2024-01-10' + i::INT AS d, i FROM range(3) r(i)"
         )
-        scans = Scans(connection)
+        scans = Scans(DuckDBSession(connection))
         days = scan("t", "d", Window(DAY, DAY + timedelta(2)))
         scans.want(days, "count(*)", "sum(i)")
         assert scans.days(days, "sum(i)") == {DAY: 0, DAY + timedelta(1): 1}

@@ -11,6 +11,7 @@ import pytest
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.partitions import Window, daily_partitions
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
@@ -54,7 +55,7 @@ class Found:
         checks = all_checks(
             project.settings, project.sources, daily_partitions(calendar), CHECKED_OF_SAMPLE
         )
-        found = list(evaluate(connection, checks, lambda check: window))
+        found = list(evaluate(DuckDBSession(connection), checks, lambda check: window))
         self.findings = {f"{f.check.asset}.{f.check.name}": f for f in found}
         self.manifest = json.loads((project.settings.sample_dir / "manifest.json").read_text())
         planted = pd.read_csv(project.settings.sample_dir / "dirty_rows.csv", dtype=str)
@@ -73,8 +74,8 @@ class Found:
 
 @pytest.fixture(scope="module")
 def found(built_project: Project) -> Iterator[Found]:
-    with built_project.warehouse.read() as connection:
-        yield Found(built_project, connection)
+    with built_project.warehouse.read() as session:
+        yield Found(built_project, session)
 
 
 def test_every_planted_kind_has_its_check(found: Found) -> None:

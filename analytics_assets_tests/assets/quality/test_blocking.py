@@ -41,8 +41,8 @@ def test_a_failed_test_of_dbt_blocks_in_its_run_and_in_later_ones(copied_project
     day, order = project.query(
         "SELECT order_date, order_id FROM raw.raw_orders ORDER BY order_date DESC, order_id LIMIT 1"
     )[0]
-    with project.warehouse.write() as connection:
-        connection.execute("UPDATE raw.raw_orders SET status = 'lost' WHERE order_id = ?", [order])
+    with project.warehouse.write() as session:
+        session.execute("UPDATE raw.raw_orders SET status = 'lost' WHERE order_id = ?", [order])
     result = run(
         project,
         "dbt_models",
