@@ -29,6 +29,7 @@ from analytics_assets.settings import Settings, load_settings
 from analytics_assets.sources.config import SourcesConfig, configured_sources
 from analytics_assets.sources.sample import write_sample
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
@@ -88,13 +89,11 @@ class Project:
         return run_backfill(self.definitions(), self.instance, plans, log)
 
 
-def table_contents(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+def table_contents(session: Session, table: str) -> list[tuple[Any, ...]]:
     """The rows of a declared table, sorted, without the columns that may differ by load."""
     declared = TABLES[table]
     stable = [f'"{name}"' for name in declared.columns if name not in declared.volatile]
-    return connection.execute(
-        f"SELECT {', '.join(stable)} FROM {declared.relation} ORDER BY ALL"
-    ).fetchall()
+    return session.rows(f"SELECT {', '.join(stable)} FROM {declared.relation} ORDER BY ALL")
 
 
 def make_settings(home: Path, **environment: str) -> Settings:

@@ -1,4 +1,4 @@
-"""What differs between two published builds: tables, columns, rows by key.
+"""What differs between two builds, or between two homes: tables, columns, rows by key.
 
 Belongs here: comparing two files. Does not belong here: publishing them (`publish`) or words for a
 terminal (`cli`).
@@ -13,7 +13,7 @@ import duckdb
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
-from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
+from analytics_assets.warehouse.publish import POINTER, current_build
 from analytics_assets.warehouse.session import Session
 
 KEYS_SHOWN = 5
@@ -58,11 +58,11 @@ class TableDiff:
 
 
 def find_build(published_dir: Path, name: str) -> Path:
-    """The file of a build.
+    """The file of a build, or the warehouse of a home.
 
     Args:
         published_dir: where builds lie.
-        name: its number (7 or 000007), CURRENT, or the path of a file.
+        name: the build's number (7 or 000007), CURRENT, a file, or the folder of a home.
 
     Raises:
         WarehouseError: there is no such build.
@@ -72,11 +72,13 @@ def find_build(published_dir: Path, name: str) -> Path:
     builds = [path.name for path in sorted(published_dir.glob("[0-9]*"))]
     if name.isdigit() and f"{int(name):06d}" in builds:
         return published_dir / f"{int(name):06d}" / "warehouse.duckdb"
-    if Path(name).is_file():
-        return Path(name)
+    warehouse = Path(name) / "warehouse.duckdb"
+    for path in (Path(name), warehouse):
+        if path.is_file():
+            return path
     raise WarehouseError(
         f"There is no build {name!r} in {published_dir}: it has {', '.join(builds) or 'none'}. "
-        f"Name one of these, {POINTER}, or a DuckDB file."
+        f"Name one of these, {POINTER}, a DuckDB file, or the folder of a home."
     )
 
 
@@ -88,24 +90,25 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
     Args:
         a: file of a build.
         b: file of another.
-        tables: names of the tables; all published ones by default, without the ledgers.
+        tables: names of the tables; by default all that are stored, without the ledgers.
 
     Raises:
-        WarehouseError: a table is not a published one.
+        WarehouseError: a table is not declared, or is a view.
     """
-    published = {t.name: t for t in TABLES.values() if t.group in PUBLISHED_GROUPS}
-    unknown = [name for name in tables if name not in published]
+    stored = {table.name: table for table in TABLES.values() if table.group != "staging"}
+    unknown = [name for name in tables if name not in stored]
     if unknown:
         raise WarehouseError(
-            f"No published table is named {', '.join(unknown)}; there are {', '.join(published)}."
+            f"No stored table is named {', '.join(unknown)}; there are {', '.join(stored)}."
         )
     # The ledgers grow with every run; they are compared when they are asked for.
-    chosen = tables or [name for name, table in published.items() if table.group != "quality"]
+    ledgers = ("source_loads", *(t.name for t in stored.values() if t.group == "quality"))
+    chosen = tables or [name for name in stored if name not in ledgers]
     with duckdb.connect() as connection:
         session = DuckDBSession(connection)
         for name, path in (("a", a), ("b", b)):
             session.attach(path, name)
-        found = [_diff(session, published[name]) for name in chosen]
+        found = [_diff(session, stored[name]) for name in chosen]
     return [diff for diff in found if diff is not None]
 
 
