@@ -104,9 +104,9 @@ def test_the_query_lists_the_planted_lines_and_no_clean_one(found: Found, kind: 
 @pytest.mark.parametrize("kind", ["exact_duplicate", "same_key_new_content"])
 def test_the_raw_rows_listed_are_those_of_the_planted_lines(found: Found, kind: str) -> None:
     listed = found.listed(FINDS[kind])
-    raw = found._connection.execute(
+    raw = found._session.rows(
         "SELECT source_file, source_row, order_id, line_number::VARCHAR FROM raw.raw_orders"
-    ).fetchall()
+    )
     line_of = {(file, row): (order, line) for file, row, order, line in raw}
     assert {line_of[row["source_file"], row["source_row"]] for row in listed} == found.lines(kind)
 
