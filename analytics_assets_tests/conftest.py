@@ -239,7 +239,9 @@ def built_project(shared: Path, manifest: Path) -> Iterator[Project]:
 def copied_project(built_project: Project, tmp_path: Path) -> Iterator[Project]:
     """A copy of the built project with an instance of its own, to be changed."""
     home = tmp_path / "copy"
-    shutil.copytree(built_project.settings.home, home)
+    # Another process may be reading the sources there, in a scratch folder that goes meanwhile.
+    scratch = shutil.ignore_patterns("incoming-*")
+    shutil.copytree(built_project.settings.home, home, ignore=scratch)
     settings = make_settings(home, ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS))
     # It names the folder that it was written for.
     (settings.dagster_home / "dagster.yaml").unlink()

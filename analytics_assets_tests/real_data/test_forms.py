@@ -104,7 +104,7 @@ def by_day(retail: Project, manifest: Path, tmp_path_factory: pytest.TempPathFac
         ((loaded_at,),) = loads
         # What is made of sources that are not there may be not there, either.
         contents = {
-            name: content(session, name) if session.kind(TABLES[name]) else (0, None)
+            name: content(session.connection, name) if session.kind(TABLES[name]) else (0, None)
             for name in order
         }
     return Tables(loaded_at, {name: models[name].read_text() for name in order}, contents)

@@ -121,9 +121,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[
         shop = Shop()
         with warehouse.read() as session:
             for table in TABLES:
-                held = session.execute(f"FROM {table} ORDER BY ALL")
-                names = [column[0] for column in held.description]
-                shop.tables[table] = [dict(zip(names, row, strict=True)) for row in held.fetchall()]
+                shop.tables[table] = session.records(f"FROM {table} ORDER BY ALL")
         return shop
 
     def write(files: dict[str, list[dict[str, str]]]) -> None:
