@@ -175,6 +175,8 @@ def fetch_keys(
     connection: duckdb.DuckDBPyConnection, names: Sequence[str], listing: str
 ) -> list[dict[str, Any]]:
     """Keys of a few rows of a FROM clause."""
+    if not names:
+        return []
     columns = ", ".join(names)
     return hidden(
         fetch_rows(connection, f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}")
