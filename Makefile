@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev test lint bench clean lock
+.PHONY: help run dev schema test lint bench clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -13,6 +13,9 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 
 dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
 	$(BIN)/analytics-assets dev
+
+schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
+	$(BIN)/python -m analytics_assets.schemas.dbt_yaml
 
 # Each process would compile the project and its tests anew where bytecode is not kept.
 test: export PYTHONDONTWRITEBYTECODE :=

@@ -164,6 +164,8 @@ def rows_in_words(rows: int, failing: int) -> str:
 
 def fetch_keys(session: Session, names: Sequence[str], listing: str) -> list[dict[str, Any]]:
     """Keys of a few rows of a FROM clause."""
+    if not names:
+        return []
     columns = ", ".join(names)
     return hidden(
         session.records(f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}")

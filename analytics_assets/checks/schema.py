@@ -240,5 +240,4 @@ def _failing_rows(
     )
     # A column that holds what it should not may hold anything.
     names = [name for name in table.key if name not in wrong]
-    keys = fetch_keys(session, names, listing) if names else []
-    return keys, f"SELECT *\n{listing}"
+    return fetch_keys(session, names, listing), f"SELECT *\n{listing}"

@@ -48,7 +48,7 @@ def fill(warehouse: Warehouse, name: str, frame: pd.DataFrame) -> None:
     with warehouse.transaction() as session:
         session.execute(f"CREATE SCHEMA IF NOT EXISTS {table.group}")
         session.register("rows_of_test", rows)
-        session.replace_window(table, "rows_of_test", None)
+        session.DuckDBSession(table).replace_window("rows_of_test", None)
 
 
 def buyers(months: int, customers: int = 250, signal: float = 1.5, seed: int = 0) -> pd.DataFrame:

@@ -252,7 +252,7 @@ def dbt_specs(settings: Any) -> list[Any]:
 @pytest.mark.slow
 def test_the_tests_of_dbt_are_a_family_like_the_others(tmp_path: Path) -> None:
     blocking = make_settings(tmp_path / "home")
-    assert "fact_orders_key" in dbt_specs(blocking)
+    assert "fact_orders_customer_id_member" in dbt_specs(blocking)
     manifest = blocking.dbt_target_dir / "manifest.json"
 
     def severities() -> set[str]:
@@ -264,7 +264,7 @@ def test_the_tests_of_dbt_are_a_family_like_the_others(tmp_path: Path) -> None:
     assert severities() == {"warn"}
     # Of another home: dagster-dbt reads a manifest once in a process.
     off = dbt_specs(make_settings(tmp_path / "off", ANALYTICS_CHECKS="dbt=off"))
-    assert "fact_orders_key" not in off
+    assert "fact_orders_customer_id_member" not in off
     assert "schema" in off
 
 
@@ -280,7 +280,7 @@ def test_a_key_that_stands_twice_is_found_whatever_its_numbers(
 ) -> None:
     numbers = [-65, -1, 0, 1, 63, 64, 127, 128, 2**31 - 1]
     twice = {-1, 64, 2**31 - 1}
-    check = checks(tmp_path)["fact_orders.key_stands_once"]
+    check = checks(tmp_path)["fact_orders.key_is_unique"]
     with duckdb.connect() as connection:
         lines = [{"order_id": order, "line_number": n} for order in "ab" for n in numbers]
         insert(connection, "fact_orders", *lines)

@@ -296,7 +296,8 @@ def dbt_models(
                     test = tests[
                         str(event.asset_key and event.asset_key.path[-1]), str(event.check_name)
                     ]
-                    found = dbt_tests.told(session, scans, test, window, event)
+                    sql = _compiled_test(target, test.name) if not event.passed else ""
+                    found = dbt_tests.finding(session, scans, test, window, event, sql)
                     events[position] = found.result(policy)
         yield from events
         if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
@@ -306,6 +307,12 @@ def dbt_models(
         shutil.rmtree(target, ignore_errors=True)
 
     return models
+
+
+def _compiled_test(target: Path, name: str) -> str:
+    """The query of a test as dbt has sent it."""
+    (compiled,) = target.glob(f"compiled/*/**/{name}.sql")
+    return compiled.read_text(encoding="utf-8")
 
 
 def _add_metadata(
