@@ -37,6 +37,7 @@ from .conftest import (
     Project,
     make_settings,
 )
+from .test_imports import LAYERS
 
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
@@ -174,6 +175,13 @@ def test_a_block_says_its_language(block: Block) -> None:
     assert block.language in LANGUAGES
 
 
+# What a home has in it, and names that the code puts together.
+HOME = {
+    "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb", "sqlite",
+}  # fmt: skip
+COMPOSED = {"churn_subscriptions", "analytics"}
+
+
 @cache
 def code_words() -> frozenset[str]:
     """Every word of the code, the dbt project, the benchmarks and the examples."""
@@ -186,14 +194,16 @@ def code_words() -> frozenset[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_names_exist(page: Path) -> None:
+def test_names_exist(page: Path, whole_graph: Definitions) -> None:
     """Assets, tables, columns, jobs, sensors, checks and words of configurations."""
+    keys = {key.path[-1] for key in whole_graph.resolve_asset_graph().get_all_asset_keys()}
+    known = {*code_words(), *keys, *HOME, *COMPOSED}
     for name in quoted(page):
         if (
             re.fullmatch(r"[a-z][a-z0-9]*([_.][a-z0-9]+)+|[a-z][a-z0-9]+", name)
             and not (REPOSITORY / name).exists()
         ):
-            unknown = set(re.split(r"\.", name)) - code_words() - HOME - {"analytics"}
+            unknown = {*name.split(".")} - known
             assert not unknown, f"{page.name}: `{name}`"
 
 
@@ -202,11 +212,6 @@ def test_variables_exist(page: Path) -> None:
     fields = {f"ANALYTICS_{name.upper()}" for name in Settings.__dataclass_fields__}
     for name in re.findall(r"\bANALYTICS_[A-Z_]+", page.read_text(encoding="utf-8")):
         assert name in fields or name in code_words(), f"{page.name}: {name}"
-
-
-HOME = {
-    "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb", "sqlite",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -320,6 +325,21 @@ def test_the_tables_of_jobs_schedules_and_sensors(whole_graph: Definitions) -> N
         assert {name.strip("`") for of, name in rows if of == kind} == {one.name for one in defined}
 
 
+def test_the_layers_of_imports() -> None:
+    rows = re.findall(r"^\d+\. (.*)$", section(DOCS / "architecture.md", "The code"), re.MULTILINE)
+    assert [set(names(row)) for row in rows] == [*LAYERS]
+
+
+def test_the_tree_of_the_code() -> None:
+    tree = next(b.text for b in BLOCKS if b.page.name == "architecture.md" and b.language == "text")
+    for line in tree.splitlines():
+        match = re.match(r"( *)([\w./]+)", line)
+        assert match
+        if len(match[1]) <= 2:  # further in, a line goes on
+            place = REPOSITORY / "analytics_assets" if match[1] else REPOSITORY
+            assert (place / match[2]).exists(), line
+
+
 def test_the_table_of_families() -> None:
     rows = table(DOCS / "quality.md", "Families and policies")
     assert {names(first)[0]: policy for first, policy, _ in rows} == CHECK_POLICIES
@@ -412,10 +432,14 @@ def _write_shop(folder: Path, sources: SourcesConfig) -> None:
     days = (calendar.end - calendar.start).days
     random = np.random.default_rng(7)
     rows = days * 12
+    day_of_row = np.sort(random.integers(0, days, rows))
     frame = pd.DataFrame(
         {
-            "day": np.sort(random.integers(0, days, rows)),
-            orders.columns["order_id"]: [f"{number // 2:06d}" for number in range(rows)],
+            "day": day_of_row,
+            # Two lines an order, all on one day.
+            orders.columns["order_id"]: [
+                f"{day:03d}{number // 2:05d}" for number, day in enumerate(day_of_row)
+            ],
             orders.columns["customer_id"]: random.zipf(1.3, rows) % 400,
             orders.columns["product_id"]: [f"P{number}" for number in random.integers(0, 50, rows)],
             orders.columns["quantity"]: random.integers(1, 9, rows),

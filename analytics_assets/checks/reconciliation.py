@@ -1,6 +1,6 @@
 """Rows and money add up between the layers, on every day.
 
-Belongs here: the equations of DESIGN, as figures of two relations. Does not belong here: rules
+Belongs here: the equations of docs/quality.md, as figures of two relations. Does not belong here: rules
 within one table (`schema`, `validity`, dbt tests).
 """
 
