@@ -1,7 +1,7 @@
 """Rows and money add up between the layers, on every day.
 
-Belongs here: the equations of docs/quality.md, as figures of two relations. Does not belong here: rules
-within one table (`schema`, `validity`, dbt tests).
+Belongs here: the equations of docs/quality.md, as figures of two relations. Does not belong here:
+rules within one table (`schema`, `validity`, dbt tests).
 """
 
 from collections.abc import Iterator, Sequence
