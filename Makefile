@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev schema test lint bench clean lock
+.PHONY: help run dev schema test lint bench pictures clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ lint: $(VENV)/.made  ## style, format, types
 
 bench: $(VENV)/.made ## this project against hand-written code, ten million lines; about an hour
 	$(BIN)/python benchmarks/run.py --write
+
+pictures: $(VENV)/.made ## the pictures of the README, from the published sample of make run
+	PYTHONPATH=. $(BIN)/python docs/images/make.py
 
 clean:           ## forget the environment; data under .analytics stays
 	rm -rf $(VENV)

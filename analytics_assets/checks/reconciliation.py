@@ -1,7 +1,7 @@
 """Rows and money add up between the layers, on every day.
 
-Belongs here: the equations of DESIGN, as figures of two relations. Does not belong here: rules
-within one table (`schema`, `validity`).
+Belongs here: the equations of docs/quality.md, as figures of two relations. Does not belong here:
+rules within one table (`schema`, `validity`).
 """
 
 from collections.abc import Iterator, Sequence
