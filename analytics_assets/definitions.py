@@ -1,7 +1,7 @@
-"""The one place that composes: settings in, Dagster definitions out.
+"""The one place where everything is put together: settings in, Dagster definitions out.
 
-`build_definitions` takes the settings, so that tests build the graph over a home of their own.
-`defs` is what Dagster loads; it reads the environment when it is asked for, not at import.
+`build_definitions` takes the settings, so that tests can build the graph for their own home.
+`defs` is what Dagster loads; it reads the environment when it is called, not at import.
 """
 
 import warnings
@@ -49,7 +49,7 @@ SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
 
 def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
-    """The owner of the connections to the warehouse of the settings."""
+    """The warehouse of the settings."""
     return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads, patience)
 
 
@@ -78,8 +78,8 @@ def build_definitions(settings: Settings) -> Definitions:
     subscriptions = sources.sources.get("subscriptions")
     if subscriptions:
         assets += subscription_assets(settings, subscriptions.attributes)
-    made = {key.path[-1] for asset in assets for key in asset.keys}
-    checked = [table for table in TABLES.values() if table.name in made]
+    built = {key.path[-1] for asset in assets for key in asset.keys}
+    checked = [table for table in TABLES.values() if table.name in built]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
     checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
     last = _leaves(modelled, assets)
@@ -88,14 +88,14 @@ def build_definitions(settings: Settings) -> Definitions:
         *serving_assets(settings, [*last, *LEDGERS]),
     ]
     if sources.calendar.end is None:
-        # Data that has ended cannot become stale.
+        # Where the data have ended, they cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
     assets = [
         *map_asset_specs(with_profile(settings), assets),
-        # Without a freshness policy: pages are drawn when somebody wants them.
+        # Without a freshness policy: pages are drawn on demand.
         *profile_assets(settings, last),
     ]
-    executable = [*made, *LEDGERS, "published_warehouse", *PROFILE_ASSETS]
+    executable = [*built, *LEDGERS, "published_warehouse", *PROFILE_ASSETS]
     jobs = build_jobs(job_plans(executable), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
@@ -110,13 +110,13 @@ def build_definitions(settings: Settings) -> Definitions:
             "io_manager": WarehouseIOManager(warehouse),
             "dbt": DbtCommand(settings),
         },
-        # One writing process: the steps of a run follow each other in one.
+        # DuckDB allows one writing process, so the steps of a run share one process.
         executor=in_process_executor,
     )
 
 
 def _expected(definitions: list[Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The checks of each table, those of dbt included, and what they are declared to be."""
+    """The checks of each table, those of dbt included, with their declared metadata."""
     expected: dict[str, dict[str, dict[str, Any]]] = {}
     for definition in definitions:
         for spec in definition.check_specs:
@@ -125,9 +125,9 @@ def _expected(definitions: list[Any]) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _leaves(names: list[str], assets: list[Any]) -> list[str]:
-    """The tables that no other of them is made from: what comes after these comes after all."""
+    """The tables that no other of them reads: what follows these follows all tables."""
     upstream = {
-        dep.asset_key.path[-1] for made in assets for spec in made.specs for dep in spec.deps
+        dep.asset_key.path[-1] for asset in assets for spec in asset.specs for dep in spec.deps
     }
     return [name for name in names if name not in upstream]
 

@@ -1,8 +1,8 @@
 """Windows, partitions and the as-of date.
 
-Belongs here: the half-open UTC interval that a run works on, the partitions definitions made from
-the calendar, and what a run says of each partition. Does not belong here: SQL that cuts a table by
-a window.
+Belongs here: the half-open UTC interval that a run works on, the partitions definitions of the
+calendar, and the metadata that a run adds to each partition. Does not belong here: windows in SQL
+(`warehouse.windows`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,12 +35,12 @@ class Window:
 
     @classmethod
     def of_days(cls, first: str, last: str) -> "Window":
-        """The window of two daily partition keys, both included."""
+        """The window from one daily partition key to another, both included."""
         return cls(date.fromisoformat(first), date.fromisoformat(last) + timedelta(days=1))
 
     @property
     def as_of(self) -> date:
-        """Exclusive end of the window: what is computed uses events before it."""
+        """Exclusive end of the window: computations use only events before it."""
         return self.end
 
     @property
@@ -57,7 +57,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Days that the sources cover: from start, and to the exclusive end where they have ended."""
+    """The days that the sources cover: from start to the exclusive end, if they have ended."""
 
     start: date
     end: date | None = None
@@ -84,7 +84,7 @@ def daily_partitions(calendar: Calendar) -> DailyPartitionsDefinition:
 
 
 def monthly_partitions(calendar: Calendar) -> MonthlyPartitionsDefinition:
-    """Monthly partitions: the months that lie wholly before the calendar's end."""
+    """Monthly partitions of the calendar: the months that are over by its end."""
     return MonthlyPartitionsDefinition(
         start_date=calendar.start.replace(day=1).isoformat(),
         end_date=calendar.end.isoformat() if calendar.end else None,
@@ -97,20 +97,20 @@ def month_start(day: date) -> date:
 
 
 def next_month(day: date) -> date:
-    """First day of the month after."""
+    """First day of the next month."""
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def window_of(context: HasPartitionWindow) -> Window:
-    """The window of a partitioned run: one partition or a range of them."""
+    """The window of a partitioned run: one partition or a range of partitions."""
     bounds = context.partition_time_window
     return Window(bounds.start.date(), bounds.end.date())
 
 
 def run_window(tags: Mapping[str, str], *, monthly: bool = False) -> Window | None:
-    """The window of a run from its tags: one partition, a range, or None for neither.
+    """The window of a run by its tags; None for a run without partitions.
 
-    Checks and multi-assets over several partitionings know their partitions only by the run.
+    Checks, and multi-assets with several partitionings, know their partitions only from the run.
     """
     first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
     last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or tags.get(PARTITION_NAME_TAG)
@@ -129,15 +129,15 @@ def add_partition_metadata(
 ) -> None:
     """Add metadata to the materializations of partitions of a run.
 
-    As the step's `add_asset_metadata` does it for one partition, which copies those of all others
-    and lists the partitions of the run each time: minutes for five years of days.
+    The step's `add_asset_metadata` adds it to one partition at a time, and each time copies the
+    metadata of all others and lists the partitions of the run: minutes for five years of days.
 
     Args:
         step: the step's execution context.
         asset: one of its assets.
         by_partition: metadata of each partition, by its first day.
-        of_all: metadata of the run as a whole, for its newest partition alone: that is where the UI
-            looks, and a column lineage on each of a thousand partitions is megabytes.
+        of_all: metadata of the whole run. Only its newest partition gets it: that is the one that
+            the UI shows, and a column lineage on each of a thousand partitions is megabytes.
     """
     newest = max(by_partition)
     before = step._metadata_accumulator.per_output_metadata

@@ -1,7 +1,7 @@
 """The one owner of connections to the warehouse file.
 
-Belongs here: opening, preparing and closing. Does not belong here: what is written (`windows`,
-`io_manager`, the dbt project) or who may read (`publish`).
+Belongs here: opening, preparing and closing the file. Does not belong here: what is written to it
+(`windows`, `io_manager`, the dbt project) or what readers open (`publish`).
 """
 
 import time
@@ -25,14 +25,14 @@ class WarehouseError(RuntimeError):
 class Warehouse:
     """Opens the warehouse for one piece of work at a time and always closes it.
 
-    DuckDB lets one process write and shuts out every other one meanwhile, so a connection lives
-    as short as possible and never leaves its `with` block.
+    While one process writes, DuckDB lets no other process open the file. So a connection is as
+    short as possible and never leaves its `with` block.
 
     Args:
-        path: the DuckDB file; its folder is made when first written.
+        path: the DuckDB file; its folder is created by the first write.
         memory_limit: DuckDB's memory limit, such as '2GB'.
-        threads: DuckDB's threads.
-        patience: seconds to wait for another process that holds the file.
+        threads: number of DuckDB's threads.
+        patience: seconds to wait while another process has the file open.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Warehouse:
 
     @property
     def source_cache(self) -> Path:
-        """Where it is remembered what source files hold; may be deleted."""
+        """The file that remembers the contents of source files; it may be deleted."""
         return self.path.with_name("source_files.sqlite")
 
     @contextmanager
@@ -75,11 +75,11 @@ class Warehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[DuckDBSession]:
-        """A read-write connection in a transaction: all of the block is kept, or none of it."""
+        """A read-write connection in a transaction: everything in the block is kept, or nothing."""
         with self.write() as session:
-            # A commit goes into the file at once: into the log, from which the connection's end
-            # would bring it there, DuckDB may write whole rows once more, uncompressed, where rows
-            # that the transaction inserted were updated in it (91 bytes an order line).
+            # Commit into the file, not into the log that is merged into it when the connection
+            # closes: where a transaction updates rows that it inserted, DuckDB may write them to
+            # the log whole and uncompressed (91 bytes an order line).
             session.execute("SET checkpoint_threshold = '1B'")
             session.execute("SET auto_checkpoint_skip_wal_threshold = 0")
             session.execute("BEGIN")
@@ -93,18 +93,18 @@ class Warehouse:
                 raise
 
     def prepare(self, absent: Collection[str] = ()) -> None:
-        """Make the schemas, the tables that Python writes, and empty tables for what is absent.
+        """Create the schemas, the tables that Python writes, and empty tables for what is absent.
 
         Args:
-            absent: staging and core tables whose optional source is not configured; models below
-                them read an empty table instead.
+            absent: staging and core tables whose optional source is not configured; the models
+                that use them read an empty table instead.
         """
-        made = [t for t in TABLES.values() if t.group in ("raw", "quality") or t.name in absent]
+        wanted = [t for t in TABLES.values() if t.group in ("raw", "quality") or t.name in absent]
         with self.transaction() as session:
             for schema in SCHEMAS:
                 session.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             kinds = session.kinds()
-            for table in made:
+            for table in wanted:
                 kind = kinds.get((table.group, table.name))
                 if kind == "view":
                     # The source was configured once and no longer is.
@@ -127,9 +127,9 @@ class Warehouse:
                     raise
                 if time.monotonic() >= deadline:
                     raise WarehouseError(
-                        f"{self.path} is held by another process for over {self._patience:.0f} s: "
-                        f"{error}. Wait for that run to end, or stop the process; to read while a "
-                        "run writes, open the published copy instead."
+                        f"{self.path} is locked by another process, for over {self._patience:.0f} "
+                        f"seconds: {error}. Wait for that run to end, or stop the process; to read "
+                        "while a run writes, open the published copy instead."
                     ) from error
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)

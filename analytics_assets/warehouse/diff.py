@@ -1,7 +1,7 @@
 """What differs between two builds, or between two homes: tables, columns, rows by key.
 
-Belongs here: comparing two files. Does not belong here: publishing them (`publish`) or words for a
-terminal (`cli`).
+Belongs here: comparing two files. Does not belong here: publishing them (`publish`) or printing
+the result (`cli`).
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ KEYS_SHOWN = 5
 
 @dataclass(frozen=True)
 class TableDiff:
-    """How a table differs from build A to build B.
+    """How a table differs between build A and build B.
 
     Attributes:
-        table: its name with the layer.
+        table: its name with the schema.
         rows: rows in A and in B; None where the build does not have the table.
         added: rows whose key only B has.
         removed: rows whose key only A has.
-        changed: rows of one key that differ in some column.
-        columns: column to rows that differ in it.
+        changed: rows of the same key that differ in some column.
+        columns: number of rows that differ, by column.
         columns_added: columns that only B has.
         columns_removed: columns that only A has.
-        types_changed: column to its types in A and B.
-        keys: a few keys of rows that differ, `+`, `-` or `~` before each.
+        types_changed: types in A and in B, by column.
+        keys: a few keys of rows that differ, after `+` (added), `-` (removed) or `~` (changed).
     """
 
     table: str
@@ -61,7 +61,7 @@ def find_build(published_dir: Path, name: str) -> Path:
     """The file of a build, or the warehouse of a home.
 
     Args:
-        published_dir: where builds lie.
+        published_dir: the folder of the builds.
         name: the build's number (7 or 000007), CURRENT, a file, or the folder of a home.
 
     Raises:
@@ -83,14 +83,17 @@ def find_build(published_dir: Path, name: str) -> Path:
 
 
 def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]:
-    """The differences of each table, those that are the same included.
+    """Compare two builds, table by table.
 
-    Columns that differ by load alone (load times, serialised models) are left out.
+    Columns that differ with every load (load times, serialised models) are left out.
 
     Args:
         a: file of a build.
         b: file of another.
-        tables: names of the tables; by default all that are stored, without the ledgers.
+        tables: names of the tables; by default all stored tables but the ledgers.
+
+    Returns:
+        A difference for each table that exists in A or B, also where nothing differs.
 
     Raises:
         WarehouseError: a table is not declared, or is a view.
@@ -101,19 +104,19 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
         raise WarehouseError(
             f"No stored table is named {', '.join(unknown)}; there are {', '.join(stored)}."
         )
-    # The ledgers grow with every run; they are compared when they are asked for.
+    # The ledgers grow with every run; they are compared only when named.
     ledgers = ("source_loads", *(t.name for t in stored.values() if t.group == "quality"))
     chosen = tables or [name for name in stored if name not in ledgers]
     with duckdb.connect() as connection:
         session = DuckDBSession(connection)
         for name, path in (("a", a), ("b", b)):
             session.attach(path, name)
-        found = [_diff(session, stored[name]) for name in chosen]
-    return [diff for diff in found if diff is not None]
+        diffs = [_diff(session, stored[name]) for name in chosen]
+    return [diff for diff in diffs if diff is not None]
 
 
 def _diff(session: Session, table: Table) -> TableDiff | None:
-    """None where neither build has the table."""
+    """Compare one table; None where neither build has it."""
     types = [session.columns(table, build) for build in ("a", "b")]
     rows = [
         session.count(f"{build}.{table.relation}") if columns else None
@@ -141,10 +144,10 @@ def _diff(session: Session, table: Table) -> TableDiff | None:
     both = [
         name for name in in_a if name in in_b and name not in table.volatile and name not in key
     ]
-    return _rows(session, table, shape, key, both)
+    return _compare_rows(session, table, shape, key, both)
 
 
-def _rows(
+def _compare_rows(
     session: Session,
     table: Table,
     shape: TableDiff,

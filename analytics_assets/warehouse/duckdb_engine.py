@@ -1,7 +1,7 @@
 """DuckDB behind the session's interface.
 
-Belongs here: what is DuckDB's own in reading, describing and replacing tables. Does not belong
-here: opening the file (`connection`) or publishing it (`publish`).
+Belongs here: how DuckDB reads, describes and replaces tables. Does not belong here: opening the
+file (`connection`) or publishing it (`publish`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class DuckDBSession(Session):
     """A session over an open DuckDB connection.
 
     Attributes:
-        connection: the connection; for `warehouse` and `sources` alone.
+        connection: the connection; only `warehouse` and `sources` may use it.
     """
 
     dialect = "duckdb"
@@ -37,7 +37,7 @@ class DuckDBSession(Session):
         return self.kinds((table.group, table.name)).get((table.group, table.name))
 
     def kinds(self, only: tuple[str, str] | None = None) -> dict[tuple[str, str], str]:
-        """The kind of every relation, or of one, by schema and name: as fast as for one."""
+        """The kind of every relation, or of only one, by schema and name."""
         rows = self.rows(
             "SELECT table_schema, table_name, lower(replace(table_type, 'BASE ', '')) "
             "FROM information_schema.tables WHERE table_catalog = current_database() "
@@ -69,7 +69,7 @@ class DuckDBSession(Session):
         return ibis.duckdb.from_connection(self.connection).table(table.name, database=table.group)
 
     def register(self, name: str, frame: "pd.DataFrame") -> None:
-        """Let SQL read a frame by a name, until the session ends."""
+        """Let SQL read a frame under a name, until the session ends."""
         self.connection.register(name, frame)
 
     def keep(self, name: str, sql: str) -> None:
@@ -81,7 +81,7 @@ class DuckDBSession(Session):
         self.execute(f"DROP TABLE temp.main.{name}")
 
     def attach(self, path: Path, name: str) -> str:
-        """Make another build readable under a name; the statement that does it."""
+        """Make another build readable under a name, and return the statement that does it."""
         quoted = str(path).replace("'", "''")
         statement = f"ATTACH IF NOT EXISTS '{quoted}' AS {name} (READ_ONLY);\n"
         self.execute(statement)
@@ -108,7 +108,7 @@ class DuckDBSession(Session):
             )
         if window is not None:
             column = str(table.window_column)
-            # Cast: the column of an empty frame has any type.
+            # The cast is for empty frames, whose columns may have any type.
             inside = window_predicate(f'"{column}"::DATE', window)
             outside = 0 if fits else self.count(relation, f"({inside}) IS NOT TRUE")
             if outside:
@@ -119,7 +119,7 @@ class DuckDBSession(Session):
             where = f"{where} AND {window_predicate(column, window)}"
         self.execute(table.ddl)
         self.execute(f"DELETE FROM {table.relation} WHERE {where}")
-        # Casting by name: an all-null column of a frame would otherwise come as INTEGER.
+        # Without the cast, an all-null column of a frame would be INTEGER.
         columns = ", ".join(
             f'"{name}"::{type_} AS "{name}"' for name, type_ in table.sql_types.items()
         )

@@ -1,9 +1,9 @@
 """The IO manager of assets that return a DataFrame.
 
-Built on dagster-duckdb-pandas, without its faults: it opens read-only to load, closes in any case,
-deletes and inserts in one transaction, by name, refuses rows outside the partition, and stores an
-empty frame as an empty partition of a table with the right types. Does not belong here: assets
-that write the warehouse in SQL.
+Built on dagster-duckdb-pandas, without its faults: it opens read-only to load, always closes the
+connection, deletes and inserts in one transaction and by column name, refuses rows outside the
+partition, and stores an empty frame as an empty partition of a table with the right types. Does
+not belong here: assets that write to the warehouse in SQL.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from analytics_assets.warehouse.windows import WindowError, partition_row_counts
 
 
 class WarehouseClient(DuckDbClient):
-    """Hands out the owner's connections: a transaction to store, read-only to load."""
+    """Opens the warehouse for the IO manager: a transaction to store, read-only to load."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -33,7 +33,7 @@ class WarehouseClient(DuckDbClient):
     def connect(  # type: ignore[override]
         self, context: OutputContext | InputContext, _: TableSlice
     ) -> Iterator[Any]:
-        """A session to store with; to load, the connection that dagster-duckdb-pandas reads."""
+        """A session to store, or the connection from which dagster-duckdb-pandas loads."""
         if isinstance(context, InputContext):
             with self._warehouse.read() as session:
                 yield session.connection
@@ -45,7 +45,7 @@ class WarehouseClient(DuckDbClient):
     def delete_table_slice(
         context: OutputContext, table_slice: TableSlice, connection: Any
     ) -> None:
-        """Nothing: the handler deletes and inserts in one step."""
+        """Do nothing: the handler deletes and inserts in one step."""
 
 
 class DataFrameHandler(DuckDBPandasTypeHandler):

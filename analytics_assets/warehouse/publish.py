@@ -1,14 +1,15 @@
 """The published copy: what readers (people, BI, an API) open.
 
-Belongs here: building a read-only file beside, verifying it, swapping the pointer, keeping the
-newest few, and resolving the pointer. Does not belong here: what the tables hold.
+Belongs here: building a read-only copy next to the older ones, verifying it, moving the pointer to
+it, keeping the newest few, and resolving the pointer. Does not belong here: what the tables mean.
 
-A build is `published/<number>/warehouse.duckdb`: a new name for each build, because reopening a
-replaced file in one process silently gives the old data, and one stem, because the stem is the
-catalog. `published/CURRENT` holds the path of the newest, relative to `published/`.
+A build is `published/<number>/warehouse.duckdb`. Each has a new folder, because a process that
+reopens a replaced file silently reads the old data; all have the same file name, because DuckDB
+names the catalog after it. `published/CURRENT` contains the path of the newest, relative to
+`published/`.
 
-A build begins as a copy of the file before it, in which the days that differ are replaced: a day's
-refresh does not write the whole history again. What differs is told by hashes of the rows.
+A build starts as a copy of the previous build, in which the days that differ are replaced: a day's
+refresh does not write the whole history again. Hashes of the rows show which days differ.
 """
 
 import os
@@ -32,14 +33,14 @@ PUBLISHED_GROUPS = ("core", "marts", "churn", "quality")
 
 @dataclass(frozen=True)
 class Build:
-    """A published build: its file, and the rows of each of its tables."""
+    """A published build: its file, and the number of rows of each of its tables."""
 
     path: Path
     rows: dict[str, int]
 
 
 def current_build(published_dir: Path) -> Path:
-    """The file that the pointer names.
+    """The file of the current build.
 
     Raises:
         WarehouseError: nothing has been published, or the pointer names a missing file.
@@ -60,13 +61,13 @@ def current_build(published_dir: Path) -> Path:
 def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
     """Build a read-only copy of core, marts, churn and quality, and make it the current one.
 
-    Raw and staging stay behind: they hold personal columns. Readers that have an older build open
-    keep it: a removed file lives until they close it.
+    Raw and staging are not copied: they have personal columns. Readers that have an older build
+    open keep it: a removed file exists until they close it.
 
     Args:
-        warehouse: what is copied.
-        published_dir: where builds and the pointer lie.
-        keep: builds that are kept, the new one included.
+        warehouse: the warehouse to copy.
+        published_dir: the folder of the builds and the pointer.
+        keep: number of builds to keep, the new one included.
 
     Returns:
         The new build.
@@ -77,19 +78,19 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
     published_dir.mkdir(parents=True, exist_ok=True)
     builds = _builds(published_dir)
     number = int(builds[-1].name) + 1 if builds else 1
-    beside = published_dir / f".building-{number:06d}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    building = published_dir / f".building-{number:06d}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
     try:
         before = builds[-1] / "warehouse.duckdb" if builds else None
-        rows = _copy(warehouse, beside / "warehouse.duckdb", before)
-        _verify(beside / "warehouse.duckdb", rows)
+        rows = _copy(warehouse, building / "warehouse.duckdb", before)
+        _verify(building / "warehouse.duckdb", rows)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
         raise
-    _sync(beside / "warehouse.duckdb")
+    _sync(building / "warehouse.duckdb")
     directory = published_dir / f"{number:06d}"
-    beside.rename(directory)
+    building.rename(directory)
     _sync(published_dir)
 
     pointer = published_dir / f".{POINTER}"
@@ -120,12 +121,12 @@ def published_tables(session: Session) -> list[Table]:
 
 def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, int]:
     with warehouse.read() as session:
-        # A copy is no faster with more, and comes last, when the process holds most besides.
+        # More memory makes a copy no faster, and at the end of a run the process uses most of it.
         number, unit = session.value("SELECT current_setting('memory_limit')").split()
         session.execute(f"SET memory_limit = '{float(number) / 2} {unit}'")
         tables = published_tables(session)
         changes: dict[str, Change] = {}
-        # Whatever is wrong with the build before, this one does without it.
+        # Where the previous build cannot be read, all tables are copied whole.
         with suppress(duckdb.Error):
             changes = _changes(session, tables, before) if before else {}
         if changes and before:
@@ -152,19 +153,19 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
     return rows
 
 
-# Days that differ; none where a table is the same; None where all of it is to be written.
+# The days that differ, empty where the table is the same; None where all of it has to be written.
 Change = list[date] | None
 
 
 def _changes(session: Session, tables: list[Table], before: Path) -> dict[str, Change]:
-    """What differs from the build before, by relation; nothing where it is most of the rows."""
+    """The changes since the previous build, by relation; empty where most rows have changed."""
     session.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
     try:
-        held = session.rows(
+        relations = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
             "WHERE database_name = 'before'"
         )
-        changes: dict[str, Change] = {relation: None for (relation,) in held}
+        changes: dict[str, Change] = {relation: None for (relation,) in relations}
         changed = rows = 0
         for table in tables:
             now = _marks(session, table, "")
@@ -182,12 +183,12 @@ def _changes(session: Session, tables: list[Table], before: Path) -> dict[str, C
 
 
 def _marks(session: Session, table: Table, catalog: str) -> dict[date | None, tuple[int, int]]:
-    """Rows and the sum of their hashes of each day; of a table without days under None."""
-    found = session.rows(
-        f"SELECT {table.window_column or 'NULL::DATE'}, count(*), sum(hash(rows)::HUGEINT) "
-        f"FROM {catalog}{table.relation} AS rows GROUP BY 1"
+    """Number of rows and sum of their hashes, by day; by None for a table without days."""
+    rows = session.rows(
+        f"SELECT {table.window_column or 'NULL::DATE'}, count(*), sum(hash(whole_row)::HUGEINT) "
+        f"FROM {catalog}{table.relation} AS whole_row GROUP BY 1"
     )
-    return {day: (count, mark) for day, count, mark in found}
+    return {day: (count, mark) for day, count, mark in rows}
 
 
 def _quoted(path: Path) -> str:
@@ -195,13 +196,13 @@ def _quoted(path: Path) -> str:
 
 
 def _verify(path: Path, rows: dict[str, int]) -> None:
-    """Open the build as a reader would, and count."""
+    """Open the build as a reader would, and compare the row counts."""
     with open_build(path) as session:
         for relation, expected in rows.items():
-            found = session.count(relation)
-            if found != expected:
+            actual = session.count(relation)
+            if actual != expected:
                 raise WarehouseError(
-                    f"The copy of {relation} has {found} rows, not {expected}: not published. "
+                    f"The copy of {relation} has {actual} rows, not {expected}: not published. "
                     "Check the disk, then materialize published_warehouse again."
                 )
 
@@ -211,7 +212,7 @@ def _builds(published_dir: Path) -> list[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Force a file or a folder's entries to the disk."""
+    """Force a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

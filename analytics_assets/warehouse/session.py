@@ -1,9 +1,9 @@
-"""What everything above the warehouse may ask of an engine.
+"""The interface between the engine and everything that uses the warehouse.
 
 Belongs here: the interface, and the SQL that reads the same on every engine. Does not belong here:
 how one engine does it (a module each, such as `duckdb_engine`).
 
-SQL is written in DuckDB's dialect. A session of another engine gets it translated by sqlglot.
+SQL is written in DuckDB's dialect. For another engine sqlglot translates it.
 """
 
 from abc import ABC, abstractmethod
@@ -74,7 +74,7 @@ class Session(ABC):
 
     @abstractmethod
     def columns(self, table: Table, catalog: str | None = None) -> dict[str, str]:
-        """Types of a relation's columns, in order; of an attached catalog or the main one."""
+        """Types of a relation's columns, in order, in the main catalog or in an attached one."""
 
     @abstractmethod
     def has_declared_columns(self, table: Table) -> bool:
@@ -86,7 +86,7 @@ class Session(ABC):
 
     @abstractmethod
     def register(self, name: str, frame: "pd.DataFrame") -> None:
-        """Let SQL read a frame by a name, until the session ends."""
+        """Let SQL read a frame under a name, until the session ends."""
 
     @abstractmethod
     def keep(self, name: str, sql: str) -> None:
@@ -94,14 +94,14 @@ class Session(ABC):
 
     @abstractmethod
     def drop(self, name: str) -> None:
-        """Drop the result that was kept under a name."""
+        """Drop the result that was stored under a name."""
 
     @abstractmethod
     def attach(self, path: Path, name: str) -> str:
         """Make another build readable under a name, until the session ends.
 
         Returns:
-            The statement that a person would run to do the same.
+            The statement with which a person can do the same.
         """
 
     @abstractmethod
@@ -121,11 +121,11 @@ class Session(ABC):
         Args:
             table: the table to write; it is created where it does not exist.
             relation: SQL relation with the table's columns, in any order.
-            window: the window; the table's window column places a row in it.
-            where: a further condition on the rows that are replaced, for tables that several loads
-                share.
-            fits: the relation is known to have the table's columns, and rows of the window only.
-                Checking costs planning and reading it once more.
+            window: the window; the table's window column says which rows are in it.
+            where: a further condition on the rows that are replaced, for tables that several
+                loads share.
+            fits: the relation is known to have the table's columns and only rows of the window;
+                checking that would read it once more.
 
         Returns:
             The number of rows inserted.

@@ -1,7 +1,7 @@
-"""A window of a table in SQL, and the rows of its partitions.
+"""The condition of a window in SQL, and the row counts of its partitions.
 
-Belongs here: what every session shares about windows. Does not belong here: replacing one (the
-sessions), or how dbt models do the same (the project's `window` strategy).
+Belongs here: what all sessions share about windows. Does not belong here: replacing a window (the
+sessions), or how dbt models do the same (the dbt project's `window` strategy).
 """
 
 from datetime import date
@@ -12,18 +12,18 @@ from analytics_assets.warehouse.session import Session
 
 
 class WindowError(ValueError):
-    """Rows do not fit the table or the window that they are written to."""
+    """The rows do not fit the table or the window that they are written to."""
 
 
 def window_predicate(column: str, window: Window | None) -> str:
-    """SQL that is true for the rows of the window; for all rows without one."""
+    """A condition that is true for the rows of the window, or for all rows where it is None."""
     if window is None:
         return "TRUE"
     return f"{column} >= DATE '{window.start}' AND {column} < DATE '{window.end}'"
 
 
 def partition_row_counts(session: Session, table: Table, window: Window) -> dict[date, int]:
-    """Rows of each partition of the window, 0 for the empty ones; monthly tables by month."""
+    """Number of rows of each partition of the window, 0 for empty ones, by its first day."""
     counts: dict[date, int] = dict(
         session.rows(
             f"SELECT {table.window_column}, count(*) FROM {table.relation} "

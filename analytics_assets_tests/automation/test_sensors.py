@@ -197,7 +197,7 @@ def test_while_another_process_writes_the_tick_is_skipped(shop: Shop) -> None:
     with held(shop.warehouse.path):
         result = shop.tick()
     assert not result.run_requests
-    assert "held by another process" in result.skip_message
+    assert "locked by another process" in result.skip_message
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_the_projects_own_sensor_gives_up_before_dagster_cuts_the_tick_off(
         began = time.monotonic()
         result = sensor.evaluate_tick(build_sensor_context())
         assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT / 2
-    assert "held by another process" in result.skip_message
+    assert "locked by another process" in result.skip_message
 
 
 @contextmanager

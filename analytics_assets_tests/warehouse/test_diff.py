@@ -31,16 +31,16 @@ def build(folder: Path, number: int, *changes: str) -> Path:
     return path
 
 
-def sales(found: list[TableDiff]) -> TableDiff:
-    return next(diff for diff in found if diff.table == "marts.customer_sales")
+def sales(diffs: list[TableDiff]) -> TableDiff:
+    return next(diff for diff in diffs if diff.table == "marts.customer_sales")
 
 
 def test_builds_of_the_same_rows_are_the_same(tmp_path: Path) -> None:
     a, b = build(tmp_path, 1), build(tmp_path, 2)
-    found = diff_builds(a, b)
-    assert {diff.table for diff in found} == {"marts.customer_sales", "churn.churn_model"}
-    assert all(diff.same for diff in found)
-    # The ledger grows with each run, and is compared when asked for.
+    diffs = diff_builds(a, b)
+    assert {diff.table for diff in diffs} == {"marts.customer_sales", "churn.churn_model"}
+    assert all(diff.same for diff in diffs)
+    # The ledger grows with each run, and is compared only when named.
     (ledger,) = diff_builds(a, b, ["pipeline_executions"])
     assert (ledger.added, ledger.removed) == (1, 1)
 
@@ -56,11 +56,11 @@ def test_rows_added_removed_and_changed_are_counted_by_key(tmp_path: Path) -> No
         "UPDATE marts.customer_sales SET units = 7 WHERE customer_id IN ('C2', 'C3')",
         "UPDATE marts.customer_sales SET orders = 8 WHERE customer_id = 'C2'",
     )
-    found = sales(diff_builds(a, b))
-    assert (found.added, found.removed, found.changed) == (1, 1, 2)
-    assert found.columns == {"units": 2, "orders": 1}
-    assert found.rows == (5, 5)
-    assert found.keys == (
+    diff = sales(diff_builds(a, b))
+    assert (diff.added, diff.removed, diff.changed) == (1, 1, 2)
+    assert diff.columns == {"units": 2, "orders": 1}
+    assert diff.rows == (5, 5)
+    assert diff.keys == (
         "+ C9, 2024-01-10",
         "- C0, 2024-01-10",
         "~ C2, 2024-01-10",
@@ -77,13 +77,13 @@ def test_a_null_is_a_value_like_any_other(tmp_path: Path, value: str) -> None:
     assert sales(diff_builds(a, b)).columns == {"units": 4}
 
 
-def test_what_differs_by_load_alone_is_left_out(tmp_path: Path) -> None:
+def test_columns_that_differ_with_every_load_are_left_out(tmp_path: Path) -> None:
     a = build(tmp_path, 1)
     b = build(tmp_path, 2, "UPDATE churn.churn_model SET registered_version = 99")
     assert all(diff.same for diff in diff_builds(a, b))
 
 
-def test_columns_and_tables_that_came_or_went(tmp_path: Path) -> None:
+def test_new_and_missing_columns_and_tables_are_reported(tmp_path: Path) -> None:
     a = build(tmp_path, 1, "DROP TABLE churn.churn_model")
     b = build(
         tmp_path,
@@ -92,12 +92,12 @@ def test_columns_and_tables_that_came_or_went(tmp_path: Path) -> None:
         "ALTER TABLE marts.customer_sales ADD COLUMN new INTEGER",
         "ALTER TABLE marts.customer_sales ALTER units TYPE VARCHAR",
     )
-    found = diff_builds(a, b)
-    shape = sales(found)
+    diffs = diff_builds(a, b)
+    shape = sales(diffs)
     assert (shape.columns_added, shape.columns_removed) == (("new",), ("lines",))
     assert shape.types_changed == {"units": ("BIGINT", "VARCHAR")}
     assert not shape.same
-    model = next(diff for diff in found if diff.table == "churn.churn_model")
+    model = next(diff for diff in diffs if diff.table == "churn.churn_model")
     assert model.rows == (None, 1)
     assert not model.same
 
@@ -125,8 +125,8 @@ def test_raw_tables_of_two_homes_are_compared(tmp_path: Path) -> None:
         home.mkdir()
         with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
             insert(connection, "raw_orders", {"quantity": quantity})
-    (found,) = diff_builds(*(find_build(tmp_path, str(home)) for home in homes))
-    assert (found.table, found.changed, found.columns) == ("raw.raw_orders", 1, {"quantity": 1})
+    (diff,) = diff_builds(*(find_build(tmp_path, str(home)) for home in homes))
+    assert (diff.table, diff.changed, diff.columns) == ("raw.raw_orders", 1, {"quantity": 1})
 
 
 def test_the_command_prints_and_exits_like_diff(tmp_path: Path) -> None:
@@ -138,15 +138,15 @@ def test_the_command_prints_and_exits_like_diff(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["diff", *arguments], env=environment)
         return result.exit_code, result.output
 
-    code, words = run("1", "2")
+    code, output = run("1", "2")
     assert code == 1
-    assert "marts.customer_sales: 5 rows -> 5 rows" in words
-    assert "0 added, 0 removed, 1 changed" in words
-    assert "units: 1 rows differ" in words
-    assert "~ C1, 2024-01-10" in words
-    assert "1 of 2 tables differ." in words
+    assert "marts.customer_sales: 5 rows -> 5 rows" in output
+    assert "0 added, 0 removed, 1 changed" in output
+    assert "units: 1 rows differ" in output
+    assert "~ C1, 2024-01-10" in output
+    assert "1 of 2 tables differ." in output
     assert run("2") == (0, "0 of 2 tables differ.\n")
     assert run("1", "2", "--table", "churn_model")[0] == 0
-    code, words = run("4")
+    code, output = run("4")
     assert code == 1
-    assert words.startswith("Error: There is no build '4'")
+    assert output.startswith("Error: There is no build '4'")

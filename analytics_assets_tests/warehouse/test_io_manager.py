@@ -1,7 +1,7 @@
 """The IO manager through real assets: one test for each fault of the stock one, named after it.
 
-Tests named test_upstream_... pin the stock manager's faults: when one fails, an upgrade has mended
-the fault, and our own code for it can go.
+Tests named test_upstream_... pin the stock manager's faults: when one fails, an upgrade has fixed
+the fault, and our own code for it can be deleted.
 """
 
 import gc
@@ -58,10 +58,10 @@ def returning(output: pd.DataFrame, name: str = "readings", **metadata: Any) -> 
         backfill_policy=BackfillPolicy.single_run(),
         metadata={"schema": "raw", "partition_expr": "day", **metadata},
     )
-    def made() -> Any:
+    def frame_asset() -> Any:
         return output
 
-    return made
+    return frame_asset
 
 
 def run(
@@ -202,8 +202,8 @@ def test_upstream_an_all_null_column_is_typed_null(warehouse: Warehouse) -> None
 
 def test_a_ranges_total_row_count_stamped_on_every_partition(warehouse: Warehouse) -> None:
     with DagsterInstance.ephemeral() as instance:
-        made = returning(frame(ONE, ONE, THREE))
-        run(warehouse, made, first=ONE, last=THREE, instance=instance)
+        daily = returning(frame(ONE, ONE, THREE))
+        run(warehouse, daily, first=ONE, last=THREE, instance=instance)
         counts = row_counts(instance, "readings", "dagster/partition_row_count")
         assert counts == {"2024-01-01": 2, "2024-01-02": 0, "2024-01-03": 1}
         assert not row_counts(instance, "readings", "dagster/row_count")
@@ -211,8 +211,8 @@ def test_a_ranges_total_row_count_stamped_on_every_partition(warehouse: Warehous
 
 def test_upstream_stamps_a_ranges_total_row_count_on_every_partition(warehouse: Warehouse) -> None:
     with DagsterInstance.ephemeral() as instance:
-        made = returning(frame(ONE, ONE, THREE))
-        run(warehouse, made, first=ONE, last=THREE, instance=instance, stock=True)
+        daily = returning(frame(ONE, ONE, THREE))
+        run(warehouse, daily, first=ONE, last=THREE, instance=instance, stock=True)
         counts = row_counts(instance, "readings", "dagster/row_count")
         assert counts == dict.fromkeys(["2024-01-01", "2024-01-02", "2024-01-03"], 3)
 
@@ -228,13 +228,13 @@ def downstream(received: list[pd.DataFrame]) -> AssetsDefinition:
 
 
 def test_opens_read_write_to_load(warehouse: Warehouse, in_another_process: Opener) -> None:
-    made = returning(frame(ONE))
-    run(warehouse, made)
-    # Beside another reader only a read-only connection opens.
+    daily = returning(frame(ONE))
+    run(warehouse, daily)
+    # While another process reads, only a read-only connection opens.
     in_another_process(warehouse.path, "read")
     received: list[pd.DataFrame] = []
     with DagsterInstance.ephemeral() as instance:
-        run(warehouse, made, downstream(received), selection=["totals"], instance=instance)
+        run(warehouse, daily, downstream(received), selection=["totals"], instance=instance)
     assert received[0].drop(columns="day").to_dict("list") == {
         "name": ["a"],
         "first": [1],
@@ -245,10 +245,10 @@ def test_opens_read_write_to_load(warehouse: Warehouse, in_another_process: Open
 
 
 def test_a_load_reads_its_partition_only(warehouse: Warehouse) -> None:
-    made = returning(frame(ONE, TWO, THREE))
-    run(warehouse, made, first=ONE, last=THREE)
+    daily = returning(frame(ONE, TWO, THREE))
+    run(warehouse, daily, first=ONE, last=THREE)
     received: list[pd.DataFrame] = []
-    run(warehouse, made, downstream(received), first=TWO, selection=["totals"])
+    run(warehouse, daily, downstream(received), first=TWO, selection=["totals"])
     assert pd.to_datetime(received[0]["day"]).dt.date.tolist() == [TWO]
 
 
@@ -256,15 +256,15 @@ def test_a_load_reads_its_partition_only(warehouse: Warehouse) -> None:
 def test_leaks_the_lock_on_exception(
     warehouse: Warehouse, in_another_process: Opener, wrong: str
 ) -> None:
-    made = returning(frame(ONE))
-    run(warehouse, made)
+    daily = returning(frame(ONE))
+    run(warehouse, daily)
     with pytest.raises(Exception) as caught:
         if wrong == "store":
             run(warehouse, returning(frame(TWO)))
         else:
             with warehouse.write() as session:
                 session.execute("DROP TABLE raw.readings")
-            run(warehouse, made, downstream([]), selection=["totals"])
+            run(warehouse, daily, downstream([]), selection=["totals"])
     assert caught.tb is not None
     in_another_process(warehouse.path, "write")
 
@@ -286,10 +286,10 @@ def test_upstream_leaks_the_lock_on_exception(
 def test_an_unpartitioned_frame_replaces_the_whole_table(warehouse: Warehouse) -> None:
     def totals(*days: date) -> AssetsDefinition:
         @asset(name="totals", metadata={"schema": "raw"})
-        def made() -> Any:
+        def totals_asset() -> Any:
             return frame(*days)
 
-        return made
+        return totals_asset
 
     with DagsterInstance.ephemeral() as instance:
         run(warehouse, totals(ONE, TWO), first=None, instance=instance)
@@ -317,8 +317,8 @@ def test_a_real_table_keeps_its_declared_types(warehouse: Warehouse) -> None:
     given = {"churn_probability": 0.25, "risk_band": "Low", "as_of": TWO, "snapshot_date": ONE}
     # In another order; what is not given is null, which pandas does not type.
     scores = pd.DataFrame({name: [given.get(name)] for name in reversed(table.columns)})
-    made = returning(scores, "churn_predictions", schema="churn", partition_expr="snapshot_date")
-    run(warehouse, made)
+    daily = returning(scores, "churn_predictions", schema="churn", partition_expr="snapshot_date")
+    run(warehouse, daily)
     columns = [(row[0], row[1]) for row in stored(warehouse, "DESCRIBE churn.churn_predictions")]
     assert columns == [
         (name, type_.replace("TEXT", "VARCHAR")) for name, type_ in table.sql_types.items()

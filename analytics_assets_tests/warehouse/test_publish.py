@@ -72,7 +72,7 @@ def test_the_pointer_names_the_newest_build_relative_to_its_folder(
     assert rows(current_build(moved)) == [1, 1]
 
 
-def test_a_build_reports_and_holds_every_published_table(
+def test_a_build_reports_and_contains_every_published_table(
     filled: Warehouse, published: Path
 ) -> None:
     build = publish(filled, published, 3)
@@ -129,11 +129,12 @@ CHANGES = {
     "a table less": "DROP TABLE core.dim_customers",
     "a table more": "CREATE TABLE core.dim_date AS SELECT DATE '2024-01-01' AS date_day",
     "a table without days": "UPDATE core.dim_customers SET country = 'FR'",
+    "a table with a column named rows": "UPDATE churn.churn_drift SET psi = 2",
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
-def test_a_build_upon_another_is_what_the_warehouse_holds(
+def test_a_build_that_starts_from_another_equals_the_warehouse(
     filled: Warehouse, published: Path, change: str
 ) -> None:
     with filled.write() as connection:
@@ -141,17 +142,18 @@ def test_a_build_upon_another_is_what_the_warehouse_holds(
             row = {"customer_id": f"C{day}", "snapshot_date": f"2024-01-{day:02}"}
             insert(connection, "churn_predictions", row | {"model_version": "a"})
         insert(connection, "customer_days", {"customer_id": "C2", "order_date": "2024-01-02"})
+        insert(connection, "churn_drift", {"psi": 1})
     publish(filled, published, 3)
     with filled.write() as session:
         session.execute(change)
     build = publish(filled, published, 3)
     with filled.read() as session:
         session.execute(f"ATTACH '{build.path}' AS build (READ_ONLY)")
-        held = session.rows(
+        relations = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
             "WHERE database_name = 'build'"
         )
-        assert {name for (name,) in held} == set(build.rows)
+        assert {name for (name,) in relations} == set(build.rows)
         for name, count in build.rows.items():
             for one, other in ((name, f"build.{name}"), (f"build.{name}", name)):
                 assert not session.rows(f"FROM {one} EXCEPT ALL FROM {other}")
@@ -174,7 +176,7 @@ def test_a_build_writes_only_the_days_that_differ(filled: Warehouse, published: 
     assert [name for (name,) in order[-2:]] == ["C29", "C2"]  # written again, after the others
 
 
-def test_a_damaged_build_is_not_built_upon(filled: Warehouse, published: Path) -> None:
+def test_a_damaged_build_is_not_copied(filled: Warehouse, published: Path) -> None:
     build = publish(filled, published, 3)
     build.path.write_bytes(build.path.read_bytes()[:5000])
     assert rows(publish(filled, published, 3).path) == [1, 1]

@@ -51,7 +51,7 @@ def test_large_results_come_in_batches(session: DuckDBSession) -> None:
     assert max(batch.num_rows for batch in batches) <= 2048
 
 
-def test_a_table_a_view_and_nothing_are_told_apart(session: DuckDBSession) -> None:
+def test_the_kind_is_table_view_or_none(session: DuckDBSession) -> None:
     table = TABLES["fact_orders"]
     assert session.kind(table) is None
     assert not session.exists(table)
@@ -91,7 +91,7 @@ def test_a_frame_and_another_file_can_be_read_by_name(
         assert connection.execute("FROM other.t").fetchall() == [(7,)]
 
 
-def test_sql_reaches_another_engine_in_its_own_words() -> None:
+def test_sql_reaches_another_engine_in_its_own_dialect() -> None:
     spark = Spark()
     spark.execute("CREATE TABLE t AS SELECT 'a'::VARCHAR AS name")
     assert spark.value("SELECT count(*) FROM t WHERE name IN (FROM s)") == 1

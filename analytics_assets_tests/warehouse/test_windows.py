@@ -77,7 +77,7 @@ def test_an_empty_relation_empties_the_window(connection: duckdb.DuckDBPyConnect
     assert names(connection) == [(DAY + timedelta(1), "kept")]
 
 
-def test_an_empty_relation_makes_the_table(connection: duckdb.DuckDBPyConnection) -> None:
+def test_an_empty_relation_creates_the_table(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE raw.readings")
     DuckDBSession(connection).replace_window(readings(), f"(SELECT {COLUMNS} LIMIT 0)", ONE_DAY)
     types = [row[1] for row in connection.execute("DESCRIBE raw.readings").fetchall()]
@@ -187,9 +187,9 @@ def test_the_same_input_gives_the_same_table_whatever_the_order_or_number_of_run
 
     def run(source: pd.DataFrame, start: int, end: int) -> None:
         window = Window(DAY + timedelta(start), DAY + timedelta(end))
-        part = source[[window.start <= day < window.end for day in source["day"]]]
-        connection.register("part", part)
-        DuckDBSession(connection).DuckDBSession(table).replace_window("part", window)
+        rows_of_window = source[[window.start <= day < window.end for day in source["day"]]]
+        connection.register("rows_of_window", rows_of_window)
+        DuckDBSession(connection).replace_window(table, "rows_of_window", window)
 
     # An older state of the source, loaded in any windows, then the newest until all is covered.
     old, new = source_of(rng, days), source_of(rng, days)
@@ -203,6 +203,6 @@ def test_the_same_input_gives_the_same_table_whatever_the_order_or_number_of_run
         run(new, start, end)
         stale -= set(range(start, end))
 
-    found = connection.execute("SELECT name, first, second FROM raw.readings ORDER BY ALL")
+    stored = connection.execute("SELECT name, first, second FROM raw.readings ORDER BY ALL")
     expected = new.sort_values("name")[["name", "first", "second"]].itertuples(index=False)
-    assert found.fetchall() == [tuple(row) for row in expected]
+    assert stored.fetchall() == [tuple(row) for row in expected]
