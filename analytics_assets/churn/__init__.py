@@ -1,5 +1,5 @@
-"""Churn mathematics: pure functions from data frames to data frames and models.
+"""The churn model: functions from data frames to models and predictions.
 
-Here: training, evaluation and scoring. Not here: Dagster, SQL, files, or the features
-themselves, which dbt computes as of a date, the same for training and for scoring.
+Belongs here: training, evaluation, scoring and the registry. Does not belong here: Dagster, SQL, or
+the features, which dbt computes as of a date, in the same way for training and for scoring.
 """

@@ -1,7 +1,7 @@
 """A model as bytes and back, without pickle.
 
-Here: serialising with skops, and which types a stored model may name. Not here: where the bytes
-lie (`registry`).
+Belongs here: serialising with skops, and the types that a stored model may contain. Does not belong
+here: where the bytes are stored (`registry`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.model import ChurnModel
 
-# What a model holds beyond the types that skops trusts by itself: public estimators of
+# The types in a model that skops does not trust by itself. It trusts public estimators of
 # scikit-learn, arrays and ufuncs of NumPy, and Python's own containers and numbers.
 TRUSTED_TYPES = (
     "analytics_assets.churn.model.ChurnModel",
@@ -31,16 +31,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def dump_model(model: ChurnModel) -> bytes:
     """Serialise a model for `load_model`; the same model gives the same bytes.
 
-    skops names the parts of its archive by their addresses in memory and stamps them with the
-    time; here they are numbered and stamped alike.
+    skops names the files of its archive by memory addresses and gives them the current time. Here
+    they get numbers and a fixed time.
     """
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    schema = parts.pop("schema.json").decode()
-    # Every address stands in the schema, as an id or in the name of a part.
+        files = {name: archive.read(name) for name in archive.namelist()}
+    schema = files.pop("schema.json").decode()
+    # The schema contains every address, as an id or in the name of a file.
     addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', schema))
     numbers = {address: str(number) for number, address in enumerate(addresses, start=1)}
-    stems = {name.split(".")[0]: name for name in parts}
+    stems = {name.split(".")[0]: name for name in files}
     for number, stem in enumerate((s for s in stems if s not in numbers), start=len(numbers) + 1):
         numbers[stem] = str(number)
     schema = re.sub(
@@ -51,7 +51,7 @@ def dump_model(model: ChurnModel) -> bytes:
     )
     renamed = {
         f"{numbers[name.split('.')[0]]}.{name.split('.', 1)[1]}": data
-        for name, data in parts.items()
+        for name, data in files.items()
     }
     stored = io.BytesIO()
     with zipfile.ZipFile(stored, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -62,17 +62,16 @@ def dump_model(model: ChurnModel) -> bytes:
 
 
 def load_model(data: bytes) -> ChurnModel:
-    """Read a model written by `dump_model`, running none of the code that it may name.
+    """Read a model written by `dump_model`, without running any code that it names.
 
     Raises:
-        ModelError: The bytes are damaged, name a type that is not trusted, or hold no churn model.
-
+        ModelError: the bytes are damaged, name a type that is not trusted, or are no churn model.
     """
     try:
         model = skops.io.loads(data, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as error:
-        raise ModelError(f"The stored model holds types that are not trusted: {error}") from error
-    except Exception as error:  # a damaged archive fails wherever the damage happens to be
+        raise ModelError(f"The stored model has types that are not trusted: {error}") from error
+    except Exception as error:  # a damaged archive can fail in any way
         raise ModelError(
             f"The stored model ({len(data):,} bytes) is damaged or incomplete and cannot be read "
             f"({type(error).__name__}). Train it again."

@@ -1,12 +1,12 @@
-"""Predictions of the past that a candidate could have made, and how good they were.
+"""The backtest: what each candidate predicts on rows that its fit has not seen.
 
-Here: splits in time (or, for a table that is one snapshot, folds), and the predictions of every
-candidate on rows that its fit has not seen. Not here: the candidates, or the choice among them.
+Belongs here: splits in time (or folds, for a table that is one snapshot), and the predictions of
+every candidate. Does not belong here: the candidates, or the choice among them.
 
-Origins lie a label window apart, newest first: as-of dates T1 > T2 > ... with each label closed
-before the next origin begins. The fit for an origin uses every as-of date whose label window had
-closed by it. So no training label was open when the test began, no two tests share a label window,
-and what was predicted on the older origins can calibrate the newer ones. See Tashman, Out-of-sample
+Origins are as-of dates T1 > T2 > ..., newest first, at least a label window from each other. The
+fit for an origin uses every as-of date whose label window had closed by then. So no training label
+was open when the test began, no two tests share a label window, and the predictions for older
+origins can calibrate the newer ones. See Tashman, Out-of-sample
 tests of forecasting accuracy, International Journal of Forecasting 16 (2000).
 """
 
@@ -32,16 +32,15 @@ from analytics_assets.churn.metrics import common_slope, log_odds, probability_o
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A test and what may be known before it.
+    """A test and the rows that may be known before it.
 
     Attributes:
-        name: The test's as-of date, or the number of the fold.
-        train: Row numbers to fit on.
-        test: Row numbers to predict.
-        calibration: Names of the splits whose test predictions may be used to calibrate this one.
-        reported: Counts in comparisons. The oldest origin has nothing to be calibrated by and only
-            serves those after it, unless it is the only one.
-
+        name: the test's as-of date, or the number of the fold.
+        train: row numbers to fit on.
+        test: row numbers to predict.
+        calibration: names of the splits whose test predictions may be used to calibrate this one.
+        reported: whether it counts in comparisons. The oldest origin cannot be calibrated, and only
+            calibrates the newer ones, unless it is the only one.
     """
 
     name: str
@@ -52,19 +51,18 @@ class Split:
 
 
 def rolling_origins(as_of: pd.Series, y: np.ndarray, horizon_days: int, dates: int) -> list[Split]:
-    """Splits in time, newest first; see the module.
+    """Split the rows in time, newest test first; see the module.
 
     Args:
-        as_of: As-of date of each row with a closed label, shape (n,).
-        y: Labels, shape (n,), boolean.
-        horizon_days: Length of the label window in days.
-        dates: Tests to report at most; one more is made to calibrate the oldest.
+        as_of: as-of date of each row with a closed label, shape (n,).
+        y: labels, shape (n,), boolean.
+        horizon_days: length of the label window in days.
+        dates: most tests to report; one more calibrates the oldest of them.
 
     Raises:
-        HistoryError: No row lies a label window before the newest as-of date.
-        TrainingError: The horizon or the number of dates is not positive, or the newest test or
+        HistoryError: no row lies a label window before the newest as-of date.
+        TrainingError: the horizon or the number of dates is not positive, or the newest test or
             its training rows lack a class.
-
     """
     if horizon_days < 1 or dates < 1:
         raise TrainingError(
@@ -91,7 +89,7 @@ def rolling_origins(as_of: pd.Series, y: np.ndarray, horizon_days: int, dates: i
         origin = as_of.iloc[train].max()
     if not splits:
         raise HistoryError(
-            f"No training rows can be held apart from the test: closed labels exist on "
+            f"Training rows and test cannot be separated in time: closed labels exist on "
             f"{as_of.nunique()} as-of dates, {as_of.min():%Y-%m-%d} to {as_of.max():%Y-%m-%d}, and "
             f"none lies {horizon_days} days (the horizon) or more before the last. "
             "Load a longer history or shorten the horizon."
@@ -110,13 +108,12 @@ def rolling_origins(as_of: pd.Series, y: np.ndarray, horizon_days: int, dates: i
 
 
 def folds(y: np.ndarray, number: int, seed: int) -> list[Split]:
-    """Stratified folds for a table that is one snapshot; each is calibrated by the others.
+    """Split a table that is one snapshot into stratified folds; the others calibrate each fold.
 
     Args:
-        y: Labels, shape (n,), boolean.
-        number: Of folds.
-        seed: Seed of the shuffling.
-
+        y: labels, shape (n,), boolean.
+        number: number of folds.
+        seed: seed of the shuffling.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -135,17 +132,16 @@ def folds(y: np.ndarray, number: int, seed: int) -> list[Split]:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the candidates predicted on rows that their fits had not seen.
+    """The predictions of the candidates on rows that their fits had not seen.
 
     Attributes:
-        rows: Row numbers in the labelled rows, all splits one after the other, shape (n,).
-        split: Name of the split of each, shape (n,).
-        reported: Whether the split counts in comparisons, shape (n,).
-        raw: Probabilities before calibration by candidate, each of shape (n,).
-        calibrated: Probabilities after calibration by candidate, each of shape (n,).
-        slopes: Calibration slope that the next model would get, by candidate, from all splits.
-        failed: Why a candidate is left out, by its name: a model of purchases without an estimate.
-
+        rows: row numbers in the labelled rows, split by split, shape (n,).
+        split: name of the split of each row, shape (n,).
+        reported: whether the split counts in comparisons, shape (n,).
+        raw: probabilities before calibration by candidate, each of shape (n,).
+        calibrated: probabilities after calibration by candidate, each of shape (n,).
+        slopes: calibration slope for the final model by candidate, from all splits.
+        failed: why a candidate has no estimate and is left out, by its name.
     """
 
     rows: np.ndarray
@@ -160,9 +156,9 @@ class Predictions:
 def run(
     labelled: LabelledRows, splits: Sequence[Split], candidates: Sequence[c.Candidate]
 ) -> Predictions:
-    """Fit every candidate for every split, predict its test, and calibrate by the older ones.
+    """Fit every candidate for every split, predict the test, and calibrate it by older tests.
 
-    The fits run side by side, each on one core: what they give does not depend on how many are.
+    The fits run in parallel, each on one core; how many run at once does not change the result.
     """
     y = labelled.y
     rows = np.concatenate([split.test for split in splits])
@@ -170,31 +166,29 @@ def run(
     raw, calibrated, slopes = {}, {}, {}
     failed: dict[str, str] = {}
     with c.one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # The last take longest: begun first, they leave no core idle at the end.
-        made = {
-            candidate.name: [
-                pool.submit(_predicted, labelled, split, candidate) for split in splits
-            ]
+        # The last candidates take longest: started first, they leave no core idle at the end.
+        futures = {
+            candidate.name: [pool.submit(_predict, labelled, split, candidate) for split in splits]
             for candidate in reversed(candidates)
         }
     for candidate in candidates:
         try:
-            parts = [future.result() for future in made[candidate.name]]
+            by_split = [future.result() for future in futures[candidate.name]]
         except ValueError as error:
             if not candidate.from_history:
                 raise
             failed[candidate.name] = str(error)
             continue
-        predicted = np.concatenate(parts)
+        predicted = np.concatenate(by_split)
         raw[candidate.name] = predicted
         calibrated[candidate.name] = np.concatenate(
             [
                 recalibrated(
-                    part,
+                    of_split,
                     _slope(y[rows], predicted, names, split.calibration),
                     float(log_odds(y[split.train].mean())),
                 )
-                for split, part in zip(splits, parts, strict=True)
+                for split, of_split in zip(splits, by_split, strict=True)
             ]
         )
         slopes[candidate.name] = _slope(y[rows], predicted, names, [s.name for s in splits])
@@ -209,10 +203,10 @@ def run(
     )
 
 
-def _predicted(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> np.ndarray:
+def _predict(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> np.ndarray:
     x = labelled.x
     if candidate.from_history:
-        # Histories as of the test's date are known by then; its labels are not looked at.
+        # The histories are known on the test's date; its labels are not used.
         fitted = c.fit(candidate, x.iloc[split.test], None)
     else:
         fitted = c.fit(candidate, x.iloc[split.train], labelled.y[split.train])
@@ -220,13 +214,12 @@ def _predicted(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> 
 
 
 def recalibrated(probability: np.ndarray, slope: float, centre: float) -> np.ndarray:
-    """Probabilities spread out, or drawn in, around a centre in log-odds.
+    """Make probabilities more or less extreme, around a centre in log-odds.
 
     Args:
-        probability: Shape (n,).
+        probability: shape (n,).
         slope: 1 changes nothing; below 1 makes less extreme.
-        centre: Log-odds that stay where they are, of the share that churned in training.
-
+        centre: log-odds that do not change: those of the share that churned in the training rows.
     """
     if slope == 1.0:
         return probability

@@ -1,7 +1,7 @@
-"""What could be the model: from the simplest to the most complex.
+"""The candidates for the model, from the simplest to the most complex.
 
-Here: the candidates and their sizes. Not here: how they are compared (`backtest`), or chosen
-(`training`).
+Belongs here: the candidates and their parameters. Does not belong here: how they are compared
+(`backtest`) or chosen (`training`).
 """
 
 from __future__ import annotations
@@ -31,20 +31,19 @@ from analytics_assets.lifetime.purchases import BgNbdClassifier
 
 CHUNK_ROWS = 8192
 FOREST_TREES = 25
-FOREST_ROWS = 10_000  # each tree's sample: a forest grows slowly, and few rows a tree suffice
+FOREST_ROWS = 10_000  # sample of each tree: a forest is slow to fit, and needs few rows a tree
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to predict.
+    """A classifier that may become the model.
 
     Attributes:
-        name: What it is called in tables and reports.
-        estimator: An unfitted classifier.
-        columns: The columns that it reads.
-        from_history: It is fitted on purchase histories as of the day it predicts from, and knows
-            no labels; the others are fitted on labelled rows.
-
+        name: what it is called in tables and reports.
+        estimator: an unfitted classifier.
+        columns: the columns that it reads.
+        from_history: whether it is fitted on purchase histories as of the day of prediction, and
+            not on labelled rows.
     """
 
     name: str
@@ -56,22 +55,21 @@ class Candidate:
 def build_candidates(
     features: FeatureSet, iterations: int, seed: int, horizon_days: int = 0
 ) -> list[Candidate]:
-    """The candidates for which the table has columns, simplest first.
+    """Build the candidates for which the table has columns, simplest first.
 
     Args:
-        features: The roles of the columns.
-        iterations: Trees of gradient boosting.
-        seed: Seed of the forest and of boosting.
-        horizon_days: Length of the label window in days, for the models of purchases.
-
+        features: the roles of the columns.
+        iterations: trees of gradient boosting.
+        seed: seed of the forest and of boosting.
+        horizon_days: length of the label window in days, for the models of purchases.
     """
     columns = features.columns
-    found = [Candidate("prevalence", DummyClassifier(strategy="prior"), columns)]
+    simple = [Candidate("prevalence", DummyClassifier(strategy="prior"), columns)]
     if features.recency:
         recency = Pipeline([("log", FunctionTransformer(np.log1p)), *_logistic()])
-        found.append(Candidate("recency", recency, (features.recency,)))
+        simple.append(Candidate("recency", recency, (features.recency,)))
     if features.rule:
-        found.append(Candidate("rule", Pipeline(_logistic()), (features.rule,)))
+        simple.append(Candidate("rule", Pipeline(_logistic()), (features.rule,)))
     if features.purchases:
         read = (
             features.purchases.days,
@@ -79,9 +77,9 @@ def build_candidates(
             features.purchases.silence,
         )
         buys = BgNbdClassifier(read, horizon_days)
-        found.append(Candidate("bg_nbd", buys, read, from_history=True))
+        simple.append(Candidate("bg_nbd", buys, read, from_history=True))
     return [
-        *found,
+        *simple,
         Candidate("logistic_regression", _numeric(features, _regression()), columns),
         Candidate("random_forest", _numeric(features, _forest(seed)), columns),
         Candidate("gradient_boosting", _numeric(features, _boosting(iterations, seed)), columns),
@@ -104,17 +102,16 @@ def recipe(candidates: Sequence[Candidate]) -> str:
 
 
 def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
-    """The candidate's estimator, fitted on the rows that it is given.
+    """Fit a candidate's estimator on the given rows.
 
     Args:
-        candidate: Which.
-        x: Features, shape (n, at least the candidate's columns).
-        y: Labels, shape (n,), boolean; None for a candidate from history.
-
+        candidate: the candidate.
+        x: features, shape (n, at least the candidate's columns).
+        y: labels, shape (n,), boolean; None for a candidate from history.
     """
     x = x[list(candidate.columns)]
-    # Neither the trees' binning nor a median exists for a column without any value: make it
-    # constant, so that it carries no information but keeps its place.
+    # Neither bins nor a median exist for a column without any value: make it constant, so that it
+    # has no information but keeps its place.
     empty = x.columns[x.isna().all()]
     estimator = sklearn.clone(candidate.estimator)
     rows = min(FOREST_ROWS, len(x))
@@ -129,14 +126,14 @@ def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
 def predict(estimator: Any, x: pd.DataFrame) -> np.ndarray:
     """Probabilities of churn by a fitted estimator, shape (n,).
 
-    Chunks that fit into a core's cache are predicted side by side: a tree passes over all rows of a
-    chunk, so that large ones go through memory once a tree.
+    Chunks that fit into a core's cache are predicted in parallel: each tree reads all rows of a
+    chunk, so large chunks would be read from memory once for each tree.
     """
     chunks = [x.iloc[start : start + CHUNK_ROWS] for start in range(0, len(x), CHUNK_ROWS)]
     limits = _thread_pools()
 
     def predicted(chunk: pd.DataFrame) -> np.ndarray:
-        # OpenMP counts threads for each thread that calls it.
+        # OpenMP has a limit of its own in each thread that calls it.
         with limits.limit(limits=1, user_api="openmp"):
             return estimator.predict_proba(chunk)[:, 1]
 
@@ -148,18 +145,18 @@ def predict(estimator: Any, x: pd.DataFrame) -> np.ndarray:
 
 
 def one_thread_each() -> Any:
-    """A context in which a fit has one thread; around others of it, they may overlap."""
+    """A context in which each fit has one thread; contexts may be nested and overlap."""
     return _thread_pools().limit(limits=1)
 
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """The libraries' thread pools; to look for them takes longer than to predict a chunk."""
+    """The libraries' thread pools, cached: finding them takes longer than predicting a chunk."""
     return ThreadpoolController()
 
 
 def _numeric(features: FeatureSet, steps: list[tuple[str, Any]]) -> Pipeline:
-    """The steps, on numbers: a column for each common name of the categorical features."""
+    """The steps after one-hot encoding: a column for each common category."""
     if not features.categorical:
         return Pipeline(steps)
     names = list(features.categorical)
@@ -203,12 +200,12 @@ def _forest(seed: int) -> list[tuple[str, Any]]:
 
 def _boosting(iterations: int, seed: int) -> list[tuple[str, Any]]:
     boosting = HistGradientBoostingClassifier(
-        learning_rate=6 / max(iterations, 1),  # fewer, larger steps come about as far
+        learning_rate=6 / max(iterations, 1),  # fewer steps are larger, for a similar fit
         max_iter=iterations,
         max_leaf_nodes=15,
         min_samples_leaf=40,
         l2_regularization=1.0,
-        early_stopping=False,  # it would hold out rows at random, not in time
+        early_stopping=False,  # its validation rows would be random, not later in time
         random_state=seed,
     )
     return [("classifier", boosting)]

@@ -1,7 +1,7 @@
-"""What training and scoring take in: which columns mean what, and rows that can be trusted.
+"""The input of training and scoring: the roles of the columns, and checked rows.
 
-Here: the roles of columns, uniform types, and refusals of data that would give a dishonest model.
-Not here: models (`candidates`), or how features are made (dbt).
+Belongs here: the roles of columns, uniform types, and refusals of data that would give a dishonest
+model. Does not belong here: models (`candidates`), or how features are computed (dbt).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from analytics_assets.lifetime.history import Purchases
 
 KEY_COLUMNS = ("as_of", "customer_id")
 LABEL_COLUMN = "churned"
-MISSING = "(missing)"  # the category of a missing category
+MISSING = "(missing)"  # the category of missing values
 
 LEAK_AUC = 0.999
-MIN_CLASS_ROWS = 5  # with fewer, a harmless feature separates the classes by chance
+MIN_CLASS_ROWS = 5  # with fewer rows, a harmless feature separates the classes by chance
 
 
 class TrainingError(ValueError):
@@ -28,11 +28,11 @@ class TrainingError(ValueError):
 
 
 class HistoryError(TrainingError):
-    """The data hold too little, yet: too short a history for a test, or too few who churned."""
+    """There are not enough data yet: too short a history for a test, or too few churned."""
 
 
 class ModelError(ValueError):
-    """A stored model cannot be used: damaged, not trusted, or made for other features."""
+    """A stored model cannot be used: it is damaged, not trusted, or for other features."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,13 @@ class FeatureSet:
     """The columns of a labelled table, by what they mean.
 
     Attributes:
-        columns: What the classifiers learn from: numbers, may be null.
-        categorical: Those of `columns` that hold names instead of numbers.
-        recency: Column whose growth alone raises the risk, for the baseline of that name.
-        rule: Rule-based score in [0, 1], a baseline; classifiers do not learn from it.
-        purchases: Purchase history, where customers buy and have no contract.
-        value: Money at stake for each customer, for the profit of contacting; no feature.
-        growing: Those of `columns` that grow as time passes, and drift by construction.
-
+        columns: features of the classifiers: numbers, may be null.
+        categorical: those of `columns` that are names instead of numbers.
+        recency: column whose growth alone raises the risk, for the baseline of that name.
+        rule: rule-based score in [0, 1], a baseline; classifiers do not learn from it.
+        purchases: purchase history, where customers buy and have no contract.
+        value: money at stake for each customer, for the profit of contacts; not a feature.
+        growing: those of `columns` that grow as time passes, and drift by construction.
     """
 
     columns: tuple[str, ...]
@@ -70,13 +69,12 @@ class LabelledRows:
     """Rows with a closed label, sorted by key, and the rows of the newest as-of date.
 
     Attributes:
-        x: Features, shape (rows, inputs).
-        y: Labels, shape (rows,), boolean.
+        x: features, shape (rows, inputs).
+        y: labels, shape (rows,), boolean.
         as_of: Naive UTC timestamps, shape (rows,); NaT where the table has no as-of dates.
-        customers: Texts, shape (rows,).
-        value: Money at stake, shape (rows,); NaN where it is not known.
-        newest: Features on the newest as-of date, whether or not its labels have closed.
-
+        customers: customer ids, texts, shape (rows,).
+        value: money at stake, shape (rows,); NaN where it is not known.
+        newest: features on the newest as-of date, whether or not its labels have closed.
     """
 
     x: pd.DataFrame
@@ -88,17 +86,16 @@ class LabelledRows:
 
 
 def labelled_rows(frame: pd.DataFrame, features: FeatureSet) -> LabelledRows:
-    """Check a table and bring it into the form that training works on.
+    """Check a table and convert it for training.
 
     Args:
-        frame: One row for each as-of date and customer, in any order: customer_id, churned
+        frame: one row for each as-of date and customer, in any order: customer_id, churned
             (boolean, null while the label window is open), the feature set's columns and, unless
             it is a single snapshot, as_of (date or timestamp).
-        features: The roles of the columns.
+        features: the roles of the columns.
 
     Raises:
-        TrainingError: Columns, rows or keys are missing, wrong or repeated.
-
+        TrainingError: columns, rows or keys are missing, wrong or repeated.
     """
     _require_sensible(features)
     timed = "as_of" in frame.columns
@@ -158,9 +155,9 @@ def _require_sensible(features: FeatureSet) -> None:
     if not features.columns:
         raise TrainingError("No feature columns are named: there is nothing to learn from.")
     reserved = {*KEY_COLUMNS, LABEL_COLUMN, *([features.value] if features.value else [])}
-    if found := reserved.intersection(features.inputs):
+    if wrong := reserved.intersection(features.inputs):
         raise TrainingError(
-            f"{listed(sorted(found))} cannot be a feature: it is the key, the label or the value."
+            f"{listed(sorted(wrong))} cannot be a feature: it is the key, the label or the value."
         )
     if len(set(features.columns)) < len(features.columns):
         raise TrainingError("A feature column is named twice.")
@@ -180,8 +177,7 @@ def feature_matrix(
     """The features as float64, nulls as NaN, and the categorical ones as text.
 
     Raises:
-        error: A number is not numeric or infinite.
-
+        error: a value is not numeric, or is infinite.
     """
     converted: dict[str, Any] = {}
     for name in columns:
@@ -196,7 +192,7 @@ def feature_matrix(
         except (TypeError, ValueError) as cause:
             raise error(f"Feature {name} is not numeric: {cause}.") from cause
         if np.isinf(converted[name]).any():
-            raise error(f"Feature {name} holds infinite values; make them null.")
+            raise error(f"Feature {name} has infinite values; make them null.")
     return pd.DataFrame(converted, index=frame.index)
 
 
@@ -204,19 +200,17 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], error: type[Val
     """Refuse a frame that lacks columns.
 
     Raises:
-        error: With the names of what is missing.
-
+        error: columns are missing; the message names them.
     """
     if missing := [name for name in columns if name not in frame.columns]:
         raise error(f"Columns are missing from the features: {listed(missing)}.")
 
 
 def require_both_classes(y: np.ndarray, rows: str) -> None:
-    """Refuse labels of one class.
+    """Refuse labels that are nearly all of one class.
 
     Raises:
-        HistoryError: Fewer than 5 rows are churned, or retained.
-
+        HistoryError: fewer than 5 rows have churned, or fewer than 5 have not.
     """
     churned = int(y.sum())
     if min(churned, len(y) - churned) < MIN_CLASS_ROWS:
@@ -228,39 +222,38 @@ def require_both_classes(y: np.ndarray, rows: str) -> None:
 
 
 def refuse_leaks(x: pd.DataFrame, y: np.ndarray) -> None:
-    """Refuse data in which a single column gives the label away, in either direction.
+    """Refuse data in which a single column predicts the label, in either direction.
 
     Raises:
-        TrainingError: With the names of the columns.
-
+        TrainingError: there is such a column; the message names it.
     """
     leaks = []
     for name, values in x.items():
         if values.dtype == object:
-            # Each category by the share that churned in it: names have no order of their own. A
-            # rare one separates by chance.
+            # Order the categories by the share that churned in them. Rare ones count as average:
+            # they separate the classes by chance.
             groups = pd.Series(y, index=values.index).groupby(values)
             values = groups.transform("mean").where(groups.transform("size") >= 30, y.mean())
-        # Missing values may be what gives the label away: try them at both ends.
+        # Missing values may be what predicts the label: try them at both ends.
         fills = (-np.inf, np.inf) if values.isna().any() else (0.0,)
         aucs = (rank_auc(y, values.fillna(fill)) for fill in fills)
         if max(max(auc, 1 - auc) for auc in aucs) > LEAK_AUC:
             leaks.append(str(name))
     if leaks:
         raise TrainingError(
-            f"{listed(leaks)} alone tells churned from retained customers (AUC above {LEAK_AUC}): "
-            "the label has leaked into the features. Compute features from events before as_of "
-            "only, or leave the column out."
+            f"{listed(leaks)} alone separates churned from retained customers (AUC above "
+            f"{LEAK_AUC}): the label has leaked into the features. Compute features from events "
+            "before as_of only, or leave the column out."
         )
 
 
 def rank_auc(y: np.ndarray, values: pd.Series) -> float:
-    """Area under the ROC curve from ranks (Mann-Whitney U): infinities are allowed, and faster."""
+    """Area under the ROC curve from ranks (Mann-Whitney U): fast, and allows infinities."""
     positives = int(y.sum())
     above = values.rank().to_numpy()[y].sum() - positives * (positives + 1) / 2
     return float(above / (positives * (len(y) - positives)))
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence."""
+    """Join names for a sentence."""
     return ", ".join(names)

@@ -1,14 +1,14 @@
 """Whether a new model replaces the one in use.
 
-Here: the comparison of the challenger and the champion on rows that neither had seen. Not here:
-where the decision is kept (`registry`).
+Belongs here: the comparison of the challenger and the champion on rows that neither had seen. Does
+not belong here: where the decision is stored (`registry`).
 
-Both are held against the same rows, in one of two ways. A champion whose last label had closed
-before the challenger's newest test is applied to that test as it is; a champion of a snapshot, to
-the customers whose outcome it had not seen. Where there are none (a younger champion has seen
-labels of the test), what it predicted in its own backtest, frozen when it was made, is held against
-the challenger's on what both have in common. The challenger is better when its log loss is smaller
-and the 95% interval of the difference, by a paired bootstrap over customers, lies below zero.
+Both predict the same rows, in one of two ways. A champion whose last label had closed before the
+challenger's newest test predicts that test; a champion of a snapshot predicts the customers whose
+outcome it had not seen. Where there are none (a younger champion has seen labels of the test), the
+predictions of its own backtest, stored when it was trained, are compared with the challenger's on
+the rows that both have. The challenger is better when its log loss is smaller and the 95% interval
+of the difference, by a paired bootstrap over customers, is below zero.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from analytics_assets.churn.training import TrainingResult
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided, and by what.
+    """A decision and its reason.
 
     Attributes:
-        promote: The challenger becomes the champion.
-        reason: Why, in a sentence.
-        difference: Log loss of the challenger less the champion's, with low and high (95%); None
+        promote: whether the challenger becomes the champion.
+        reason: the reason, in a sentence.
+        difference: log loss of the challenger less the champion's, with low and high (95%); None
             where they were not compared.
-        rows: Rows that they were compared on.
-
+        rows: rows that they were compared on.
     """
 
     promote: bool
@@ -50,15 +49,14 @@ def decide(
     frame: pd.DataFrame,
     seed: int,
 ) -> Decision:
-    """Compare a training with the model in use.
+    """Compare a new model with the one in use.
 
     Args:
-        challenger: The new training.
-        champion: The model in use; None where there is none, or none that can be read.
+        challenger: the result of the new training.
+        champion: the model in use; None where there is none, or none that can be read.
         champion_backtest: `TrainingResult.predictions` of the champion's training.
-        frame: The rows that the challenger was trained from.
-        seed: Seed of the bootstrap.
-
+        frame: the rows that the challenger was trained on.
+        seed: seed of the bootstrap.
     """
     if champion is None:
         return Decision(True, "There is no champion that can be used.")
@@ -72,21 +70,21 @@ def decide(
         return Decision(True, f"The champion needs features that are gone: {', '.join(gone)}.")
     kept = champion_backtest if champion_backtest is not None else challenger.predictions.iloc[:0]
     theirs = kept.rename(columns={"churn_probability": "champion"})
-    held = _timed if champion.trained_to else _snapshots
-    both, on = held(challenger, champion, theirs, frame)
+    common_rows = _rows_in_time if champion.trained_to else _rows_of_snapshot
+    both, source = common_rows(challenger, champion, theirs, frame)
     if both.empty:
         return Decision(False, "The champion's backtest has no row in common with this one's.")
-    return _compare(both, on, seed)
+    return _compare(both, source, seed)
 
 
-def _timed(
+def _rows_in_time(
     challenger: TrainingResult, champion: ChurnModel, theirs: pd.DataFrame, frame: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
-    """The rows that both are held against, with both predictions, and where they are from."""
+    """The rows to compare on, with the predictions of both, and where they come from."""
     newest, ours = challenger.newest_test, challenger.predictions
     if champion.trained_to <= newest:
         rows = frame[pd.to_datetime(frame["as_of"]).dt.strftime("%Y-%m-%d") == newest]
-        both = _applied(champion, ours[ours["test"] == newest], rows)
+        both = _with_champion(champion, ours[ours["test"] == newest], rows)
         return both, f"{newest}, later than all that the champion has learnt from"
     both = ours.merge(
         theirs[["test", "customer_id", "champion"]],
@@ -96,10 +94,10 @@ def _timed(
     return both, f"the backtests' common dates {', '.join(sorted(both['test'].unique()))}"
 
 
-def _snapshots(
+def _rows_of_snapshot(
     challenger: TrainingResult, champion: ChurnModel, theirs: pd.DataFrame, frame: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
-    """The same, where there are no dates: every prediction is of a fold left out."""
+    """The same for a snapshot, where every prediction is of a fold that was left out."""
     both = challenger.predictions.merge(
         theirs[["customer_id", "observed", "champion"]],
         on=["customer_id", "observed"],
@@ -110,19 +108,20 @@ def _snapshots(
     churned = int(unseen["observed"].sum())
     if min(churned, len(unseen) - churned) >= MIN_CLASS_ROWS:
         return (
-            _applied(champion, unseen, frame),
+            _with_champion(champion, unseen, frame),
             "the customers whose outcome the champion has not learnt from",
         )
     return both.dropna(subset="champion"), "the customers that both backtests know"
 
 
-def _applied(champion: ChurnModel, ours: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def _with_champion(champion: ChurnModel, ours: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The challenger's predictions next to the champion's of the same customers."""
     rows = rows[rows["customer_id"].astype(str).isin(ours["customer_id"])]
     scores = {"customer_id": rows["customer_id"].astype(str), "champion": score(champion, rows)}
     return ours.merge(pd.DataFrame(scores), on="customer_id", validate="one_to_one")
 
 
-def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
+def _compare(both: pd.DataFrame, source: str, seed: int) -> Decision:
     observed = both["observed"].to_numpy(bool)
     losses = np.column_stack(
         [
@@ -133,8 +132,8 @@ def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
     if np.array_equal(losses[:, 0], losses[:, 1]):
         return Decision(
             False,
-            f"It predicts as the champion does on {on}: newer data alone is judged once they are "
-            "later than what the champion has learnt from.",
+            f"It predicts the same as the champion on {source}. Rows later than all that the "
+            "champion has learnt from will decide.",
             (0.0, 0.0, 0.0),
             len(both),
         )
@@ -145,7 +144,7 @@ def _compare(both: pd.DataFrame, on: str, seed: int) -> Decision:
         promote=better,
         reason=(
             f"Its log loss is {losses[:, 1].mean():.4f} against the champion's "
-            f"{losses[:, 0].mean():.4f} on {len(both):,} rows of {on}; difference "
+            f"{losses[:, 0].mean():.4f} on {len(both):,} rows of {source}; difference "
             f"{difference:+.4f}, 95% interval {low[1]:+.4f} to {high[1]:+.4f}: "
             f"{'better' if better else 'not better'}."
         ),

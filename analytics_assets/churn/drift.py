@@ -1,14 +1,15 @@
 """Drift: whether a feature or score is distributed as it was when the model was trained.
 
-Here: bins fixed at training, the population stability index against them, and a verdict that
-looks at its size and at chance. Not here: which features there are, and what follows from drift.
+Belongs here: bins fixed at training, the population stability index (PSI) against them, and a
+verdict by its size and by chance. Does not belong here: which features there are, and what follows
+from drift.
 
 With shares p of the reference and q of today, PSI is the sum over bins of (q - p) ln(q / p). Where
 nothing has changed, PSI / (1/n + 1/m) is about chi-square with bins - 1 degrees of freedom
 (Yurdakul 2018, Statistical Properties of Population Stability Index, Western Michigan University):
 a small sample has a large PSI by chance, and a huge one a significant PSI of no importance. So
-both are asked: is it more than chance, and, beyond what chance alone gives, is it large? The sizes
-0.1 and 0.25 are the usual ones (Siddiqi 2006, Credit Risk Scorecards).
+drift has to be both significant and large: larger than the PSI expected by chance, by the usual
+0.1 or 0.25 (Siddiqi 2006, Credit Risk Scorecards).
 """
 
 from __future__ import annotations
@@ -34,11 +35,10 @@ class Reference:
     """A feature's distribution at training; its fields are JSON.
 
     Attributes:
-        feature: Name.
-        edges: Ascending, k of them: bin i holds values in (edges[i - 1], edges[i]].
-        counts: Rows in each of the k + 1 bins, and then those without a value: k + 2 numbers.
-        drifts_by_construction: The feature cannot keep its distribution, as tenure, which grows.
-
+        feature: name.
+        edges: k numbers, ascending: bin i is for values in (edges[i - 1], edges[i]].
+        counts: rows in each of the k + 1 bins, and then those without a value: k + 2 numbers.
+        drifts_by_construction: whether its distribution must change, such as tenure, which grows.
     """
 
     feature: str
@@ -61,18 +61,17 @@ class Drift:
     """A feature's distribution against its reference; its fields are JSON.
 
     Attributes:
-        feature: Name.
-        psi: Population stability index.
-        expected_psi: What chance alone gives on average, with so many rows and bins.
-        p_value: Probability of such a PSI or a larger one, were nothing changed.
-        rows: Rows today.
-        reference_rows: Rows of the reference.
-        missing: Share of rows without a value today.
-        reference_missing: The same in the reference.
+        feature: name.
+        psi: population stability index.
+        expected_psi: mean PSI by chance alone, with as many rows and bins.
+        p_value: probability of this PSI or a larger one if nothing has changed.
+        rows: rows today.
+        reference_rows: rows of the reference.
+        missing: share of rows without a value today.
+        reference_missing: the same in the reference.
         verdict: "not testable" with fewer than MIN_ROWS rows here or there; "by construction" for
             features declared so; "stable" unless p_value < SIGNIFICANCE and psi - expected_psi >=
             MODERATE_PSI, which is "moderate", or >= MAJOR_PSI, "major".
-
     """
 
     feature: str
@@ -94,30 +93,29 @@ class Drift:
 def references(
     features: Mapping[str, ArrayLike], bins: int = 10, drifts_by_construction: Collection[str] = ()
 ) -> tuple[Reference, ...]:
-    """Distributions of features, or of scores, at training.
+    """Compute the distributions of features, or of scores, at training.
 
-    The inner edges are quantiles; equal ones are one, so that a frequent value has a bin of its
-    own, and there may be fewer bins. Values beyond a smallest or largest value that is frequent
-    have a bin too, empty in the reference.
+    The inner edges are quantiles. Equal ones are one edge, so a frequent value has a bin of its
+    own, and there may be fewer bins. Where the smallest or largest value is frequent, values past
+    it have a bin too, which is empty in the reference.
 
     Args:
-        features: Values by name, numeric, NaN or None where missing, each of shape (n,).
-        bins: How many bins at most, besides those for missing and for unseen values.
-        drifts_by_construction: Names of the features that cannot keep their distribution.
+        features: values by name, numeric, NaN or None where missing, each of shape (n,).
+        bins: most bins, without those for missing and for unseen values.
+        drifts_by_construction: names of the features whose distribution must change.
 
     Raises:
-        ValueError: No rows, infinite values, fewer than 2 bins, or a name among those that drift
+        ValueError: no rows, infinite values, fewer than 2 bins, or a name among those that drift
             by construction that is no feature.
-
     """
     if unknown := sorted(set(drifts_by_construction) - set(features)):
         raise ValueError(
-            f"Said to drift by construction, but no features: {', '.join(unknown)}. "
+            f"drifts_by_construction names what is no feature: {', '.join(unknown)}. "
             f"The features are {', '.join(features)}."
         )
     if bins < 2:
         raise ValueError(f"Drift needs 2 bins or more, not {bins}.")
-    made = []
+    result = []
     for feature, values in features.items():
         known, missing = _known(feature, values)
         edges: NDArray[np.float64] = np.empty(0)
@@ -127,7 +125,7 @@ def references(
             lowest = known.min()
             if edges[0] == lowest:
                 edges = np.append(np.nextafter(lowest, -np.inf), edges)
-        made.append(
+        result.append(
             Reference(
                 feature,
                 tuple(edges.tolist()),
@@ -135,22 +133,21 @@ def references(
                 feature in drifts_by_construction,
             )
         )
-    return tuple(made)
+    return tuple(result)
 
 
 def drift(reference: Reference, values: ArrayLike) -> Drift:
     """Compare a feature's values with its reference.
 
-    A bin that is empty on one side has half a row there (and every bin half a row more), as
-    otherwise PSI is infinite; a bin that is empty on both sides does not count.
+    Half a row is added to every bin, because PSI is infinite where a bin is empty on one side. A
+    bin that is empty on both sides does not count.
 
     Args:
-        reference: From training.
-        values: Values today, numeric, NaN or None where missing, shape (n,).
+        reference: the distribution at training.
+        values: values today, numeric, NaN or None where missing, shape (n,).
 
     Raises:
-        ValueError: No rows, or infinite values.
-
+        ValueError: no rows, or infinite values.
     """
     known, missing = _known(reference.feature, values)
     now = _counts(np.array(reference.edges), known, missing)
@@ -185,13 +182,13 @@ def drift(reference: Reference, values: ArrayLike) -> Drift:
 
 
 def _known(feature: str, values: ArrayLike) -> tuple[NDArray[np.float64], int]:
-    """The values that there are, and how many are missing."""
+    """The values that are not missing, and the number of those that are."""
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or not len(numbers):
         raise ValueError(f"{feature} needs values of shape (n,), n > 0, not {numbers.shape}.")
     if infinite := int(np.isinf(numbers).sum()):
         raise ValueError(
-            f"{feature} holds {infinite:,} infinite values of {len(numbers):,}; make them missing."
+            f"{feature} has {infinite:,} infinite values of {len(numbers):,}; make them missing."
         )
     is_missing = np.isnan(numbers)
     return numbers[~is_missing], int(is_missing.sum())

@@ -1,7 +1,7 @@
 """How good probabilities of churn are: discrimination, calibration, lift and profit.
 
-Here: measures of observed labels against predictions, and their uncertainty. Not here: which rows
-are predicted by what (`backtest`), or which candidate that makes the best (`training`).
+Belongs here: measures of predictions against observed labels, and their uncertainty. Does not
+belong here: which rows are predicted (`backtest`), or which candidate is best (`training`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from sklearn.metrics import average_precision_score
 
 CALIBRATION_BINS = 10
 RESAMPLES = 400
-_TINY = 1e-6  # no model knows more than one in a million
+_TINY = 1e-6  # no model is surer than one in a million
 
 
 @dataclass(frozen=True)
 class Economics:
-    """What contacting a customer costs and brings.
+    """The cost and the success of contacting customers.
 
     Attributes:
-        contact_cost: Money for each customer contacted.
-        contact_success: Share of contacted churners who stay, in [0, 1].
-
+        contact_cost: money for each contact.
+        contact_success: share of contacted churners who stay, in [0, 1].
     """
 
     contact_cost: float
@@ -41,8 +40,7 @@ class CalibrationLine:
 
     Attributes:
         slope: NaN where all predictions are the same.
-        intercept: Of the line with slope 1, so that it says by how much the level is off.
-
+        intercept: that of the line with slope 1, so that it measures the error of the level.
     """
 
     slope: float
@@ -50,7 +48,7 @@ class CalibrationLine:
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
-    """Log-odds, with probabilities kept away from 0 and 1 by a millionth."""
+    """Log-odds of probabilities, clipped to a millionth from 0 and 1."""
     p = np.clip(probability, _TINY, 1 - _TINY)
     return np.log(p / (1 - p))
 
@@ -72,21 +70,20 @@ def evaluate(
     economics: Economics,
     clusters: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Every measure of one set of predictions.
+    """Compute every measure of a set of predictions.
 
     Args:
-        observed: Labels, shape (n,), boolean, of both classes.
-        predicted: Probabilities, shape (n,).
-        value: Money at stake for each row, shape (n,); NaN where unknown.
-        economics: What contacting costs and brings.
-        clusters: Shape (n,); rows of one customer are not independent. By default each row is
-            its own.
+        observed: labels, shape (n,), boolean, of both classes.
+        predicted: probabilities, shape (n,).
+        value: money at stake for each row, shape (n,); NaN where unknown.
+        economics: cost and success of a contact.
+        clusters: the customer of each row, shape (n,), as rows of one customer are not
+            independent; by default each row is its own.
 
     Returns:
         roc_auc with roc_auc_low and roc_auc_high (95%), average_precision, brier, log_loss (nats),
         calibration_slope, calibration_intercept, top_decile_lift, profit and profit_share (the
         share contacted at which profit is largest; both NaN where no value is known), prevalence.
-
     """
     auc, error = auc_and_error(observed, predicted, clusters)
     line = calibration_line(observed, predicted)
@@ -110,7 +107,7 @@ def evaluate(
 def auc_and_error(
     observed: np.ndarray, predicted: np.ndarray, clusters: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Area under the ROC curve and its standard error, rows within a cluster being dependent.
+    """Area under the ROC curve and its standard error; rows within a cluster are dependent.
 
     The variance of the placement values of DeLong et al., Biometrics 44 (1988), summed within
     clusters as in Obuchowski, Biometrics 53 (1997).
@@ -146,17 +143,16 @@ def calibration_line(observed: np.ndarray, predicted: np.ndarray) -> Calibration
 def common_slope(observed: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> float:
     """Calibration slope over several windows, each with a level of its own.
 
-    The level of a window is its season, and says little of the next window's; how far predictions
-    are spread out says much.
+    The level of a window depends on the season and says little about the next window; the spread of
+    the predictions says more.
 
     Args:
-        observed: Labels, shape (n,), boolean.
-        predicted: Probabilities, shape (n,).
-        groups: The window of each row, shape (n,).
+        observed: labels, shape (n,), boolean.
+        predicted: probabilities, shape (n,).
+        groups: the window of each row, shape (n,).
 
     Returns:
         The slope, not below 0; 1 where the predictions do not differ within any window.
-
     """
     x = log_odds(np.asarray(predicted, float))
     codes, names = pd.factorize(groups)
@@ -168,7 +164,7 @@ def common_slope(observed: np.ndarray, predicted: np.ndarray, groups: np.ndarray
 
 
 def _logistic(x: np.ndarray, y: np.ndarray, offset: np.ndarray | float = 0.0) -> np.ndarray:
-    """Logistic regression by Newton's method, with a trace of ridge against separation."""
+    """Logistic regression by Newton's method, with a tiny ridge penalty against separation."""
     ridge = 1e-6 * np.eye(x.shape[1])
     weights = np.zeros(x.shape[1])
     for _ in range(50):
@@ -189,13 +185,12 @@ def calibration_bins(
     """Mean prediction against observed share, in quantile bins of the prediction.
 
     Args:
-        observed: Labels, shape (n,), boolean.
-        predicted: Probabilities, shape (n,).
-        bins: Number of bins at most. Equal predictions share a bin, so there may be fewer.
+        observed: labels, shape (n,), boolean.
+        predicted: probabilities, shape (n,).
+        bins: number of bins at most. Equal predictions share a bin, so there may be fewer.
 
     Returns:
         One row for each bin, ascending: bin (from 1), mean_predicted, observed (shares), n.
-
     """
     frame = pd.DataFrame({"mean_predicted": predicted, "observed": np.asarray(observed, float)})
     quantile = np.ceil(frame["mean_predicted"].rank() * bins / len(frame))
@@ -212,7 +207,6 @@ def lift_by_decile(observed: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     Returns:
         One row for each tenth: decile (from 1), n, observed (share), lift (over all customers),
         captured (share of all churned customers in this tenth and those before).
-
     """
     expected = _shared_among_ties(np.asarray(observed, float), np.asarray(predicted, float))
     ranked = expected[np.argsort(-np.asarray(predicted), kind="stable")]
@@ -232,20 +226,19 @@ def lift_by_decile(observed: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 def profit_curve(
     observed: np.ndarray, predicted: np.ndarray, value: np.ndarray, economics: Economics
 ) -> pd.DataFrame:
-    """Profit of contacting the customers worth it most, by the share contacted.
+    """Profit of contacting the most worthwhile customers, by the share contacted.
 
-    Customers are ordered by what contacting is expected to save, prediction times value. A contact
-    costs what it costs, and keeps a churner's value with the chance of success.
+    Customers are ordered by the value that a contact is expected to save, prediction times value. A
+    contact has its cost, and saves a churner's value with the probability of success.
 
     Args:
-        observed: Labels, shape (n,), boolean.
-        predicted: Probabilities, shape (n,).
-        value: Money at stake, shape (n,); NaN counts as 0.
-        economics: Cost and success of a contact.
+        observed: labels, shape (n,), boolean.
+        predicted: probabilities, shape (n,).
+        value: money at stake, shape (n,); NaN counts as 0.
+        economics: cost and success of a contact.
 
     Returns:
         From none to all contacted: share, profit (money, of all n rows).
-
     """
     worth = np.nan_to_num(value)
     expected = np.asarray(predicted, float) * worth
@@ -280,14 +273,13 @@ def excess_interval(
     a customer stay together.
 
     Args:
-        losses: Shape (rows, columns).
-        clusters: The customer of each row, shape (rows,).
-        seed: Seed of the resampling.
-        reference: The column compared with; by default the one with the smallest mean.
+        losses: shape (rows, columns).
+        clusters: the customer of each row, shape (rows,).
+        seed: seed of the resampling.
+        reference: the column compared with; by default the one with the smallest mean.
 
     Returns:
         Lower and upper bounds, each of shape (columns,); both are 0 for the reference.
-
     """
     best = losses.mean(axis=0).argmin() if reference is None else reference
     excess = losses - losses[:, [best]]

@@ -1,11 +1,11 @@
-"""Where models are kept: runs, versions and the champion, in MLflow.
+"""The model registry: runs, versions and the champion, in MLflow.
 
-Here: everything that touches MLflow, and nothing else does. Not here: which model is better
-(`decision`). MLflow takes a second to import, so it is imported when first used. It is told to send
-no telemetry before it is imported.
+Belongs here: everything that uses MLflow, with `run_records`. Does not belong here: which model is
+better (`decision`). MLflow takes a second to import, so it is imported at its first use, after its
+telemetry has been switched off.
 
-A version is decided once: promoted, refused, or withdrawn by a rollback. The alias `champion` says
-which one is in use.
+A version is decided once: promoted or refused. A rollback withdraws it. The alias `champion` names
+the version in use.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A registry that is away is an error within seconds, not a run that hangs.
+    # A registry that cannot be reached is an error within seconds, not a run that hangs.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
 
 class RegistryError(RuntimeError):
-    """The registry cannot be reached or does not hold what is asked of it."""
+    """The registry cannot be reached, or does not have what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,13 @@ class Version:
 
     Attributes:
         number: MLflow's number of the version.
-        model_version: Version of the training, from its content.
-        decision: promoted, refused or withdrawn; empty while it is not decided.
-        reason: Why.
-        candidate: Name of the candidate.
-        trained_to: End of the last label window that it has learnt from.
-        source: Where its files lie.
-        sha256: Hash of the model's bytes.
-
+        model_version: version of the model, from its data, settings and code.
+        decision: promoted, refused or withdrawn; empty before the decision.
+        reason: reason of the decision.
+        candidate: name of the candidate.
+        trained_to: end of the last label window in training.
+        source: address of its files.
+        sha256: hash of the model's bytes.
     """
 
     number: int
@@ -70,13 +69,12 @@ class Version:
 class Registry:
     """Versions of one registered model.
 
-    Making one switches MLflow's telemetry off for the process, unless its variables are set.
+    Creating one switches MLflow's telemetry off for the process, unless its variables are set.
 
     Args:
-        folder: Where the database and the artifacts lie, where no server is named.
-        uri: Address of an MLflow server.
-        name: Name of the registered model.
-
+        folder: folder of the database and the artifacts, where no server is given.
+        uri: address of an MLflow server.
+        name: name of the registered model.
     """
 
     def __init__(self, folder: Path, uri: str | None, name: str) -> None:
@@ -84,12 +82,12 @@ class Registry:
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
         self._folder = None if uri else folder
         self._opened: Any = None
-        # Before anything of MLflow is imported: it reads them then.
+        # MLflow reads them when it is imported.
         for variable, value in _ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
 
     def exists(self) -> bool:
-        """Whether there can be a model: asked before MLflow is imported and its database made."""
+        """Whether there can be a model; does not import MLflow or create its database."""
         return self._folder is None or (self._folder / "mlflow.db").is_file()
 
     def versions(self) -> list[Version]:
@@ -97,11 +95,11 @@ class Registry:
         if not self.exists():
             return []
         with _clear_errors(self.uri):
-            found = self._client().search_model_versions(f"name = '{self.name}'")
-        return sorted(map(_version, found), key=lambda version: -version.number)
+            versions = self._client().search_model_versions(f"name = '{self.name}'")
+        return sorted(map(_version, versions), key=lambda version: -version.number)
 
     def find(self, model_version: str) -> Version | None:
-        """The version of a training, by its content."""
+        """The registered version of a model; None where it is not registered."""
         return next((v for v in self.versions() if v.model_version == model_version), None)
 
     def champion(self) -> Version | None:
@@ -119,7 +117,7 @@ class Registry:
                 raise
 
     def good_versions(self) -> list[Version]:
-        """The champion, then those that were champion before it, newest first."""
+        """The champion, then the earlier champions, newest first."""
         champion = self.champion()
         if champion is None:
             return []
@@ -130,8 +128,7 @@ class Registry:
         """The model of a version: a `model.ChurnModel`.
 
         Raises:
-            ModelError: Its file is gone, damaged or not the one that was registered.
-
+            ModelError: the file is missing, damaged or not the one that was registered.
         """
         from analytics_assets.churn.artifact import load_model
 
@@ -144,15 +141,14 @@ class Registry:
         return load_model(data)
 
     def load_good(self) -> tuple[Any, Version, list[str]] | None:
-        """The champion's model, or the newest before it that can be read.
+        """Load the champion's model, or the newest earlier one that can be read.
 
         Returns:
-            The model, its version, and what is wrong with those that were tried before it; None
+            The model, its version, and the errors of the versions that were tried before it; None
             where there is no champion.
 
         Raises:
-            ModelError: None can be read.
-
+            ModelError: no model can be read.
         """
         problems: list[str] = []
         candidates = self.good_versions()
@@ -166,7 +162,7 @@ class Registry:
         return None
 
     def backtest(self, version: Version) -> pd.DataFrame | None:
-        """What a version's training predicted in its backtest; None where the file is gone."""
+        """The predictions of a version's backtest; None where the file cannot be read."""
         import io
 
         try:
@@ -181,14 +177,13 @@ class Registry:
         parameters: Mapping[str, Any],
         files: Mapping[str, bytes],
     ) -> Version:
-        """Record a training as a run and its model as a version; the same training only once.
+        """Record a training as an MLflow run and its model as a version, once.
 
         Args:
-            result: A `training.TrainingResult`.
-            data: Its model, from `artifact.dump_model`.
-            parameters: What the run says of itself, beside what the result does.
-            files: Further files by path: plots, the model card.
-
+            result: the `training.TrainingResult`.
+            data: bytes of its model, from `artifact.dump_model`.
+            parameters: parameters of the run, in addition to those of the result.
+            files: further files by path: plots, the model card.
         """
         known = self.find(result.model.version)
         if known is not None:
@@ -202,7 +197,7 @@ class Registry:
             client.log_artifacts(run_id, folder)
             client.set_terminated(run_id)
             self._create_model()
-            made = client.create_model_version(
+            registered = client.create_model_version(
                 self.name,
                 source=f"{run.info.artifact_uri}/model",
                 run_id=run_id,
@@ -214,34 +209,33 @@ class Registry:
                     "data_hash": result.data_hash,
                 },
             )
-        return _version(made)
+        return _version(registered)
 
     def decide(self, version: Version, promote: bool, reason: str) -> Version:
-        """Write down the decision on a version, and move the champion where it is promoted."""
+        """Record the decision on a version, and make it the champion if it is promoted."""
         client = self._client()
         number = str(version.number)
         with _clear_errors(self.uri):
             client.set_model_version_tag(self.name, number, "reason", reason)
             if promote:
                 client.set_registered_model_alias(self.name, CHAMPION, number)
-            # Last: a version without it is decided again.
+            # Last, as a version without this tag is decided again.
             decision = PROMOTED if promote else REFUSED
             client.set_model_version_tag(self.name, number, "decision", decision)
             return _version(client.get_model_version(self.name, number))
 
     def rollback(self, to: int | None = None) -> tuple[Version, Version]:
-        """Give the champion's place to an earlier version and withdraw the present one.
+        """Make an earlier version the champion and withdraw the present one.
 
         Args:
-            to: The version; by default the newest that was champion before.
+            to: number of the version; by default that of the champion before.
 
         Returns:
-            The version withdrawn and the champion now.
+            The withdrawn version and the new champion.
 
         Raises:
-            RegistryError: There is no champion, or no such version to go back to.
-            ModelError: That version cannot be read.
-
+            RegistryError: there is no champion, or no such version to go back to.
+            ModelError: that version cannot be read.
         """
         present = self.champion()
         if present is None:
@@ -261,7 +255,7 @@ class Registry:
                 raise RegistryError(f"Version {to} is not one to go back to; there are {known}.")
         self.load(target)
         reason = f"Rolled back from version {present.number}."
-        made = self.decide(target, promote=True, reason=reason)
+        champion = self.decide(target, promote=True, reason=reason)
         with _clear_errors(self.uri):
             client = self._client()
             number = str(present.number)
@@ -269,7 +263,7 @@ class Registry:
             client.set_model_version_tag(
                 self.name, number, "reason", f"Rolled back to version {target.number}."
             )
-        return present, made
+        return present, champion
 
     def _read(self, version: Version, path: str) -> bytes:
         import mlflow
@@ -287,9 +281,9 @@ class Registry:
 
     def _experiment(self) -> str:
         client = self._client()
-        found = client.get_experiment_by_name(self.name)
-        if found is not None:
-            return found.experiment_id
+        experiment = client.get_experiment_by_name(self.name)
+        if experiment is not None:
+            return experiment.experiment_id
         place = str(self._folder / "artifacts") if self._folder else None
         return client.create_experiment(self.name, artifact_location=place)
 
@@ -317,23 +311,23 @@ class Registry:
         return self._opened
 
 
-def _version(found: Any) -> Version:
-    tags = found.tags
+def _version(registered: Any) -> Version:
+    tags = registered.tags
     return Version(
-        number=int(found.version),
+        number=int(registered.version),
         model_version=tags.get("model_version", ""),
         decision=tags.get("decision", ""),
         reason=tags.get("reason", ""),
         candidate=tags.get("candidate", ""),
         trained_to=tags.get("trained_to", ""),
-        source=found.source,
+        source=registered.source,
         sha256=tags.get("sha256", ""),
     )
 
 
 @contextmanager
 def _clear_errors(uri: str) -> Iterator[None]:
-    """Turns MLflow's errors into one that says which registry and what to do."""
+    """Turn MLflow's errors into one that names the registry and says what to do."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""What is recorded of a training in its MLflow run: parameters, measures, files.
+"""The records of a training in its MLflow run: parameters, measures, files.
 
 Belongs here: the form of the records. Does not belong here: runs, versions and the champion
 (`registry`).
@@ -16,7 +16,7 @@ BACKTEST_FILE = "backtest/predictions.parquet"
 
 
 def log_run(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]) -> None:
-    """Log parameters and measures of a training to its MLflow run."""
+    """Log the parameters and measures of a training to its MLflow run."""
     from mlflow.entities import Metric, Param
 
     described = {
@@ -46,7 +46,7 @@ def log_run(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]
 
 
 def write_files(folder: Path, result: Any, data: bytes, files: Mapping[str, bytes]) -> None:
-    """Write the files of a run: the model as `mlflow models serve` takes it, and the records."""
+    """Write the files of a run: the model in the form of `mlflow models serve`, and records."""
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -59,7 +59,7 @@ def write_files(folder: Path, result: Any, data: bytes, files: Mapping[str, byte
     expected: list[Any] = [ColSpec(kind, name) for name, kind in kinds.items()]
     answer: list[Any] = [ColSpec("double", "churn_probability"), ColSpec("string", "risk_band")]
     signature = ModelSignature(inputs=Schema(expected), outputs=Schema(answer))
-    # Not `save_model`: it looks through all installed packages for the one that this file is of.
+    # Not `save_model`: it searches all installed packages for the one that this code is from.
     described = Model(signature=signature)
     pyfunc.add_to_model(
         described,

@@ -1,6 +1,6 @@
-"""What `mlflow models serve` loads: the registered model behind MLflow's own interface.
+"""The registered model behind MLflow's own interface, for `mlflow models serve`.
 
-Here: the two functions that MLflow looks for. Not here: the registry.
+Belongs here: the two functions that MLflow calls. Does not belong here: the registry.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from analytics_assets.churn.model import ChurnModel, risk_band, score
 
 
 class ServedModel:
-    """Answers with a probability and its band for each row of features."""
+    """Predicts a probability and its band for each row of features."""
 
     def __init__(self, model: ChurnModel) -> None:
         self._model = model
 
     def predict(self, features: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Columns churn_probability and risk_band, a row for each row of features."""
+        """Predict churn_probability and risk_band for each row of features."""
         probability = score(self._model, features)
         return pd.DataFrame({"churn_probability": probability, "risk_band": risk_band(probability)})
 
 
 def _load_pyfunc(path: str) -> ServedModel:
-    """The model in MLflow's data path: the file, or the folder that holds it."""
+    """Load the model from MLflow's data path: the file, or its folder."""
     place = Path(path)
     file = next(place.glob("*.skops")) if place.is_dir() else place
     return ServedModel(load_model(file.read_bytes()))

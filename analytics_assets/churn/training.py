@@ -1,7 +1,8 @@
 """Train: compare the candidates on the past, choose the simplest of the best, fit it on everything.
 
-Here: the whole of a training and what it found. Not here: its parts (`data`, `candidates`,
-`backtest`, `metrics`, `model`), or whether the new model replaces the one in use (`decision`).
+Belongs here: the steps of a training and its result. Does not belong here: what the steps do
+(`data`, `candidates`, `backtest`, `metrics`, `model`), or whether the new model replaces the one
+in use (`decision`).
 
 A customer has churned when they buy nothing in ``[as_of, as_of + horizon_days)``. The label is
 null until that window has closed.
@@ -34,15 +35,14 @@ SCORE = "churn_probability"  # name of the score among the features whose drift 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train.
+    """Settings of a training.
 
     Attributes:
-        horizon_days: Length of the label window in days; not used for a single snapshot.
-        seed: Seed of everything random.
-        dates: Test dates of the backtest; folds, for a single snapshot.
-        iterations: Trees of gradient boosting.
-        economics: What contacting costs and brings.
-
+        horizon_days: length of the label window in days; not used for a single snapshot.
+        seed: seed of everything random.
+        dates: test dates of the backtest; folds, for a single snapshot.
+        iterations: trees of gradient boosting.
+        economics: cost and success of a contact.
     """
 
     horizon_days: int
@@ -54,28 +54,27 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """What a training found, and the model to use.
+    """The result of a training: the model, and how good it and the other candidates are.
 
     Attributes:
-        model: The chosen candidate, calibrated, fitted on every row with a closed label.
-        candidates: One row for each candidate, simplest first: candidate, is_chosen, the measures
+        model: the chosen candidate, calibrated, fitted on every row with a closed label.
+        candidates: one row for each candidate, simplest first: candidate, is_chosen, the measures
             of `metrics.evaluate` over all reported tests, excess_log_loss_low and
             excess_log_loss_high (95% interval of the log loss above the best candidate's),
             train_rows (of the newest test's fit) and test_rows.
-        backtest: One row for each candidate and reported test, newest test first: candidate,
+        backtest: one row for each candidate and reported test, newest test first: candidate,
             test, the measures, calibrated (by older tests), train_rows, test_rows.
-        predictions: What the chosen candidate predicted in the reported tests: test, customer_id,
-            observed, churn_probability. The frozen backtest that later models are held against.
-        reliability: Calibration of the chosen candidate on the newest test; see
+        predictions: what the chosen candidate predicted in the reported tests: test, customer_id,
+            observed, churn_probability. Later models are compared with them.
+        reliability: calibration of the chosen candidate on the newest test; see
             `metrics.calibration_bins`.
-        lift: The same test by tenths; see `metrics.lift_by_decile`.
-        profit: Profit by share contacted on the same test, at up to 101 shares; empty where no
+        lift: the same test by tenths; see `metrics.lift_by_decile`.
+        profit: profit by share contacted on the same test, at up to 101 shares; empty where no
             value is known.
-        data_hash: 64 hexadecimal digits of everything that was learnt from.
-        trained_on: First and last as-of date of the model's own fit, as texts; empty texts for a
+        data_hash: SHA-256 of all training data, 64 hexadecimal digits.
+        trained_on: first and last as-of date of the model's fit, as texts; empty texts for a
             single snapshot.
-        failed: What has no estimate and is left out, and why, by name.
-
+        failed: why a candidate, or purchases and value, have no estimate and are left out, by name.
     """
 
     model: ChurnModel
@@ -104,18 +103,17 @@ def train(frame: pd.DataFrame, features: FeatureSet, plan: Plan) -> TrainingResu
     """Compare the candidates in a backtest and fit the chosen one on all rows.
 
     With as-of dates the tests are rolling origins, see `backtest`; a table without a column as_of
-    is one snapshot and is cross-validated. Chosen is the simplest candidate whose log loss is not
-    distinguishable from the smallest, by a paired bootstrap over customers.
+    is one snapshot and is cross-validated. The simplest candidate is chosen whose log loss cannot
+    be distinguished from the smallest, by a paired bootstrap over customers.
 
     Args:
-        frame: See `data.labelled_rows`.
-        features: The roles of its columns.
-        plan: How to train.
+        frame: see `data.labelled_rows`.
+        features: the roles of its columns.
+        plan: settings of the training.
 
     Raises:
-        TrainingError: Columns, rows, as-of dates or a class are missing; a key is null or stands
-            twice; or a single feature gives the label away.
-
+        TrainingError: columns, rows, as-of dates or a class are missing; a key is null or
+            repeated; or a single feature predicts the label.
     """
     labelled = labelled_rows(frame, features)
     timed = labelled.as_of.notna().any()
@@ -127,29 +125,29 @@ def train(frame: pd.DataFrame, features: FeatureSet, plan: Plan) -> TrainingResu
     refuse_leaks(labelled.x.iloc[splits[0].train], labelled.y[splits[0].train])
 
     built = c.build_candidates(features, plan.iterations, plan.seed, plan.horizon_days)
-    made = backtest.run(labelled, splits, built)
-    built = [candidate for candidate in built if candidate.name not in made.failed]
-    table, chosen = _compare(labelled, made, built, splits, plan)
+    predictions = backtest.run(labelled, splits, built)
+    built = [candidate for candidate in built if candidate.name not in predictions.failed]
+    table, chosen = _compare(labelled, predictions, built, splits, plan)
     candidate = next(candidate for candidate in built if candidate.name == chosen)
     data_hash = _data_hash(labelled)
-    model = _final(labelled, features, plan, candidate, made.slopes[chosen])
+    model = _fit_final(labelled, features, plan, candidate, predictions.slopes[chosen])
     model.version = _version(data_hash, built, features, plan)
     return TrainingResult(
         model=model,
         candidates=table,
-        backtest=_by_test(labelled, made, built, splits, plan),
-        predictions=_frozen(labelled, made, chosen),
-        **_curves(labelled, made, chosen, splits, plan),
+        backtest=_by_test(labelled, predictions, built, splits, plan),
+        predictions=_predictions(labelled, predictions, chosen),
+        **_curves(labelled, predictions, chosen, splits, plan),
         data_hash=data_hash,
         trained_on=_dates(labelled) if timed else ("", ""),
-        failed={**made.failed, **_add_purchases(model, labelled, features)},
+        failed={**predictions.failed, **_add_purchases(model, labelled, features)},
     )
 
 
 def _add_purchases(
     model: ChurnModel, labelled: LabelledRows, features: FeatureSet
 ) -> dict[str, str]:
-    """Give the model what it needs to expect purchases and spend; why not, where there is none."""
+    """Fit the models of purchases and spend; returns why, where they have no estimate."""
     if features.purchases is None:
         return {}
     try:
@@ -161,16 +159,16 @@ def _add_purchases(
 
 def _compare(
     labelled: LabelledRows,
-    made: backtest.Predictions,
+    predictions: backtest.Predictions,
     built: list[c.Candidate],
     splits: list[backtest.Split],
     plan: Plan,
 ) -> tuple[pd.DataFrame, str]:
-    """The candidates over all reported tests, and the name of the chosen one."""
+    """Measures of the candidates over all reported tests, and the name of the chosen one."""
     names = [candidate.name for candidate in built]
-    counted = made.rows[made.reported]
+    counted = predictions.rows[predictions.reported]
     observed, customers = labelled.y[counted], labelled.customers.to_numpy()[counted]
-    predicted = {name: made.calibrated[name][made.reported] for name in names}
+    predicted = {name: predictions.calibrated[name][predictions.reported] for name in names}
     losses = np.column_stack([metrics.log_losses(observed, predicted[name]) for name in names])
     low, high = metrics.excess_interval(losses, customers, plan.seed)
     chosen = names[int(np.argmax((low <= 0) & (high >= 0)))]  # the first is the simplest
@@ -195,7 +193,7 @@ def _compare(
 
 def _by_test(
     labelled: LabelledRows,
-    made: backtest.Predictions,
+    predictions: backtest.Predictions,
     built: list[c.Candidate],
     splits: list[backtest.Split],
     plan: Plan,
@@ -204,11 +202,11 @@ def _by_test(
     for split in splits:
         if not split.reported:
             continue
-        mask = made.split == split.name
+        mask = predictions.split == split.name
         for candidate in built:
             measures = metrics.evaluate(
                 labelled.y[split.test],
-                made.calibrated[candidate.name][mask],
+                predictions.calibrated[candidate.name][mask],
                 labelled.value[split.test],
                 plan.economics,
             )
@@ -225,21 +223,23 @@ def _by_test(
     return pd.DataFrame(rows)
 
 
-def _frozen(labelled: LabelledRows, made: backtest.Predictions, chosen: str) -> pd.DataFrame:
-    rows = made.rows[made.reported]
+def _predictions(
+    labelled: LabelledRows, predictions: backtest.Predictions, chosen: str
+) -> pd.DataFrame:
+    rows = predictions.rows[predictions.reported]
     return pd.DataFrame(
         {
-            "test": made.split[made.reported],
+            "test": predictions.split[predictions.reported],
             "customer_id": labelled.customers.to_numpy()[rows],
             "observed": labelled.y[rows],
-            "churn_probability": made.calibrated[chosen][made.reported],
+            "churn_probability": predictions.calibrated[chosen][predictions.reported],
         }
     )
 
 
 def _curves(
     labelled: LabelledRows,
-    made: backtest.Predictions,
+    predictions: backtest.Predictions,
     chosen: str,
     splits: list[backtest.Split],
     plan: Plan,
@@ -247,7 +247,7 @@ def _curves(
     """Calibration, lift and profit of the chosen candidate on the newest test."""
     test = splits[0].test
     observed = labelled.y[test]
-    predicted = made.calibrated[chosen][made.split == splits[0].name]
+    predicted = predictions.calibrated[chosen][predictions.split == splits[0].name]
     value = labelled.value[test]
     profit = pd.DataFrame({"share": [], "profit": []})
     if np.isfinite(value).any():
@@ -260,10 +260,10 @@ def _curves(
     }
 
 
-def _final(
+def _fit_final(
     labelled: LabelledRows, features: FeatureSet, plan: Plan, candidate: c.Candidate, slope: float
 ) -> ChurnModel:
-    """The candidate fitted on everything, calibrated by what it predicted in the backtest."""
+    """Fit the candidate on everything, calibrated by its predictions in the backtest."""
     x, y = labelled.x, labelled.y
     if candidate.from_history:
         classifier = c.fit(candidate, labelled.newest, None)
@@ -298,8 +298,8 @@ def _reference(
         name: x[name].to_numpy() for name in features.inputs if name not in features.categorical
     }
     known[SCORE] = model.probability(x)
-    made = drift.references(known, drifts_by_construction=features.growing)
-    return {reference.feature: asdict(reference) for reference in made}
+    references = drift.references(known, drifts_by_construction=features.growing)
+    return {reference.feature: asdict(reference) for reference in references}
 
 
 def _dates(labelled: LabelledRows) -> tuple[str, str]:

@@ -23,7 +23,7 @@ def origins(labelled, horizon=HORIZON, dates=2):
     return backtest.rolling_origins(labelled.as_of, labelled.y, horizon, dates)
 
 
-def test_origins_lie_a_label_window_apart_newest_first(labelled):
+def test_origins_are_a_label_window_from_each_other_newest_first(labelled):
     # 60 days before August 1st is June 2nd; before June 1st, April 2nd; before April 1st, January.
     splits = origins(labelled, dates=5)
     assert [split.name for split in splits] == ["2024-08-01", "2024-06-01", "2024-04-01"]
@@ -121,13 +121,13 @@ def only(name):
 def test_predictions_are_those_of_a_fit_on_the_training_rows_alone(labelled):
     (candidate,) = only("logistic_regression")
     splits = origins(labelled)
-    made = backtest.run(labelled, splits, [candidate])
+    predictions = backtest.run(labelled, splits, [candidate])
     for split in splits:
         fitted = candidates.fit(candidate, labelled.x.iloc[split.train], labelled.y[split.train])
         expected = fitted.predict_proba(labelled.x.iloc[split.test][list(candidate.columns)])[:, 1]
-        mask = made.split == split.name
-        np.testing.assert_array_equal(made.rows[mask], split.test)
-        np.testing.assert_allclose(made.raw[candidate.name][mask], expected, atol=1e-12)
+        mask = predictions.split == split.name
+        np.testing.assert_array_equal(predictions.rows[mask], split.test)
+        np.testing.assert_allclose(predictions.raw[candidate.name][mask], expected, atol=1e-12)
 
 
 def test_labels_of_a_test_change_none_of_its_predictions_nor_of_older_ones(labelled):
@@ -145,8 +145,8 @@ def test_labels_of_a_test_change_none_of_its_predictions_nor_of_older_ones(label
     assert before.slopes["logistic_regression"] != after.slopes["logistic_regression"]
 
 
-def test_an_overconfident_candidate_is_drawn_in_by_what_older_tests_showed():
-    # Many columns of noise and few customers: a fit without restraint believes in them.
+def test_older_tests_make_an_overconfident_candidate_less_extreme():
+    # Many columns of noise and few customers: the fit overfits.
     rng = np.random.default_rng(0)
     frame = make_features(customers=60, months=10)
     names = [f"noise_{n}" for n in range(40)]
@@ -155,12 +155,12 @@ def test_an_overconfident_candidate_is_drawn_in_by_what_older_tests_showed():
     labelled = labelled_rows(frame, features)
     splits = origins(labelled, dates=3)
     (candidate,) = [c for c in build_candidates(features, 100, 1) if c.name == "gradient_boosting"]
-    made = backtest.run(labelled, splits, [candidate])
-    mask = made.split == splits[0].name
+    predictions = backtest.run(labelled, splits, [candidate])
+    mask = predictions.split == splits[0].name
     y = labelled.y[splits[0].test]
-    raw = calibration_line(y, made.raw[candidate.name][mask]).slope
-    calibrated = calibration_line(y, made.calibrated[candidate.name][mask]).slope
-    assert made.slopes[candidate.name] < 0.8
+    raw = calibration_line(y, predictions.raw[candidate.name][mask]).slope
+    calibrated = calibration_line(y, predictions.calibrated[candidate.name][mask]).slope
+    assert predictions.slopes[candidate.name] < 0.8
     assert raw < 0.7
     assert abs(np.log(calibrated)) < abs(np.log(raw))
 
@@ -168,7 +168,7 @@ def test_an_overconfident_candidate_is_drawn_in_by_what_older_tests_showed():
 def test_recalibration_keeps_the_order_and_the_centre():
     p = np.array([0.1, 0.4, 0.9])
     centre = float(np.log(0.4 / 0.6))
-    drawn_in = backtest.recalibrated(p, 0.5, centre)
-    assert drawn_in[1] == pytest.approx(0.4)
-    assert 0.1 < drawn_in[0] < 0.4 < drawn_in[2] < 0.9
+    less_extreme = backtest.recalibrated(p, 0.5, centre)
+    assert less_extreme[1] == pytest.approx(0.4)
+    assert 0.1 < less_extreme[0] < 0.4 < less_extreme[2] < 0.9
     np.testing.assert_array_equal(backtest.recalibrated(p, 1.0, centre), p)

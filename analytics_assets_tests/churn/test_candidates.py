@@ -73,7 +73,7 @@ def test_nothing_is_resampled(rows):
         assert p.mean() == pytest.approx(y.mean(), abs=0.01), candidate.name
 
 
-def test_the_recipe_tells_parameters_columns_and_seeds_apart():
+def test_the_recipe_differs_by_parameters_columns_and_seeds():
     recipes = {
         candidates.recipe(build_candidates(features, iterations, seed))
         for features, iterations, seed in [

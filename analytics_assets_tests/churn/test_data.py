@@ -93,7 +93,7 @@ def test_the_callers_frame_is_left_alone(features):
 def test_a_copy_of_the_label_is_refused_by_name(features, direction):
     rows = labelled_rows(features, FEATURES)
     leaked = rows.x.assign(gave_it_away=direction * rows.y)
-    with pytest.raises(TrainingError, match=r"^gave_it_away alone tells .* leaked"):
+    with pytest.raises(TrainingError, match=r"^gave_it_away alone separates .* leaked"):
         refuse_leaks(leaked, rows.y)
     refuse_leaks(rows.x, rows.y)
 
@@ -192,7 +192,7 @@ def test_a_null_key_is_refused(features, name):
 
 @pytest.mark.parametrize(
     ("value", "sentence"),
-    [("many", "net is not numeric"), (np.inf, "net holds infinite values")],
+    [("many", "net is not numeric"), (np.inf, "net has infinite values")],
 )
 def test_a_feature_that_is_no_finite_number_is_refused(features, value, sentence):
     broken = features.astype({"net": object})

@@ -49,7 +49,7 @@ def test_better_within_the_noise_is_not_better(features, result):
 def test_the_same_predictions_are_no_reason_to_move(features, result):
     decision = decide(result, result.model, result.predictions, features, seed=1)
     assert not decision.promote
-    assert "predicts as the champion does" in decision.reason
+    assert "predicts the same as the champion" in decision.reason
 
 
 def test_only_common_dates_count(features, result, poor):
@@ -99,7 +99,7 @@ def snapshots(features):
     return rows, known, train(rows, FeatureSet(("net",)), PLAN)
 
 
-def test_snapshots_are_held_against_each_other_on_folds_left_out(snapshots):
+def test_models_of_snapshots_are_compared_on_folds_left_out(snapshots):
     rows, known, poor = snapshots
     better = decide(known, poor.model, poor.predictions, rows, seed=1)
     assert better.promote and better.rows == len(rows)

@@ -63,7 +63,7 @@ def test_missing_features_are_named(features, result):
 
 
 def test_infinite_features_are_refused(features, result):
-    with pytest.raises(ModelError, match="net holds infinite values"):
+    with pytest.raises(ModelError, match="net has infinite values"):
         score(result.model, features.assign(net=-np.inf))
 
 

@@ -61,7 +61,7 @@ def damaged(registry: Registry):
         file.write_bytes(data)
 
 
-def test_an_empty_registry_has_no_champion_and_makes_no_database(tmp_path):
+def test_an_empty_registry_has_no_champion_and_creates_no_database(tmp_path):
     registry = Registry(tmp_path / "mlflow", None, "churn")
     assert registry.champion() is None
     assert registry.versions() == registry.good_versions() == []
@@ -70,8 +70,8 @@ def test_an_empty_registry_has_no_champion_and_makes_no_database(tmp_path):
 
 
 def test_versions_are_kept_with_what_was_decided_on_them(registry):
-    found = [(v.number, v.model_version, v.decision, v.reason) for v in registry.versions()]
-    assert found == [
+    versions = [(v.number, v.model_version, v.decision, v.reason) for v in registry.versions()]
+    assert versions == [
         (3, "three", "refused", "because"),
         (2, "two", "promoted", "because"),
         (1, "one", "promoted", "because"),
@@ -128,7 +128,7 @@ def test_a_refused_version_never_serves(registry, damaged):
         registry.load_good()
 
 
-def test_a_file_that_is_gone_is_said_to_be(registry, damaged):
+def test_a_missing_file_is_reported(registry, damaged):
     damaged(2)
     file_of(registry, 2).unlink()
     with pytest.raises(ModelError, match="cannot be read"):
@@ -184,7 +184,7 @@ def test_a_rollback_without_a_champion_says_what_to_do(tmp_path):
 # The outside
 
 
-def test_a_server_that_is_away_is_an_error_in_words(tmp_path, monkeypatch):
+def test_a_server_that_cannot_be_reached_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry(tmp_path, "http://127.0.0.1:9", "churn")
     with pytest.raises(
@@ -210,7 +210,7 @@ assert mlflow.telemetry.get_telemetry_client() is None
 
 
 @pytest.mark.slow
-def test_mlflow_is_imported_late_and_tells_nobody(three: Path) -> None:
+def test_mlflow_is_imported_late_and_sends_no_telemetry(three: Path) -> None:
     # Under pytest and in CI MLflow is silent by itself.
     kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
     environment = {name: os.environ[name] for name in kept if name in os.environ}

@@ -69,7 +69,7 @@ def test_each_test_date_is_reported_and_together_they_are_the_table(result):
         assert np.average(rows["log_loss"], weights=rows["test_rows"]) == pytest.approx(pooled)
 
 
-def test_the_frozen_predictions_are_those_that_were_measured(result):
+def test_the_stored_predictions_are_those_that_were_measured(result):
     kept = result.predictions
     assert not kept.duplicated(["test", "customer_id"]).any()
     assert set(kept["test"]) == {"2024-08-01", "2024-06-01"}
@@ -155,5 +155,5 @@ def test_other_settings_give_another_version(features, result, features_, plan):
 
 def test_a_leak_stops_the_training(features):
     leaked = features.assign(gave_it_away=features["churned"].astype(float))
-    with pytest.raises(TrainingError, match=r"^gave_it_away alone tells .* leaked"):
+    with pytest.raises(TrainingError, match=r"^gave_it_away alone separates .* leaked"):
         train(leaked, replace(FEATURES, columns=(*COLUMNS, "gave_it_away")), PLAN)
