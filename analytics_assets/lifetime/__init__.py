@@ -1,1 +1,5 @@
-"""Purchases and their value: BG/NBD, Gamma-Gamma, lifetime value. No Dagster, no churn model."""
+"""Purchases and their value.
+
+Belongs here: BG/NBD, Gamma-Gamma and lifetime value. Does not belong here: Dagster, or the churn
+model.
+"""

@@ -1,7 +1,7 @@
 """BG/NBD: how often a customer will buy again, from how often and when they have bought.
 
-Here: the fit and what follows from it for a customer's future purchases. Not here: money
-(gamma_gamma), and how the histories are counted.
+Belongs here: the fit, and what it predicts for a customer's purchases. Does not belong here: money
+(`gamma_gamma`), or how the histories are counted.
 
 While alive, a customer buys at random with rate lambda ~ Gamma(r, rate alpha); after each repeat
 purchase they leave for good with probability p ~ Beta(a, b), independent of lambda. A history is
@@ -26,22 +26,22 @@ from analytics_assets.lifetime.history import checked_weights, histories, unique
 from analytics_assets.lifetime.likelihood import FitError, Floats, LogLikelihood, maximise
 
 PARAMETERS = ("r", "alpha", "a", "b")
-MAX_TERMS = 100_000  # of the series: enough for horizons of some 2,000 times alpha + age
+MAX_TERMS = 100_000  # of the series: enough for horizons up to about 2,000 times alpha + age
 
 
 @dataclass(frozen=True)
 class BgNbd:
-    """A BG/NBD model: made by `fit`, or from known parameters.
+    """A BG/NBD model: the result of `fit`, or with known parameters.
 
     Attributes:
-        r: Shape of the purchase rate's Gamma distribution.
-        alpha: Its rate, in the caller's unit of time.
-        a: First parameter of the drop-out probability's Beta distribution.
-        b: Second parameter.
-        log_likelihood: In nats at the estimate; depends on the unit of time.
-        customers: Weight of the customers fitted.
-        log_covariance: Of (ln r, ln alpha, ln a, ln b), 4 x 4: inverse observed information.
-
+        r: shape of the purchase rate's Gamma distribution.
+        alpha: its rate, in the caller's unit of time.
+        a: first parameter of the drop-out probability's Beta distribution.
+        b: second parameter.
+        log_likelihood: in nats at the estimate; depends on the unit of time.
+        customers: total weight of the fitted customers.
+        log_covariance: covariance of (ln r, ln alpha, ln a, ln b), 4 x 4: the inverse of the
+            observed information.
     """
 
     r: float
@@ -70,19 +70,18 @@ class BgNbd:
     def probability_alive(self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Floats:
         """P(alive at the as-of date | history), shape (n,).
 
-        1 for customers without a repeat purchase, because the model lets nobody leave before: it
-        is no churn score; `probability_of_no_purchase` is.
+        It is 1 for customers without a repeat purchase, as customers of the model leave only after
+        one. So it is no churn score; use `probability_of_no_purchase`.
 
         Fader, Hardie, Lee (2008): Computing P(alive) Using the BG/NBD Model, brucehardie.com.
 
         Args:
-            frequency: Repeat purchases x, shape (n,).
-            recency: From the first purchase to the last, shape (n,).
-            age: From the first purchase to the as-of date, shape (n,).
+            frequency: repeat purchases x, shape (n,).
+            recency: from the first purchase to the last, shape (n,).
+            age: from the first purchase to the as-of date, shape (n,).
 
         Raises:
-            ValueError: A history is impossible.
-
+            ValueError: a history is impossible.
         """
         return self._alive(*histories(frequency, recency, age))
 
@@ -91,21 +90,20 @@ class BgNbd:
     ) -> Floats:
         """P(no purchase in [T, T + horizon) | history), shape (n,).
 
-        Whoever has left buys nothing. Whoever is alive buys nothing with probability
-        exp(-lambda * horizon), since one leaves only after a purchase; given the history and being
+        Customers who have left buy nothing. Customers who are alive buy nothing with probability
+        exp(-lambda * horizon), as they leave only after a purchase; given the history and being
         alive, lambda is Gamma(r + x, alpha + T), over which the mean is
         ((alpha + T) / (alpha + T + horizon)) ** (r + x). The posterior is that of FHL's conditional
-        expectation; the tests hold the result against simulated customers.
+        expectation; the tests compare the result with simulated customers.
 
         Args:
-            horizon: Length of the period that begins at the as-of date.
-            frequency: Repeat purchases x, shape (n,).
-            recency: From the first purchase to the last, shape (n,).
-            age: From the first purchase to the as-of date, shape (n,).
+            horizon: length of the period that begins at the as-of date.
+            frequency: repeat purchases x, shape (n,).
+            recency: from the first purchase to the last, shape (n,).
+            age: from the first purchase to the as-of date, shape (n,).
 
         Raises:
-            ValueError: A history is impossible, or the horizon is not a positive number.
-
+            ValueError: a history is impossible, or the horizon is not a positive number.
         """
         _require_positive(horizon)
         x, t_x, age_ = histories(frequency, recency, age)
@@ -118,15 +116,14 @@ class BgNbd:
         """E[purchases in [T, T + horizon) | history], shape (n,): FHL (10).
 
         Args:
-            horizon: Length of the period that begins at the as-of date.
-            frequency: Repeat purchases x, shape (n,).
-            recency: From the first purchase to the last, shape (n,).
-            age: From the first purchase to the as-of date, shape (n,).
+            horizon: length of the period that begins at the as-of date.
+            frequency: repeat purchases x, shape (n,).
+            recency: from the first purchase to the last, shape (n,).
+            age: from the first purchase to the as-of date, shape (n,).
 
         Raises:
-            ValueError: A history is impossible, the horizon is not a positive number or so long
-                beside alpha and age that the sum does not converge.
-
+            ValueError: a history is impossible, the horizon is not a positive number, or it is so
+                long relative to alpha and age that the sum does not converge.
         """
         _require_positive(horizon)
         return self.weighted_purchases([horizon], [1.0], frequency, recency, age)
@@ -139,21 +136,20 @@ class BgNbd:
         recency: ArrayLike,
         age: ArrayLike,
     ) -> Floats:
-        """Expected purchases of consecutive periods, weighted (discounted) and added, shape (n,).
+        """Weighted (discounted) sum of the expected purchases of consecutive periods, shape (n,).
 
         Args:
-            ends: Ends of the periods, ascending; the first begins at the as-of date. Shape (m,).
-            weights: Weight of the purchases of each period, shape (m,).
-            frequency: Repeat purchases x, shape (n,).
-            recency: From the first purchase to the last, shape (n,).
-            age: From the first purchase to the as-of date, shape (n,).
+            ends: ends of the periods, ascending; the first begins at the as-of date. Shape (m,).
+            weights: weight of the purchases of each period, shape (m,).
+            frequency: repeat purchases x, shape (n,).
+            recency: from the first purchase to the last, shape (n,).
+            age: from the first purchase to the as-of date, shape (n,).
 
         Raises:
-            ValueError: As `expected_purchases`.
-
+            ValueError: as in `expected_purchases`.
         """
         x, t_x, age_ = histories(frequency, recency, age)
-        # What a living customer will buy depends on x and T alone, of which there are few pairs.
+        # Purchases of customers who are alive depend only on x and T, with few distinct pairs.
         (pair_x, pair_age), pair = unique_rows(x, age_)
         total = np.zeros(len(pair_x))
         before = np.zeros(len(pair_x))
@@ -165,7 +161,7 @@ class BgNbd:
 
     def _alive(self, x: Floats, t_x: Floats, age: Floats) -> Floats:
         log_ratio = np.log((self.alpha + age) / (self.alpha + t_x))
-        # For x = 0 the odds are not defined by this formula; any positive number will do.
+        # The formula does not define the odds for x = 0; any positive number will do.
         stay = np.where(x > 0, self.b + x - 1, 1.0)
         log_odds_dead = np.log(self.a / stay) + (self.r + x) * log_ratio
         return np.where(x > 0, expit(-log_odds_dead), 1.0)
@@ -175,9 +171,9 @@ class BgNbd:
 
         With c = a + b + x - 1 and tau = horizon / (alpha + T), FHL (10) is
         c / (a - 1) * (1 - (1 + tau)^-(r + x) F(r + x, b + x; c; z)), z = tau / (1 + tau). That is
-        hard to compute: F overflows for frequent buyers, and a = 1 divides 0 by 0. Of the two sums
-        that avoid it the quicker one loses digits where its signs alternate, and overflows where
-        customers leave at once.
+        hard to compute: F overflows for frequent buyers, and a = 1 divides 0 by 0. Two sums avoid
+        this; the quicker one loses digits where its signs alternate, and overflows where customers
+        leave at once.
         """
         tau = horizon / (self.alpha + age)
         second = self.a + self.b - 1 - self.r
@@ -185,13 +181,13 @@ class BgNbd:
         slow |= (self.a - 1) * np.log1p(tau) > 50
         purchases = np.empty(len(x))
         purchases[~slow] = self._by_euler(x[~slow], tau[~slow])
-        purchases[slow] = self._by_wishes(x[slow], tau[slow])
+        purchases[slow] = self._by_purchase_number(x[slow], tau[slow])
         if not np.isfinite(purchases).all():
             raise ValueError(f"Expected purchases cannot be computed for {self}.")
         return np.maximum(purchases, 0.0)
 
     def _by_euler(self, x: Floats, tau: Floats) -> Floats:
-        """Euler's transformation: the subtrahend is (1 + tau)^-(a - 1) F(a - 1, second; c; z).
+        """Use Euler's transformation: the subtrahend is (1 + tau)^-(a - 1) F(a - 1, second; c; z).
 
         Here second = a + b - 1 - r, and x is in the denominator only. All terms of F but the first
         have the factor a - 1, which cancels, as does c, which is not positive if a + b + x <= 1.
@@ -203,23 +199,23 @@ class BgNbd:
         with np.errstate(over="ignore", invalid="ignore"):
             return -c * log_base * exprel(power) - np.exp(power) * series
 
-    def _by_wishes(self, x: Floats, tau: Floats) -> Floats:
-        """Sum over the number n of purchases, negative binomial, were there no leaving.
+    def _by_purchase_number(self, x: Floats, tau: Floats) -> Floats:
+        """Sum over the number n of purchases, negative binomial, if nobody left.
 
-        Of n, a customer makes sum over k < n of (b + x)_k / (a + b + x)_k on average. No term is
-        negative, but there are the more of them, the more purchases.
+        Of these n, a customer makes sum over k < n of (b + x)_k / (a + b + x)_k on average. No
+        term is negative, but the number of terms grows with the purchases.
         """
         shape, z = self.r + x, tau / (1 + tau)
         log_probability = -shape * np.log1p(tau)
-        made, stays, total = np.zeros(len(x)), np.ones(len(x)), np.zeros(len(x))
+        bought, stays, total = np.zeros(len(x)), np.ones(len(x)), np.zeros(len(x))
         for n in range(MAX_TERMS):
             ratio = (shape + n) / (n + 1) * z
             log_probability += np.log(ratio)
-            made += stays
+            bought += stays
             stays *= (self.b + x + n) / (self.a + self.b + x + n)
-            term = np.exp(log_probability) * made
+            term = np.exp(log_probability) * bought
             total += term
-            # Past the mode, the terms that are left shrink at least geometrically.
+            # After the mode, the other terms shrink at least geometrically.
             shrinks = 1 - np.maximum(ratio, z)
             if n % 8 == 0 and ((shrinks > 0) & (term <= 1e-17 * total * shrinks**2)).all():
                 return total
@@ -241,7 +237,7 @@ def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
             total += term
             if n % 8 or n < -second:
                 continue
-            # The terms that are left shrink at least like a geometric series.
+            # The other terms shrink at least geometrically.
             shrinks = 1 - np.maximum(np.abs(ratio), z)
             going = (shrinks <= 0) | (np.abs(term) > 1e-16 * np.abs(total) * shrinks)
             going &= (term != 0) & np.isfinite(total)
@@ -255,7 +251,7 @@ def _series(a: float, second: float, c: Floats, z: Floats) -> Floats:
 def _no_convergence(n: int) -> ValueError:
     return ValueError(
         f"Expected purchases of {n:,} histories do not converge in {MAX_TERMS:,} terms: "
-        "the horizon is too long beside alpha and the customers' age."
+        "the horizon is too long relative to alpha and the customers' age."
     )
 
 
@@ -267,21 +263,20 @@ def fit(
 ) -> BgNbd:
     """Fit BG/NBD by maximum likelihood.
 
-    The likelihood is that of FHL. Equal histories are counted once, with their weight, and
-    functions of x, t_x or T alone are computed once for each of their values: a fit is quicker in
-    days than in seconds. The order of the customers does not change the result.
+    The likelihood is that of FHL. Equal histories are computed once, with their weight, and
+    functions of only x, t_x or T once for each distinct value, so a fit is faster in days than in
+    seconds. The order of the customers does not change the result.
 
     Args:
-        frequency: Repeat purchases x, whole numbers, shape (n,).
-        recency: From the first purchase to the last, 0 where x is 0, shape (n,).
-        age: From the first purchase to the as-of date, shape (n,).
-        weights: How many customers have each history, shape (n,); 1 each by default.
+        frequency: repeat purchases x, whole numbers, shape (n,).
+        recency: from the first purchase to the last, 0 where x is 0, shape (n,).
+        age: from the first purchase to the as-of date, shape (n,).
+        weights: how many customers have each history, shape (n,); 1 each by default.
 
     Raises:
-        ValueError: A history is impossible, or a weight is negative.
-        FitError: There is no estimate: no customers, no repeat purchases, or data that leave a
+        ValueError: a history is impossible, or a weight is negative.
+        FitError: there is no estimate: no customers, no repeat purchases, or data that leave a
             parameter undetermined.
-
     """
     x, t_x, age_ = histories(frequency, recency, age)
     weight = checked_weights(weights, len(x))
@@ -293,7 +288,7 @@ def fit(
     (x, t_x, age_), history = unique_rows(x, t_x, age_)
     weight = np.bincount(history, weight).astype(np.float64)
     customers = float(weight.sum())
-    # Times of about 1, so that the search is the same whatever the unit.
+    # Scale times to about 1, so that the search does not depend on the unit.
     scale = float((weight * age_).sum() / customers)
     function = log_likelihood(x, t_x / scale, age_ / scale, weight)
     mean = float((weight * x).sum() / customers)
@@ -301,17 +296,17 @@ def fit(
         np.log([r, share * r / mean, strength * leave, strength * (1 - leave)])
         for r, share, strength, leave in itertools.product((0.3, 1.5), (0.3, 1), (1, 5), (0.1, 0.5))
     ]
-    found = maximise(function, starts, PARAMETERS, customers)
-    log_parameters = found.log_parameters + np.log([1, scale, 1, 1])
+    maximum = maximise(function, starts, PARAMETERS, customers)
+    log_parameters = maximum.log_parameters + np.log([1, scale, 1, 1])
     r, alpha, a, b = (float(value) for value in np.exp(log_parameters))
     return BgNbd(
         r,
         alpha,
         a,
         b,
-        log_likelihood=float(found.log_likelihood - customers * mean * np.log(scale)),
+        log_likelihood=float(maximum.log_likelihood - customers * mean * np.log(scale)),
         customers=customers,
-        log_covariance=tuple(tuple(row) for row in found.covariance.tolist()),
+        log_covariance=tuple(tuple(row) for row in maximum.covariance.tolist()),
     )
 
 
@@ -319,18 +314,17 @@ def log_likelihood(x: Floats, t_x: Floats, age: Floats, weight: Floats) -> LogLi
     """Log likelihood of (ln r, ln alpha, ln a, ln b) with its gradient.
 
     Args:
-        x: Repeat purchases, shape (n,).
-        t_x: From the first purchase to the last, shape (n,).
-        age: From the first purchase to the as-of date, shape (n,).
-        weight: Customers of each history, positive, shape (n,).
-
+        x: repeat purchases, shape (n,).
+        t_x: from the first purchase to the last, shape (n,).
+        age: from the first purchase to the as-of date, shape (n,).
+        weight: customers of each history, positive, shape (n,).
     """
     count, count_of = np.unique(x, return_inverse=True)
     weight_of_count = np.bincount(count_of, weight)
     ages, age_of = np.unique(age, return_inverse=True)
     lasts, last_of = np.unique(t_x, return_inverse=True)
     total = float(weight_of_count.sum())
-    # Histories without a repeat purchase depend on T alone.
+    # Histories without a repeat purchase depend only on T.
     again = x > 0
     once_age, once_weight = age[~again], weight[~again]
     x, weight, count_of = x[again], weight[again], count_of[again]
@@ -338,7 +332,7 @@ def log_likelihood(x: Floats, t_x: Floats, age: Floats, weight: Floats) -> LogLi
 
     def value_and_gradient(theta: Floats) -> tuple[float, Floats]:
         r, alpha, a, b = np.exp(theta)
-        # What depends on x alone, beside r ln(alpha).
+        # The terms that depend only on x, and r ln(alpha).
         by_count = gammaln(r + count) - gammaln(r) + gammaln(a + b) - gammaln(a + b + count)
         by_count += gammaln(b + count) - gammaln(b)
         value = float((weight_of_count * by_count).sum()) + total * r * theta[1]

@@ -1,7 +1,8 @@
-"""Gamma-Gamma: what a customer's purchases are worth, from the mean of those seen.
+"""Gamma-Gamma: the value of a customer's purchases, from the mean of those seen.
 
-Here: the fit, the expected mean value of a customer's purchases, and the test of the assumption
-that value does not depend on frequency. Not here: how often the customer buys (bgnbd).
+Belongs here: the fit, the expected mean value of a customer's purchases, and the test of the
+assumption that value does not depend on frequency. Does not belong here: how often customers buy
+(`bgnbd`).
 
 A customer's purchases have values ~ Gamma(shape p, rate nu), and nu ~ Gamma(shape q, rate v)
 differs between customers, independent of how often they buy; v is in the caller's currency.
@@ -28,16 +29,16 @@ PARAMETERS = ("p", "q", "v")
 
 @dataclass(frozen=True)
 class GammaGamma:
-    """A Gamma-Gamma model: made by `fit`, or from known parameters.
+    """A Gamma-Gamma model: the result of `fit`, or with known parameters.
 
     Attributes:
-        p: Shape of the value of a customer's purchases.
-        q: Shape of the distribution of their rate over customers.
-        v: Its rate, in the caller's currency.
-        log_likelihood: In nats at the estimate; depends on the currency.
-        customers: Weight of the customers fitted, those with repeat purchases.
-        log_covariance: Of (ln p, ln q, ln v), 3 x 3: inverse observed information.
-
+        p: shape of the value of a customer's purchases.
+        q: shape of the distribution of their rate over customers.
+        v: its rate, in the caller's currency.
+        log_likelihood: in nats at the estimate; depends on the currency.
+        customers: total weight of the fitted customers, those with repeat purchases.
+        log_covariance: covariance of (ln p, ln q, ln v), 3 x 3: the inverse of the observed
+            information.
     """
 
     p: float
@@ -66,11 +67,10 @@ class GammaGamma:
 
     @property
     def population_mean(self) -> float:
-        """Expected mean value of a customer about whom nothing is known: p v / (q - 1).
+        """Expected mean value of a customer without purchases: p v / (q - 1).
 
         Raises:
             ValueError: q <= 1: the model's mean is infinite.
-
         """
         if self.q <= 1:
             raise ValueError(
@@ -82,16 +82,15 @@ class GammaGamma:
     def expected_mean_value(self, frequency: ArrayLike, mean_value: ArrayLike) -> Floats:
         """E[mean value of a customer's purchases | those seen], shape (n,).
 
-        The mean of the population for customers without a repeat purchase, and otherwise an
-        average of that mean and the customer's own, weighted by what is known of the customer.
+        For customers without a repeat purchase it is the mean of the population. For others it is
+        an average of that mean and their own, which weighs the more, the more they have bought.
 
         Args:
-            frequency: Purchases x that `mean_value` averages, shape (n,).
-            mean_value: Their mean value, not read where x is 0, shape (n,).
+            frequency: purchases x that `mean_value` averages, shape (n,).
+            mean_value: their mean value, not read where x is 0, shape (n,).
 
         Raises:
             ValueError: q <= 1, or a purchase has a mean value that is not positive.
-
         """
         x, z = spends(frequency, mean_value)
         own = self.p * x / (self.p * x + self.q - 1)
@@ -103,13 +102,12 @@ class Independence:
     """Whether customers who buy more often spend more, or less, on each purchase.
 
     Attributes:
-        correlation: Pearson's, of frequency and mean value: the effect size. Below 0.1 either way
-            is commonly called small.
-        p_value: Of the hypothesis that it is 0, two-sided.
-        change_per_purchase: Slope: mean value that goes with one more purchase, as a share of the
-            average mean value.
-        customers: Weight of the customers with repeat purchases.
-
+        correlation: Pearson correlation of frequency and mean value: the effect size. Between
+            -0.1 and 0.1 it is commonly called small.
+        p_value: two-sided p-value of the hypothesis that it is 0.
+        change_per_purchase: slope: change of the mean value with one more purchase, as a share of
+            the average mean value.
+        customers: total weight of the customers with repeat purchases.
     """
 
     correlation: float
@@ -124,19 +122,18 @@ def independence(
     """Test the assumption that value is independent of frequency, among repeat customers.
 
     Under it, the mean value has the same expectation at each frequency, but neither the same
-    variance nor, being skewed, the same median. So ranks would reject a model that holds, and so
-    would the usual standard error; the p-value comes from the slope's heteroscedasticity-consistent
-    standard error (White 1980, Econometrica 48(4)) and the normal distribution.
+    variance nor, being skewed, the same median. So tests by ranks or by the usual standard error
+    would reject a model that is right. The p-value comes from the normal distribution and the slope's
+    heteroscedasticity-consistent standard error (White 1980, Econometrica 48(4)).
 
     Args:
-        frequency: Repeat purchases x, shape (n,).
-        mean_value: Their mean value, not read where x is 0, shape (n,).
-        weights: How many customers each row stands for, shape (n,); 1 each by default.
+        frequency: repeat purchases x, shape (n,).
+        mean_value: their mean value, not read where x is 0, shape (n,).
+        weights: how many customers each row represents, shape (n,); 1 each by default.
 
     Raises:
-        ValueError: A purchase has a mean value that is not positive, or a weight is negative.
-        FitError: Frequency or mean value does not vary.
-
+        ValueError: a purchase has a mean value that is not positive, or a weight is negative.
+        FitError: frequency or mean value does not vary.
     """
     x, z, weight = _repeat_customers(frequency, mean_value, weights)
     n = float(weight.sum())
@@ -150,7 +147,7 @@ def independence(
         )
     slope = xz / xx
     error = float(np.sqrt((weight * (dx * (dz - slope * dx)) ** 2).sum())) / xx
-    # No scatter around the line is a dependence beyond doubt.
+    # Without scatter around the line, the dependence is certain.
     p_value = float(erfc(abs(slope) / error / np.sqrt(2))) if error > 0 else 0.0
     return Independence(xz / float(np.sqrt(xx * zz)), p_value, slope / mean_z, n)
 
@@ -160,22 +157,21 @@ def fit(
 ) -> GammaGamma:
     """Fit Gamma-Gamma by maximum likelihood.
 
-    Customers with frequency 0 tell nothing and are left out.
+    Customers with frequency 0 carry no information and are left out.
 
     Args:
-        frequency: Purchases x that `mean_value` averages, whole numbers, shape (n,).
-        mean_value: Their mean value, not read where x is 0, shape (n,).
-        weights: How many customers each row stands for, shape (n,); 1 each by default.
+        frequency: purchases x that `mean_value` averages, whole numbers, shape (n,).
+        mean_value: their mean value, not read where x is 0, shape (n,).
+        weights: how many customers each row represents, shape (n,); 1 each by default.
 
     Raises:
-        ValueError: A purchase has a mean value that is not positive, or a weight is negative.
-        FitError: There is no estimate: no repeat customers, or data that leave a parameter
+        ValueError: a purchase has a mean value that is not positive, or a weight is negative.
+        FitError: there is no estimate: no repeat customers, or data that leave a parameter
             undetermined, such as values that are all the same.
-
     """
     x, z, weight = _repeat_customers(frequency, mean_value, weights)
     customers = float(weight.sum())
-    # Values of about 1, so that the search is the same whatever the currency.
+    # Scale values to about 1, so that the search does not depend on the currency.
     scale = float((weight * z).sum() / customers)
     if float(np.ptp(z)) <= 1e-9 * scale:
         raise FitError(f"All {len(x):,} repeat customers have the mean value {z[0]:g}.")
@@ -183,15 +179,15 @@ def fit(
         np.log([p, q, max(q - 1, 0.5) / p])
         for p, q in itertools.product((0.5, 2.0, 8.0), (1.5, 4.0, 12.0))
     ]
-    found = maximise(log_likelihood(x, z / scale, weight), starts, PARAMETERS, customers)
-    p, q, v = (float(value) for value in np.exp(found.log_parameters + np.log([1, 1, scale])))
+    maximum = maximise(log_likelihood(x, z / scale, weight), starts, PARAMETERS, customers)
+    p, q, v = (float(value) for value in np.exp(maximum.log_parameters + np.log([1, 1, scale])))
     return GammaGamma(
         p,
         q,
         v,
-        log_likelihood=float(found.log_likelihood - customers * np.log(scale)),
+        log_likelihood=float(maximum.log_likelihood - customers * np.log(scale)),
         customers=customers,
-        log_covariance=tuple(tuple(row) for row in found.covariance.tolist()),
+        log_covariance=tuple(tuple(row) for row in maximum.covariance.tolist()),
     )
 
 
@@ -199,10 +195,9 @@ def log_likelihood(x: Floats, z: Floats, weight: Floats) -> LogLikelihood:
     """Log likelihood of (ln p, ln q, ln v) with its gradient.
 
     Args:
-        x: Purchases, from 1, shape (n,).
-        z: Their mean value, positive, shape (n,).
-        weight: Customers of each row, positive, shape (n,).
-
+        x: purchases, from 1, shape (n,).
+        z: their mean value, positive, shape (n,).
+        weight: customers of each row, positive, shape (n,).
     """
     count, count_of = np.unique(x, return_inverse=True)
     weight_of_count = np.bincount(count_of, weight)
@@ -235,8 +230,7 @@ def spends(frequency: ArrayLike, mean_value: ArrayLike) -> tuple[Floats, Floats]
     """Frequency and mean value as float64 of shape (n,); the value is 0 where the frequency is.
 
     Raises:
-        ValueError: A frequency is no whole number, or a purchase has no positive mean value.
-
+        ValueError: a frequency is no whole number, or a purchase has no positive mean value.
     """
     x = np.atleast_1d(np.asarray(frequency, dtype=np.float64))
     z = np.atleast_1d(np.asarray(mean_value, dtype=np.float64))
@@ -267,5 +261,5 @@ def _repeat_customers(
     if not used.any():
         raise FitError(f"None of the {len(x):,} customers has a repeat purchase.")
     x, z, weight = x[used], z[used], weight[used]
-    order = np.lexsort((weight, z, x))  # no sum depends on the order of the customers
+    order = np.lexsort((weight, z, x))  # so that no sum depends on the order of the customers
     return x[order], z[order], weight[order]

@@ -1,6 +1,6 @@
-"""Purchase histories: the columns that hold them, and what every model asks of them.
+"""Purchase histories: their columns, and the checks that every model needs.
 
-Belongs here: names, validation, and counting equal histories once. Does not belong here: models.
+Belongs here: column names, validation, and distinct histories. Does not belong here: models.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,13 @@ from analytics_assets.lifetime.likelihood import Floats
 
 @dataclass(frozen=True)
 class Purchases:
-    """Columns that hold a customer's purchase history, for the models that count purchases.
+    """The columns of a customer's purchase history, for the models of purchases.
 
     Attributes:
-        days: Number of days with a purchase, at least 1.
-        tenure: Days from the first purchase to the as-of date.
-        silence: Days from the last purchase to the as-of date.
-        amount: Money of all purchases.
-
+        days: number of days with a purchase, at least 1.
+        tenure: days from the first purchase to the as-of date.
+        silence: days from the last purchase to the as-of date.
+        amount: money of all purchases.
     """
 
     days: str
@@ -35,11 +34,11 @@ class Purchases:
 
 
 def unique_rows(*columns: Floats) -> tuple[tuple[Floats, ...], NDArray[np.intp]]:
-    """Distinct rows of columns of shape (n,), in ascending order, and for each row its number."""
+    """The distinct rows of columns of shape (n,), ascending, and the number of each row's own."""
     key: np.ndarray = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         values, code = np.unique(column, return_inverse=True)
-        # One column at a time: the product stays below n squared, which int64 holds.
+        # One column at a time: the product stays below n squared, which fits into int64.
         key = np.unique(key, return_inverse=True)[1] * len(values) + code
     _, first, row = np.unique(key, return_index=True, return_inverse=True)
     return tuple(column[first] for column in columns), row
@@ -48,11 +47,10 @@ def unique_rows(*columns: Floats) -> tuple[tuple[Floats, ...], NDArray[np.intp]]
 def histories(
     frequency: ArrayLike, recency: ArrayLike, age: ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
-    """Histories as float64 of shape (n,).
+    """Convert histories to float64 of shape (n,), and check them.
 
     Raises:
-        ValueError: A history is impossible; the message counts them and shows the first.
-
+        ValueError: a history is impossible; the message counts them and shows the first.
     """
     x, t_x, age_ = (
         np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (frequency, recency, age)
@@ -80,7 +78,11 @@ def histories(
 
 
 def checked_weights(weights: ArrayLike | None, n: int) -> Floats:
-    """Weights as float64 of shape (n,), 1 by default; ValueError if one is no number from 0."""
+    """Convert weights to float64 of shape (n,), 1 by default.
+
+    Raises:
+        ValueError: a weight is not a finite number from 0.
+    """
     if weights is None:
         return np.ones(n)
     weight = np.asarray(weights, dtype=np.float64)

@@ -1,8 +1,8 @@
 """Lifetime value: what each customer's purchases of the coming months are worth today.
 
-Here: BG/NBD and Gamma-Gamma put together, discounted, with an interval. Not here: the two fits,
-costs and margins (values are those that Gamma-Gamma was fitted on), and the first purchase of
-customers yet to come.
+Belongs here: BG/NBD and Gamma-Gamma combined, discounted, with an interval. Does not belong here:
+the two fits, costs and margins (values are those that Gamma-Gamma was fitted on), or customers who
+have not bought yet.
 
 Fader, Hardie, Lee (2005): RFM and CLV: Using Iso-Value Curves for Customer Base Analysis, Journal
 of Marketing Research 42(4), 415-430, with BG/NBD in place of Pareto/NBD.
@@ -29,15 +29,13 @@ class LifetimeValue:
     """Discounted lifetime value of n customers, in the currency of Gamma-Gamma.
 
     Attributes:
-        expected: Shape (n,).
-        low: Lower end of the interval, shape (n,).
-        high: Upper end, shape (n,).
-        coverage: A customer's spending lies in the interval with this probability or, as many
-            will spend nothing, a larger one. This is about chance: whether, when and for how much
-            one customer will buy, given both models and their parameters. It leaves out that the
-            parameters are estimates and that the models are simplifications; and the ends of
-            several intervals do not add up to an interval of the sum.
-
+        expected: shape (n,).
+        low: lower end of the interval, shape (n,).
+        high: upper end, shape (n,).
+        coverage: probability that a customer's spending is in the interval; it is larger where
+            many will spend nothing. It covers the chance in one customer's purchases, given both
+            models and their parameters; not that the parameters are estimates and the models
+            simplifications. The ends of several intervals do not add up to an interval of the sum.
     """
 
     expected: Floats
@@ -61,30 +59,29 @@ def discounted(
     draws: int = 1000,
     seed: int = 0,
 ) -> LifetimeValue:
-    """Lifetime value over the months that begin at the as-of date.
+    """Compute the lifetime value over the months that begin at the as-of date.
 
     A month's expected purchases are discounted from its middle. The ends of the interval are
     quantiles of simulated customers of the same frequency and, within 1%, of the same alpha + age.
-    A customer's result does not depend on who else is computed along: batches change nothing.
+    A customer's result does not depend on the other customers: batches change nothing.
 
     Args:
-        bgnbd: Model of the purchases.
-        gamma_gamma: Model of their value.
-        frequency: Repeat purchases x, shape (n,).
-        recency: From the first purchase to the last, shape (n,).
-        age: From the first purchase to the as-of date, shape (n,).
-        mean_value: Mean value of the repeat purchases, not read where x is 0, shape (n,).
-        months: How many months count.
-        month_length: Length of a month in the unit of the model's times: 365.25 / 12 for days.
+        bgnbd: model of the purchases.
+        gamma_gamma: model of their value.
+        frequency: repeat purchases x, shape (n,).
+        recency: from the first purchase to the last, shape (n,).
+        age: from the first purchase to the as-of date, shape (n,).
+        mean_value: mean value of the repeat purchases, not read where x is 0, shape (n,).
+        months: how many months count.
+        month_length: length of a month in the unit of the model's times: 365.25 / 12 for days.
         annual_discount_rate: 0.1 makes 1.10 in a year worth 1 today.
-        coverage: Of the interval.
-        draws: Simulated customers for each frequency and age.
-        seed: Of the simulation.
+        coverage: probability of the interval.
+        draws: simulated customers for each frequency and age.
+        seed: seed of the simulation.
 
     Raises:
-        ValueError: A history or value is impossible, an argument is out of range, or Gamma-Gamma
+        ValueError: a history or value is impossible, an argument is out of range, or Gamma-Gamma
             has no mean.
-
     """
     _check(months, month_length, annual_discount_rate, coverage, draws)
     x, t_x, age_ = histories(frequency, recency, age)
@@ -118,13 +115,13 @@ def discounted(
         members = order[starts[i] : starts[i + 1]]
         # Quantiles of the mixture: nothing from those who have left, else as simulated.
         of_alive = 1 - (1 - levels[:, None]) / alive[members]
-        found = np.interp(of_alive, (np.arange(draws) + 0.5) / draws, spent)
-        ends[:, members] = np.where(of_alive > 0, found, 0.0)
+        spending = np.interp(of_alive, (np.arange(draws) + 0.5) / draws, spent)
+        ends[:, members] = np.where(of_alive > 0, spending, 0.0)
     low, high = ends * (gamma_gamma.v + x * value)
     return LifetimeValue(expected, low, high, coverage)
 
 
-# Another batch of customers has much the same groups: 8 kB each, of 1,000 draws.
+# Other batches of customers have mostly the same groups; each takes 8 kB, with 1,000 draws.
 @lru_cache(maxsize=8192)
 def _spending_if_alive(
     bgnbd: BgNbd,
@@ -142,29 +139,28 @@ def _spending_if_alive(
     one simulation serves customers of any mean value.
 
     Args:
-        bgnbd: Model of the purchases.
-        gamma_gamma: Model of their value.
-        x: Repeat purchases.
+        bgnbd: model of the purchases.
+        gamma_gamma: model of their value.
+        x: repeat purchases.
         step: alpha + T, in logarithmic steps.
-        horizon: Length of the period.
-        growth: What 1 grows to within the horizon.
-        draws: Number of customers.
-        seed: Of the simulation.
-
+        horizon: length of the period.
+        growth: what 1 grows to within the horizon.
+        draws: number of customers.
+        seed: seed of the simulation.
     """
     rng = np.random.default_rng([seed, x, step + 2**31])
     alpha_and_age = float(np.exp(step * _AGE_STEP))
     rate = rng.standard_gamma(bgnbd.r + x, draws) / alpha_and_age
     leave = rng.beta(bgnbd.a, bgnbd.b + x, draws)
-    # The purchase after which one leaves: geometric, by inversion, as leave may be next to 0.
+    # The last purchase before leaving: geometric, by inversion, as `leave` may be close to 0.
     with np.errstate(divide="ignore"):
         last = np.ceil(np.log1p(-rng.random(draws)) / np.log1p(-leave))
-    wished = rng.poisson(rate * horizon)
-    made = np.minimum(wished, np.maximum(last, 1))
-    sums = rng.standard_gamma(gamma_gamma.p * made)
+    if_alive = rng.poisson(rate * horizon)
+    bought = np.minimum(if_alive, np.maximum(last, 1))
+    sums = rng.standard_gamma(gamma_gamma.p * bought)
     sums /= rng.standard_gamma(gamma_gamma.p * x + gamma_gamma.q, draws)
-    # Given their number, times are uniform: the first `made` of `wished` have this mean.
-    return np.sort(sums * growth ** -((made + 1) / (2 * (wished + 1))))
+    # Given their number, times are uniform: the first `bought` of `if_alive` have this mean.
+    return np.sort(sums * growth ** -((bought + 1) / (2 * (if_alive + 1))))
 
 
 def _check(

@@ -1,7 +1,7 @@
 """Maximum likelihood in log parameters, for models whose parameters are all positive.
 
-Here: the search, its proof of convergence, and the covariance of the estimate. Not here: any
-particular likelihood.
+Belongs here: the search, the check of convergence, and the covariance of the estimate. Does not
+belong here: any particular likelihood.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,16 +15,16 @@ Floats = NDArray[np.float64]
 # Log parameters (k,) -> log likelihood in nats and its gradient (k,).
 LogLikelihood = Callable[[Floats], tuple[float, Floats]]
 
-# A parameter known no better than to a factor of 20 either way (one standard error) is not known.
+# A standard error of a factor of 20 either way: such a parameter is not determined.
 MAX_LOG_STANDARD_ERROR = 3.0
 _BOUND = 14.0  # of a log parameter during the search: keeps exp() and gammaln() finite
-_STEP = 1e-4  # of the differences of the gradient: error of the second derivative about 1e-8
+_STEP = 1e-4  # of the gradient's differences: error of the second derivative about 1e-8
 _DECREMENT = 1e-12  # nats that another Newton step could still gain
 _NEWTON_STEPS = 30
 
 
 class FitError(ValueError):
-    """The data have no maximum likelihood estimate, or none could be found."""
+    """The data have no maximum likelihood estimate, or the search did not reach it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Maximum:
     """A maximum of a log likelihood.
 
     Attributes:
-        log_parameters: Shape (k,).
-        log_likelihood: In nats.
-        covariance: Of the log parameters, shape (k, k): inverse of the observed information.
-
+        log_parameters: shape (k,).
+        log_likelihood: in nats.
+        covariance: covariance of the log parameters, shape (k, k): the inverse of the observed
+            information.
     """
 
     log_parameters: Floats
@@ -48,19 +48,18 @@ def maximise(
 ) -> Maximum:
     """Find the maximum of a log likelihood of n observations.
 
-    L-BFGS-B goes from the best start, and from the next best if that fails; Newton steps end the
-    search once another one would gain next to nothing. On a ridge that runs off to infinity that
-    happens only where the standard errors are immense, which is refused.
+    L-BFGS-B runs from the best start, and from the next best if that fails. Newton steps follow,
+    until another step would gain almost nothing. On a ridge that goes to infinity this happens only
+    where the standard errors are huge, which is an error.
 
     Args:
-        function: Log parameters to log likelihood and gradient.
-        starts: Log parameters to start from.
-        names: Of the parameters, for messages.
-        n: Number of observations.
+        function: the log likelihood with its gradient, of log parameters.
+        starts: log parameters to start from.
+        names: names of the parameters, for messages.
+        n: number of observations.
 
     Raises:
-        FitError: No start leads to a maximum, or the data leave a parameter undetermined.
-
+        FitError: no start leads to a maximum, or the data leave a parameter undetermined.
     """
 
     def negative_mean(theta: Floats) -> tuple[float, Floats]:
@@ -72,7 +71,7 @@ def maximise(
     for index in np.argsort([-value for value in values], kind="stable"):
         if not np.isfinite(values[index]):
             continue
-        found = minimize(
+        search = minimize(
             negative_mean,
             starts[index],
             jac=True,
@@ -81,14 +80,14 @@ def maximise(
             options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-7},
         )
         try:
-            return _polish(function, found.x, names)
+            return _polish(function, search.x, names)
         except FitError as error:
             failure = error
     raise failure
 
 
 def _polish(function: LogLikelihood, theta: Floats, names: Sequence[str]) -> Maximum:
-    """Newton steps to the maximum, and the proof that it is one."""
+    """Take Newton steps to the maximum, and check that it is one."""
     value, gradient = function(theta)
     for _ in range(_NEWTON_STEPS):
         _refuse_runaways(theta, names)

@@ -1,14 +1,14 @@
-"""The models of purchases, on features: BG/NBD as a candidate, and what customers will spend.
+"""The models of purchases on features: BG/NBD as a candidate, and what customers will spend.
 
-Here: histories from the columns of features, and BG/NBD and Gamma-Gamma put to use on them. Not
-here: those models (`bgnbd`, `gamma_gamma`, `lifetime_value`).
+Belongs here: histories from the columns of features, and BG/NBD and Gamma-Gamma applied to them.
+Does not belong here: those models (`bgnbd`, `gamma_gamma`, `lifetime_value`).
 
 Where nobody seems to leave for good, the likelihood of BG/NBD rises towards a = 0 and has no
-maximum. Its limit there is the NBD model (Ehrenberg, The pattern of consumer purchases, Applied
-Statistics 8, 1959), which has one, and is used instead.
+maximum. Its limit is the NBD model (Ehrenberg, The pattern of consumer purchases, Applied
+Statistics 8, 1959), which has a maximum and is used instead.
 
-Purchases of one day count once. A mean value is over all of a customer's purchase days, the first
-included: the features hold no other.
+Purchases of one day count as one. A mean value is over all of a customer's purchase days, with the
+first, because the features have no other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from analytics_assets.lifetime import bgnbd, gamma_gamma, lifetime_value
 from analytics_assets.lifetime.history import Purchases
 from analytics_assets.lifetime.likelihood import FitError, maximise
 
-NOBODY_LEAVES = 1e-300  # of a: no history is long enough to make leaving likely
+NOBODY_LEAVES = 1e-300  # value of a: no history is long enough to make leaving likely
 MONTHS, MONTH_DAYS = 12, 365.25 / 12
 EXPECTED = (
     "expected_purchases",
@@ -38,9 +38,8 @@ class BgNbdClassifier(ClassifierMixin, BaseEstimator):
     """BG/NBD as a classifier: the probability of no purchase within the horizon.
 
     Args:
-        columns: Number of purchase days, tenure and silence in days, as columns of the features.
-        horizon_days: Length of the label window in days.
-
+        columns: number of purchase days, tenure and silence in days, as columns of the features.
+        horizon_days: length of the label window in days.
     """
 
     def __init__(self, columns: tuple[str, str, str], horizon_days: int) -> None:
@@ -48,11 +47,10 @@ class BgNbdClassifier(ClassifierMixin, BaseEstimator):
         self.horizon_days = horizon_days
 
     def fit(self, x: pd.DataFrame, y: Any = None) -> BgNbdClassifier:
-        """Fit on histories; labels are not looked at.
+        """Fit on histories; labels are not used.
 
         Raises:
-            ValueError: A history is impossible, or there is no estimate.
-
+            ValueError: a history is impossible, or there is no estimate.
         """
         model = fit_buying(*_histories(x, *self.columns))
         self.parameters_ = {name: getattr(model, name) for name in bgnbd.PARAMETERS}
@@ -62,8 +60,8 @@ class BgNbdClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
         """Probabilities of a purchase and of none, shape (n, 2).
 
-        Of an impossible history those of the nearest possible one: a reason asks what another
-        value of one column would have meant, whatever the others are.
+        For an impossible history they are those of the nearest possible one: a reason replaces the
+        value of one column, whatever the others are.
         """
         model = bgnbd.BgNbd(**self.parameters_)
         history = _nearest_possible(*_histories(x, *self.columns))
@@ -72,11 +70,10 @@ class BgNbdClassifier(ClassifierMixin, BaseEstimator):
 
 
 def fit_buying(frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> bgnbd.BgNbd:
-    """BG/NBD by maximum likelihood, or its limit where nobody leaves: then a is 1e-300.
+    """Fit BG/NBD by maximum likelihood, or its limit where nobody leaves: then a is 1e-300.
 
     Raises:
-        ValueError: A history is impossible, or there is no estimate of either.
-
+        ValueError: a history is impossible, or neither has an estimate.
     """
     try:
         return bgnbd.fit(frequency, recency, age)
@@ -84,15 +81,15 @@ def fit_buying(frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> b
         if not (frequency > 0).any():
             raise
     scale, customers = float(age.mean()), len(age)
-    both = bgnbd.log_likelihood(frequency, recency / scale, age / scale, np.ones(customers))
+    likelihood = bgnbd.log_likelihood(frequency, recency / scale, age / scale, np.ones(customers))
 
     def limit(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = both(np.array([*theta, np.log(NOBODY_LEAVES), 0.0]))
+        value, gradient = likelihood(np.array([*theta, np.log(NOBODY_LEAVES), 0.0]))
         return value, gradient[:2]
 
     starts = [np.log([r, r / frequency.mean()]) for r in (0.3, 1.5)]
-    found = maximise(limit, starts, ("r", "alpha"), customers)
-    r, alpha = np.exp(found.log_parameters)
+    maximum = maximise(limit, starts, ("r", "alpha"), customers)
+    r, alpha = np.exp(maximum.log_parameters)
     return bgnbd.BgNbd(float(r), float(alpha * scale), NOBODY_LEAVES, 1.0)
 
 
@@ -101,16 +98,15 @@ def fit_purchases(x: pd.DataFrame, roles: Purchases) -> dict[str, Any]:
 
     Returns:
         Parameters of both models, the columns, and the test of the independence of frequency and
-        value: plain values, for `expected`.
+        value, as plain values for `expected`.
 
     Raises:
-        ValueError: A history is impossible, or there is no estimate.
-
+        ValueError: a history is impossible, or there is no estimate.
     """
     frequency, recency, age = _histories(x, roles.days, roles.tenure, roles.silence)
     value = _mean_value(x, roles)
     buys, spends = fit_buying(frequency, recency, age), gamma_gamma.fit(frequency, value)
-    _ = spends.population_mean  # infinite for values of too long a tail: said now, not at scoring
+    _ = spends.population_mean  # an infinite mean is an error now, not at scoring
     test = gamma_gamma.independence(frequency, value)
     return {
         "columns": (roles.days, roles.tenure, roles.silence, roles.amount),
@@ -121,21 +117,20 @@ def fit_purchases(x: pd.DataFrame, roles: Purchases) -> dict[str, Any]:
 
 
 def expected(purchases: dict[str, Any], matrix: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
-    """What customers will buy and spend, by fitted models.
+    """Predict what customers will buy and spend.
 
     Args:
-        purchases: From `fit_purchases`.
-        matrix: At least its columns, shape (n, columns).
-        horizon_days: Of expected_purchases and expected_value.
+        purchases: result of `fit_purchases`.
+        matrix: at least its columns, shape (n, columns).
+        horizon_days: days that expected_purchases and expected_value cover.
 
     Returns:
         expected_purchases (days with a purchase) and expected_value (money) within the horizon;
-        lifetime_value of 12 months, discounted by 10% a year, with the ends of the interval in
-        which a customer's own spending lies with 90%: lifetime_value_low and lifetime_value_high.
+        lifetime_value of 12 months, discounted by 10% a year; and the ends of the 90% interval of a
+        customer's spending: lifetime_value_low and lifetime_value_high.
 
     Raises:
-        ValueError: A history is impossible, or the models have no mean.
-
+        ValueError: a history is impossible, or the models have no mean.
     """
     roles = Purchases(*purchases["columns"])
     buys = bgnbd.BgNbd(**purchases["bgnbd"])
@@ -146,14 +141,14 @@ def expected(purchases: dict[str, Any], matrix: pd.DataFrame, horizon_days: int)
     life = lifetime_value.discounted(
         buys, spends, *history, value, months=MONTHS, month_length=MONTH_DAYS
     )
-    found = (
+    columns = (
         number,
         number * spends.expected_mean_value(history[0], value),
         life.expected,
         life.low,
         life.high,
     )
-    return pd.DataFrame(dict(zip(EXPECTED, found, strict=True)), index=matrix.index)
+    return pd.DataFrame(dict(zip(EXPECTED, columns, strict=True)), index=matrix.index)
 
 
 def _histories(
@@ -167,7 +162,7 @@ def _histories(
 def _nearest_possible(
     frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whole repeat purchases, none without a day between the first and the last."""
+    """The nearest history with whole repeat purchases on later days than the first."""
     frequency = np.maximum(np.round(frequency), 0.0)
     age = np.maximum(age, np.where(frequency > 0, 1.0, 0.0))
     recency = np.clip(recency, 1.0, np.maximum(age, 1.0))

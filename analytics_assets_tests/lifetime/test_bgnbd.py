@@ -57,8 +57,8 @@ def test_cdnow_histories_are_those_published():
 def test_cdnow_gives_the_published_estimates_in_any_unit_of_time(unit):
     data = cdnow()
     model = bgnbd.fit(data.frequency, data.recency * unit, data.age * unit)
-    found = (model.r, model.alpha / unit, model.a, model.b)
-    assert found == pytest.approx((0.2426, 4.4136, 0.7929, 2.4259), abs=6e-5)
+    actual = (model.r, model.alpha / unit, model.a, model.b)
+    assert actual == pytest.approx((0.2426, 4.4136, 0.7929, 2.4259), abs=6e-5)
     likelihood = model.log_likelihood + data.frequency.sum() * np.log(unit)
     assert likelihood == pytest.approx(-9582.429, abs=6e-4)
     first = slice(0, 1)
@@ -171,8 +171,8 @@ CASES = [
 @pytest.mark.parametrize(("model", "horizon", "x", "t_x", "age"), CASES)
 def test_expected_purchases_are_exact(model, horizon, x, t_x, age):
     expected = exact_purchases(model, horizon, x, t_x, age)
-    found = model.expected_purchases(horizon, [x], [t_x], [age])
-    np.testing.assert_allclose(found, [expected], rtol=1e-10)
+    actual = model.expected_purchases(horizon, [x], [t_x], [age])
+    np.testing.assert_allclose(actual, [expected], rtol=1e-10)
 
 
 @pytest.mark.parametrize("x", [0, 1, 25])

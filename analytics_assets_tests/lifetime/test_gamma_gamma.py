@@ -53,9 +53,9 @@ def test_cdnow_gives_the_published_estimates_in_any_currency(unit):
 @needs_cdnow
 def test_cdnow_value_hardly_depends_on_frequency():
     data = cdnow()
-    found = independence(data.frequency, data.mean_value)
-    assert found.correlation == pytest.approx(0.11, abs=0.005)  # as published
-    assert 0.01 < found.p_value < 0.2
+    result = independence(data.frequency, data.mean_value)
+    assert result.correlation == pytest.approx(0.11, abs=0.005)  # as published
+    assert 0.01 < result.p_value < 0.2
 
 
 # Mathematics
@@ -98,8 +98,8 @@ def test_expected_value_is_the_mean_of_customers_like_that():
 
 
 def test_without_purchases_the_value_is_not_read():
-    found = TRUE.expected_mean_value([0, 0, 0], [np.nan, -3, 7])
-    np.testing.assert_allclose(found, TRUE.population_mean)
+    result = TRUE.expected_mean_value([0, 0, 0], [np.nan, -3, 7])
+    np.testing.assert_allclose(result, TRUE.population_mean)
     assert TRUE.population_mean == pytest.approx(6 * 15 / 3)
 
 
@@ -170,10 +170,10 @@ def test_independence_is_seldom_rejected_where_it_holds():
 
 def test_dependence_is_found_and_measured(spending):
     x, z = spending
-    found = independence(x, z * (1 + 0.05 * x))
-    assert found.p_value < 1e-6
-    assert found.correlation > 0.2
-    assert found.change_per_purchase == pytest.approx(0.04, abs=0.01)
+    result = independence(x, z * (1 + 0.05 * x))
+    assert result.p_value < 1e-6
+    assert result.correlation > 0.2
+    assert result.change_per_purchase == pytest.approx(0.04, abs=0.01)
     opposite = independence(x, z / (1 + 0.05 * x))
     assert opposite.correlation < -0.05
     assert opposite.p_value < 1e-3

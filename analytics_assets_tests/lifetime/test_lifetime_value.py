@@ -51,21 +51,21 @@ def customers():
 
 
 def test_expected_value_is_what_simulated_customers_spend(customers):
-    columns, later, found = customers
-    group = np.digitize(found.expected, np.quantile(found.expected, np.linspace(0.1, 0.9, 9)))
+    columns, later, values = customers
+    group = np.digitize(values.expected, np.quantile(values.expected, np.linspace(0.1, 0.9, 9)))
     for members in [group == g for g in range(10)] + [columns[0] == x for x in range(5)]:
-        error = (later - found.expected)[members]
+        error = (later - values.expected)[members]
         assert abs(error.mean()) < 4 * error.std() / np.sqrt(members.sum())
 
 
-def test_the_interval_holds_as_many_as_it_says(customers):
-    columns, later, found = customers
-    assert (found.low <= found.high).all()
-    above, below = later > found.high, later < found.low
+def test_the_interval_covers_as_many_as_it_says(customers):
+    columns, later, values = customers
+    assert (values.low <= values.high).all()
+    above, below = later > values.high, later < values.low
     assert above.mean() == pytest.approx(0.05, abs=0.006)
     assert below.mean() < 0.055
     # And not only on average: among those who bought much and those of high value as well.
-    for members in (columns[0] >= 5, columns[3] > 60, found.expected > 100, columns[2] < 10):
+    for members in (columns[0] >= 5, columns[3] > 60, values.expected > 100, columns[2] < 10):
         assert members.sum() > 1000
         assert above[members].mean() == pytest.approx(0.05, abs=0.02)
         assert below[members].mean() < 0.065
@@ -78,12 +78,12 @@ def test_the_interval_holds_as_many_as_it_says(customers):
 
 
 @needs_cdnow
-def test_the_interval_holds_cdnow_customers():
+def test_the_interval_covers_cdnow_customers():
     # 39 weeks that neither model has seen, undiscounted. Measured: 6.9% spent more than the 5% that
     # should have, and all together 71.0 thousand dollars, where 59.9 were expected.
     data = cdnow()
     history = data.frequency, data.recency, data.age
-    found = discounted(
+    values = discounted(
         bgnbd.fit(*history),
         gamma_gamma.fit(data.frequency, data.mean_value),
         *history,
@@ -92,9 +92,9 @@ def test_the_interval_holds_cdnow_customers():
         month_length=39 / 9,
         annual_discount_rate=0,
     )
-    inside = (found.low <= data.later_value) & (data.later_value <= found.high)
+    inside = (values.low <= data.later_value) & (data.later_value <= values.high)
     assert 0.92 < inside.mean() < 0.97
-    assert found.expected.sum() == pytest.approx(data.later_value.sum(), rel=0.17)
+    assert values.expected.sum() == pytest.approx(data.later_value.sum(), rel=0.17)
 
 
 def test_each_month_is_discounted_from_its_middle():
@@ -112,28 +112,28 @@ def test_without_discount_it_is_purchases_times_value():
     np.testing.assert_allclose(value(annual_discount_rate=0).expected, expected, rtol=1e-12)
 
 
-def test_a_wider_interval_holds_the_narrower_one():
+def test_a_wider_interval_contains_the_narrower_one():
     narrow, wide = value(coverage=0.5), value(coverage=0.95)
     assert (wide.low <= narrow.low).all()
     assert (wide.high > narrow.high).all()
     assert (narrow.coverage, wide.coverage) == (0.5, 0.95)
 
 
-def test_who_has_surely_left_is_worth_nothing():
-    found = value([[60], [10], [400], [20]])
-    assert found.expected[0] < 1e-6
-    assert (found.low[0], found.high[0]) == (0, 0)
+def test_a_customer_who_has_surely_left_is_worth_nothing():
+    values = value([[60], [10], [400], [20]])
+    assert values.expected[0] < 1e-6
+    assert (values.low[0], values.high[0]) == (0, 0)
 
 
-def arrays(found):
-    return np.array([found.expected, found.low, found.high])
+def arrays(values):
+    return np.array([values.expected, values.low, values.high])
 
 
 def test_batches_and_order_change_no_bit(customers):
-    columns, _, found = customers
+    columns, _, values = customers
     chosen = np.random.default_rng(2).permutation(len(columns[0]))[:500]
     part = value([column[chosen] for column in columns])
-    assert arrays(part).tobytes() == arrays(found)[:, chosen].tobytes()
+    assert arrays(part).tobytes() == arrays(values)[:, chosen].tobytes()
 
 
 def test_the_seed_is_all_that_is_random():

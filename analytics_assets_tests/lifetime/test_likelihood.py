@@ -17,19 +17,19 @@ def bowl(centre, information, height=0.0):
     return value_and_gradient
 
 
-def test_maximum_value_and_covariance_are_found():
+def test_the_search_returns_maximum_value_and_covariance():
     information = np.array([[4.0, 1.0], [1.0, 2.0]])
-    found = maximise(bowl([1.0, -2.0], information, 7.0), [np.zeros(2)], "ab", 1.0)
-    np.testing.assert_allclose(found.log_parameters, [1, -2], atol=1e-7)
-    assert found.log_likelihood == pytest.approx(7)
-    np.testing.assert_allclose(found.covariance, np.linalg.inv(information), rtol=1e-6)
+    maximum = maximise(bowl([1.0, -2.0], information, 7.0), [np.zeros(2)], "ab", 1.0)
+    np.testing.assert_allclose(maximum.log_parameters, [1, -2], atol=1e-7)
+    assert maximum.log_likelihood == pytest.approx(7)
+    np.testing.assert_allclose(maximum.covariance, np.linalg.inv(information), rtol=1e-6)
 
 
 def test_the_search_ends_at_the_maximum_and_not_where_the_value_stops_changing():
     # Beside 1e10 the last steps of the first search are too small to be seen.
     centre, information = np.array([1.0, -2.0]), np.array([[40.0, 5.0], [5.0, 1.0]])
-    found = maximise(bowl(centre, information, -1e10), [np.zeros(2)], "ab", 1.0)
-    np.testing.assert_allclose(found.log_parameters, centre, rtol=1e-6)
+    maximum = maximise(bowl(centre, information, -1e10), [np.zeros(2)], "ab", 1.0)
+    np.testing.assert_allclose(maximum.log_parameters, centre, rtol=1e-6)
 
 
 def test_the_best_start_leads_to_the_higher_maximum():
@@ -50,8 +50,8 @@ def test_another_start_is_tried_where_one_fails():
             return 5.0 - at, np.array([-1.0])
         return -((at - 2) ** 2) / 2, np.array([2 - at])
 
-    found = maximise(slope_and_hill, [np.array([-1.0]), np.array([1.0])], "a", 1.0)
-    assert found.log_parameters == pytest.approx([2], abs=1e-6)
+    maximum = maximise(slope_and_hill, [np.array([-1.0]), np.array([1.0])], "a", 1.0)
+    assert maximum.log_parameters == pytest.approx([2], abs=1e-6)
 
 
 def test_a_likelihood_that_keeps_rising_is_an_error():

@@ -85,17 +85,17 @@ def test_where_nobody_leaves_the_limit_of_the_model_is_used():
 def test_expected_purchases_and_money_add_up_to_what_is_seen():
     x = histories()
     fitted = fit_purchases(x, ROLES)
-    found = expected(fitted, x, 60)
+    predicted = expected(fitted, x, 60)
     # A customer of no repeat purchase spends the population's mean.
     mean = (
         fitted["gamma_gamma"]["p"] * fitted["gamma_gamma"]["v"] / (fitted["gamma_gamma"]["q"] - 1)
     )
     once = x["days"] == 1
-    ratio = found["expected_value"][once] / found["expected_purchases"][once]
+    ratio = predicted["expected_value"][once] / predicted["expected_purchases"][once]
     np.testing.assert_allclose(ratio, mean, rtol=1e-9)
     assert mean == pytest.approx((x["amount"] / x["days"]).mean(), rel=0.1)
-    assert (found["lifetime_value"] > found["expected_value"]).all()
-    assert (found["lifetime_value_low"] <= found["lifetime_value_high"]).all()
+    assert (predicted["lifetime_value"] > predicted["expected_value"]).all()
+    assert (predicted["lifetime_value_low"] <= predicted["lifetime_value_high"]).all()
     assert abs(fitted["independence"]["correlation"]) < 0.1
 
 
