@@ -123,8 +123,8 @@ def independence(
 
     Under it, the mean value has the same expectation at each frequency, but neither the same
     variance nor, being skewed, the same median. So tests by ranks or by the usual standard error
-    would reject a model that is right. The p-value comes from the normal distribution and the slope's
-    heteroscedasticity-consistent standard error (White 1980, Econometrica 48(4)).
+    would reject a model that is right. The p-value is that of the normal distribution, with the
+    slope's heteroscedasticity-consistent standard error (White 1980, Econometrica 48(4)).
 
     Args:
         frequency: repeat purchases x, shape (n,).

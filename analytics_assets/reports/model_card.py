@@ -40,11 +40,10 @@ def model_card(
     """The card of a training.
 
     Args:
-        result: The training.
-        plan: How it was made.
-        figures: Plots by name, as Markdown.
-        decision: What was decided on the model and why; left out where empty.
-
+        result: the training.
+        plan: how it was made.
+        figures: plots by name, as Markdown.
+        decision: what was decided on the model and why; left out where empty.
     """
     model = result.model
     chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]

@@ -36,9 +36,8 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
     """Observed share against mean prediction: on the diagonal a model is calibrated.
 
     Args:
-        reliability: One row for each bin: mean_predicted and observed (shares, 0 to 1), n (rows).
-        title: Shown above the figure.
-
+        reliability: one row for each bin: mean_predicted and observed (shares, 0 to 1), n (rows).
+        title: shown above the figure.
     """
     bins = reliability[["mean_predicted", "observed", "n"]].apply(_numbers).dropna()
     fig, ax = _figure(5.2, 4.8, title)
@@ -73,10 +72,9 @@ def gain_curve(lift: pd.DataFrame, title: str) -> str:
     """Share of all churners among the customers with the highest predictions.
 
     Args:
-        lift: One row for each tenth, the highest predictions first: captured (share of all
+        lift: one row for each tenth, the highest predictions first: captured (share of all
             churners in this tenth and those before).
-        title: Shown above the figure.
-
+        title: shown above the figure.
     """
     captured = _numbers(lift["captured"])
     fig, ax = _figure(5.2, 4.2, title)
@@ -107,11 +105,10 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
     everybody by definition and stays outside the colour scale.
 
     Args:
-        cohorts: One row for each cohort and month: cohort_month (date), month_number (from 0),
+        cohorts: one row for each cohort and month: cohort_month (date), month_number (from 0),
             retention_rate (share, 0 to 1, nullable), is_complete (boolean). Shown are the newest
             36 cohorts and months 0 to 24.
-        title: Shown above the figure.
-
+        title: shown above the figure.
     """
     from matplotlib import colormaps
 
@@ -178,12 +175,11 @@ def move_matrix(
     """Who moved from which group to which: counts, coloured by the share of those who were there.
 
     Args:
-        moves: One row for each pair that someone moved between: from_segment, to_segment,
+        moves: one row for each pair that someone moved between: from_segment, to_segment,
             customers (count).
-        sources: Groups to come from, top to bottom; those that nobody comes from are left out.
-        targets: Groups to go to, left to right; likewise.
-        title: Shown above the figure.
-
+        sources: groups to come from, top to bottom; those that nobody comes from are left out.
+        targets: groups to go to, left to right; likewise.
+        title: shown above the figure.
     """
     from matplotlib import colormaps
 
@@ -225,11 +221,10 @@ def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: st
     """Horizontal bars with their values, in the order given, the first 30 of them.
 
     Args:
-        labels: Name of each bar, shape (n,).
-        values: Length of each bar, shape (n,), nullable.
-        title: Shown above the figure.
-        unit: Of the values.
-
+        labels: name of each bar, shape (n,).
+        values: length of each bar, shape (n,), nullable.
+        title: shown above the figure.
+        unit: of the values.
     """
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels for {len(values)} values.")
@@ -264,11 +259,10 @@ def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[Any]], title: str
     """Lines over a common x; a null leaves a gap.
 
     Args:
-        x: Dates, numbers or names, shape (n,).
-        series: Name of each line and its values, each of shape (n,), nullable.
-        title: Shown above the figure.
-        unit: Of the values.
-
+        x: dates, numbers or names, shape (n,).
+        series: name of each line and its values, each of shape (n,), nullable.
+        title: shown above the figure.
+        unit: of the values.
     """
     fig, ax = _figure(8.0, 3.6, title)
     lines = {_plain(name): _numbers(values) for name, values in series.items()}
