@@ -17,9 +17,11 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.marts import RISK_BANDS, CustomerFeatures, SnapshotKey
+from analytics_assets.schemas.marts import CustomerFeatures, SnapshotKey
 
 FEATURE_COLUMNS = tuple(CustomerFeatures.to_schema().columns)
+# Band of a churn probability, and the probability from which it begins.
+PROBABILITY_BANDS = {"Low": 0.0, "Medium": 0.3, "High": 0.7}
 RULE_COLUMN = "churn_risk_score"  # of the features and of the daily snapshot: a baseline
 
 
@@ -166,7 +168,12 @@ class Score(TableModel):
         "that they leave",
         in_range={"min_value": 0, "max_value": 1},
     )
-    risk_band: Text = column("Low, Medium or High by churn_probability", isin=RISK_BANDS)
+    risk_band: Text = column(
+        "Low, Medium or High by churn_probability ("
+        + ", ".join(f"{name} from {begin:g}" for name, begin in PROBABILITY_BANDS.items())
+        + "); churn_risk_category of the snapshot is by a rule",
+        isin=tuple(PROBABILITY_BANDS),
+    )
     reason_1: Text = column(
         "Feature that pushes the score most, against its typical value; null where none does",
         nullable=True,
