@@ -218,6 +218,47 @@ class ChurnPredictions(Score, SnapshotKey):
     lifetime_value_high: Double = column("Upper end of that interval", nullable=True)
 
 
+@table(group="churn", key=("as_of", "model_version"), is_view=True)
+class ChurnWindows(TableModel):
+    """Days that were scored and whose churn window has closed: what happened is known."""
+
+    snapshot_date: Date = column("Day that was scored")
+    as_of: Date = column("The day after: first day of the window")
+    model_version: Text = column("Version of the model that scored")
+    horizon_days: Integer = column("Length of the model's window in days", ge=1)
+    label_end: Date = column("Exclusive end of the window")
+    is_prediction: Boolean = column("The model had not seen labels from after as_of")
+    promised_auc_low: Double = column(
+        "Lower end of the interval of roc_auc in the model's backtest", nullable=True
+    )
+
+
+@table(
+    group="churn",
+    key=("as_of", "model_version", "customer_id"),
+    is_view=True,
+    view_day="as_of",
+)
+class ChurnOutcomes(TableModel):
+    """What became of each customer who was scored, once the churn window had closed.
+
+    The label is by the horizon of the model that scored.
+    """
+
+    as_of: Date = column("First day of the window")
+    customer_id: Text = column("Customer who was scored")
+    model_version: Text = column("Version of the model that scored")
+    churn_probability: Double = column(
+        "Probability of churn that was predicted", in_range={"min_value": 0, "max_value": 1}
+    )
+    horizon_days: Integer = column("Length of the window in days", ge=1)
+    churned: Boolean = column("No sale within the window")
+    net_amount: Money = column("Net amount up to as_of; null without a snapshot", nullable=True)
+    tenure_days: Integer = column(
+        "Days from the first sale to as_of; null without a snapshot", nullable=True
+    )
+
+
 class PerformanceKey(TableModel):
     """Columns before the measures of past scores."""
 

@@ -91,7 +91,9 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
     Raises:
         WarehouseError: a table is not a published one.
     """
-    published = {t.name: t for t in TABLES.values() if t.group in PUBLISHED_GROUPS}
+    published = {
+        t.name: t for t in TABLES.values() if t.group in PUBLISHED_GROUPS and not t.is_view
+    }
     unknown = [name for name in tables if name not in published]
     if unknown:
         raise WarehouseError(

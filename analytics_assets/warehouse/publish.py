@@ -109,7 +109,9 @@ def published_tables(connection: duckdb.DuckDBPyConnection) -> list[Table]:
     return [
         table
         for table in TABLES.values()
-        if table.group in PUBLISHED_GROUPS and relation_kind(connection, table)
+        if table.group in PUBLISHED_GROUPS
+        and not table.is_view
+        and relation_kind(connection, table)
     ]
 
 
