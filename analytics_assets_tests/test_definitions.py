@@ -69,6 +69,8 @@ DESIGN = {
         "churn_model": NONE,
         "churn_backtest": NONE,
         "churn_predictions": DAILY,
+        "churn_windows": NONE,
+        "churn_outcomes": NONE,
         "churn_performance": NONE,
         "churn_drift": NONE,
     },
@@ -348,7 +350,14 @@ def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) ->
         assert "customer_days" in parents(mart)
     assert parents("churn_model") == parents("churn_backtest") == {"churn_features"}
     assert parents("churn_predictions") == {"customer_analytics_daily", "churn_model"}
-    assert parents("churn_performance") == {"churn_predictions", "churn_model", "customer_days"}
+    assert parents("churn_performance") == {
+        *("churn_predictions", "churn_model", "churn_windows", "churn_outcomes")
+    }
+    # Views: the scores are read with them, and need not be there before.
+    assert parents("churn_windows") == {"raw_orders"}
+    assert parents("churn_outcomes") == {
+        *("churn_windows", "customer_days", "customer_analytics_daily")
+    }
     assert parents("churn_drift") == {"churn_predictions", "churn_model"}
 
 

@@ -22,6 +22,8 @@ SNAPSHOT_ASSETS = (
     "customer_analytics_daily",
     "user_analytics",
     "churn_predictions",
+    "churn_windows",
+    "churn_outcomes",
     "churn_performance",
     "churn_drift",
     "data_quality_metrics",

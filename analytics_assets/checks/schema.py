@@ -34,13 +34,19 @@ MAY_BE_EMPTY = (
     "churn_predictions",
     "churn_performance",
     "churn_drift",
+    "churn_windows",
+    "churn_outcomes",
     "subscription_model",
     "subscription_predictions",
 )
 # What the rows of a view go into as they are: a rule that both declare is looked at there, where
 # values are stored, and not where every look computes them again. That all rows go there is
 # accounted for.
-STORED_IN = {"stg_orders": "fact_orders", "stg_user_sessions": "fact_user_sessions"}
+STORED_IN = {
+    "stg_orders": "fact_orders",
+    "stg_user_sessions": "fact_user_sessions",
+    "churn_outcomes": "churn_predictions",
+}
 REMEDY = (
     "Rows of a raw table: the contract let something in that the model refuses; load the days "
     "again. Rows of a model: correct its SQL or the declared rule. Columns or types: after a "

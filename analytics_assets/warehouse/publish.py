@@ -105,8 +105,8 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
 @contextmanager
 def open_build(path: Path) -> Iterator[Session]:
     """A read-only session over the file of a build."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        yield DuckDBSession(connection)
+    with duckdb.connect(str(path), read_only=True) as session:
+        yield DuckDBSession(session)
 
 
 def published_tables(session: Session) -> list[Table]:
@@ -114,7 +114,7 @@ def published_tables(session: Session) -> list[Table]:
     return [
         table
         for table in TABLES.values()
-        if table.group in PUBLISHED_GROUPS and session.kind(table)
+        if table.group in PUBLISHED_GROUPS and not table.is_view and session.kind(table)
     ]
 
 

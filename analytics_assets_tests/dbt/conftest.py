@@ -13,6 +13,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.factory import cleanup_connections
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+from analytics_assets.assets.dbt.models import READ_BY_VIEWS
 from analytics_assets.schemas import TABLES
 from analytics_assets_tests.conftest import made_once
 
@@ -20,7 +21,8 @@ PROJECT = Path(__file__).parents[2] / "dbt_project"
 DBT_TABLES = [
     table
     for table in TABLES.values()
-    if table.group in ("staging", "core", "marts") or table.name == "churn_features"
+    if table.group in ("staging", "core", "marts")
+    or table.name in ("churn_features", "churn_windows", "churn_outcomes")
 ]
 SPAN = ("2024-01-01", "2024-03-01")
 
@@ -107,7 +109,9 @@ class Warehouse:
         self.path.unlink(missing_ok=True)
         groups = sorted({table.group for table in TABLES.values()})
         self.execute(*(f"CREATE SCHEMA IF NOT EXISTS {group}" for group in groups))
-        self.execute(*(t.ddl for t in TABLES.values() if t.group == "raw"), *statements)
+        of_python = [TABLES[name] for name in READ_BY_VIEWS]
+        of_python += [table for table in TABLES.values() if table.group == "raw"]
+        self.execute(*(table.ddl for table in of_python), *statements)
 
     def execute(self, *statements: str) -> None:
         with duckdb.connect(str(self.path)) as connection:

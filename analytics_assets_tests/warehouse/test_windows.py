@@ -189,7 +189,7 @@ def test_the_same_input_gives_the_same_table_whatever_the_order_or_number_of_run
         window = Window(DAY + timedelta(start), DAY + timedelta(end))
         part = source[[window.start <= day < window.end for day in source["day"]]]
         connection.register("part", part)
-        DuckDBSession(connection).DuckDBSession(table).replace_window("part", window)
+        DuckDBSession(connection).replace_window(table, "part", window)
 
     # An older state of the source, loaded in any windows, then the newest until all is covered.
     old, new = source_of(rng, days), source_of(rng, days)
