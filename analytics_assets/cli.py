@@ -449,7 +449,7 @@ def _model_errors() -> Iterator[None]:
 
 
 def _sources(settings: Settings) -> Any:
-    from analytics_assets.sources.config import configured_sources
+    from analytics_assets.sources.configured import configured_sources
 
     return configured_sources(settings)
 

@@ -35,7 +35,7 @@ from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import configured_sources
+from analytics_assets.sources.configured import configured_sources
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
 

@@ -38,7 +38,8 @@ from analytics_assets.definitions import build_warehouse
 from analytics_assets.partitions import Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import SourcesConfig, configured_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.load import load_source
 
 MODELS = (

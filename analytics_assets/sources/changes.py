@@ -11,8 +11,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import loaded_versions
-from analytics_assets.sources.readers import FileReader, reader_of
-from analytics_assets.sources.readers.databases import DatabaseReader
+from analytics_assets.sources.readers import reader_of
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
 
 
@@ -25,13 +24,12 @@ def source_versions(
         SourceError: the source cannot be read.
     """
     reader = reader_of(config)
-    if isinstance(reader, FileReader):
-        return contents.file_versions(reader, calendar, window, warehouse.source_cache)
-    assert isinstance(reader, DatabaseReader)
-    loaded, newest = _loaded(config, warehouse)
-    recent = reader.versions(window, calendar, since=newest)
+    recent = None
+    if reader.computes_versions:
+        loaded, newest = _loaded(config, warehouse)
+        recent = reader.versions(window, calendar, since=newest)
     if recent is None:
-        return contents.typed_versions(reader, calendar, window, warehouse.source_cache.parent)
+        return contents.content_versions(reader, calendar, window, warehouse.source_cache)
     if newest is None:
         return recent
     held = {

@@ -17,12 +17,13 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.quoting import literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.limits import require_within_limits
-from analytics_assets.sources.readers import FileReader, reader_of
-from analytics_assets.sources.readers.base import DoubtError, SourceError, literal
+from analytics_assets.sources.readers import reader_of
+from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
 from analytics_assets.warehouse.windows import replace_window, window_predicate
@@ -159,7 +160,7 @@ def load_source(
         )
         _write_ledger(connection, config.source, days, versions, window, loaded_at)
     # Whether the source stood still is known only now that the scan has ended.
-    if cache and isinstance(reader, FileReader):
+    if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
 

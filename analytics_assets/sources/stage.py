@@ -7,8 +7,8 @@ warehouse (`load`), types (`typed`).
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,17 +18,16 @@ import duckdb
 import pyarrow as pa
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.quoting import literal
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     DoubtError,
     Scan,
+    Scanner,
     SourceError,
-    literal,
     mapped_columns,
 )
 from analytics_assets.sources.typed import typed_relation
-
-Scanner = Callable[[duckdb.DuckDBPyConnection, Path], AbstractContextManager[Scan]]
 
 
 @dataclass(frozen=True)

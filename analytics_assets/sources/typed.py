@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 import ibis.expr.datatypes as dt
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.contract import ATTRIBUTES
-from analytics_assets.sources.readers.base import Scan, identifier, literal
+from analytics_assets.sources.readers.base import Scan
 
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)

@@ -18,7 +18,8 @@ from dagster import (
 from analytics_assets.assets.dbt.models import _model_version
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.partitions import Window
-from analytics_assets.sources.config import SourcesConfig, sample_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import sample_sources
 from analytics_assets_tests.conftest import Project
 
 

@@ -12,13 +12,15 @@ import yaml
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import load_settings
 from analytics_assets.sources.config import (
-    DEFAULT_SAMPLE_CALENDAR,
     SourceConfig,
     SourceConfigError,
+)
+from analytics_assets.sources.config_file import load_sources
+from analytics_assets.sources.configured import (
+    DEFAULT_SAMPLE_CALENDAR,
     configured_sources,
     sample_sources,
 )
-from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.contract import CONTRACTS
 
 MINIMAL: dict[str, Any] = {
@@ -63,6 +65,7 @@ FILE = {
     "line_identity": ["product_id"],
     "max_rejected_share": 0.5,
     "max_volume_change": None,
+    "options": {"widths": {"order_id": 6}},
 }
 DATABASE = {
     "connection_env": "SHOP",
@@ -85,7 +88,7 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, **DATABASE) == database
     table = SourceConfig("orders", str(tmp_path / "shop.duckdb"), "duckdb", table="orders")
     assert read(tmp_path, path="shop.duckdb", table="orders") == table
-    known = {word.name for word in fields(SourceConfig)} - {"source"}
+    known = {word.name for word in fields(SourceConfig)} - {"source", "options"}
     # test_subscriptions has the attributes.
     assert known == {*FILE, *DATABASE, "table", "attributes"}
 
@@ -305,6 +308,7 @@ STAYS: dict[str, Any] = {
     "change_detection": "updated_at",
     "max_rejected_share": 0.5,
     "max_volume_change": None,
+    "options": {"widths": {"order_id": 6}},
 }
 
 

@@ -36,9 +36,9 @@ from analytics_assets.assets.common import RETRY, code_version, table_spec
 from analytics_assets.assets.quality.blocking import hold_back_training
 from analytics_assets.churn.data import FeatureSet
 from analytics_assets.churn.registry import Registry
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
-from analytics_assets.sources.readers.base import identifier, literal
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 MODEL, PREDICTIONS = TABLES["subscription_model"], TABLES["subscription_predictions"]
