@@ -65,7 +65,6 @@ FILE = {
     "line_identity": ["product_id"],
     "max_rejected_share": 0.5,
     "max_volume_change": None,
-    "options": {"widths": {"order_id": 6}},
 }
 DATABASE = {
     "connection_env": "SHOP",
