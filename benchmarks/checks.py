@@ -31,7 +31,6 @@ import duckdb
 from data import write_shop
 
 from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
-from analytics_assets.assets.dbt.models import stand_ins
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.definitions import build_warehouse
@@ -79,7 +78,7 @@ def dbt(settings: Settings, window: Window, *arguments: str) -> None:
 
 def load(settings: Settings, sources: SourcesConfig, window: Window) -> None:
     warehouse = build_warehouse(settings)
-    warehouse.prepare(stand_ins(sources))
+    warehouse.prepare(sources.stand_ins)
     for config in sources.sources.values():
         days = window if config.contract.time_column else None
         with warehouse.transaction() as connection:
@@ -92,7 +91,7 @@ def check(
     settings: Settings, sources: SourcesConfig, window: Window, *, verbose: bool
 ) -> tuple[Counter[str], int]:
     """Seconds of each family, and the most rows that one query gave to Python."""
-    absent = {*stand_ins(sources), *(f"raw_{source}" for source in sources.absent)}
+    absent = {*sources.stand_ins, *(f"raw_{source}" for source in sources.absent)}
     made = (*MODELS.split(), "rejected_rows")
     tables = [
         table

@@ -59,7 +59,7 @@ def changed_days(
     covered = set(window)
     changed: dict[date, str] = {}
     for config in sources.sources.values():
-        if config.contract.apart:
+        if config.declared.job:
             continue
         loaded, _ = _loaded(config, warehouse)
         held = source_versions(

@@ -75,7 +75,7 @@ class SourceReport:
     """What a look at a source found.
 
     Attributes:
-        source: orders, customers, products or user_sessions.
+        source: its name.
         place: where it lies.
         found: what lies there, in words.
         rows: rows of the sample.

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from analytics_assets.partitions import Calendar
-from analytics_assets.sources.contract import CONTRACTS, Contract
+from analytics_assets.sources.declared import LEADING, SOURCES, Contract, Source
 
 # {date}, or {date:%Y%m%d} in a form of strftime.
 DATE_IN_PATH = re.compile(r"\{date(?::([^{}]*))?\}")
@@ -34,7 +34,7 @@ class SourceConfig:
     """How one source is read.
 
     Attributes:
-        source: orders, customers, products, user_sessions or subscriptions.
+        source: its name (`declared`).
         path: file, glob, address in an object store, or a path with `{date}` (`{date:%Y%m%d}`)
             where each day has files of its own; absolute. Of a DuckDB source its file.
         format: the format of a reader, such as csv (`readers`).
@@ -97,9 +97,14 @@ class SourceConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def declared(self) -> Source:
+        """What is declared of the source."""
+        return SOURCES[self.source]
+
+    @property
     def contract(self) -> Contract:
         """The contract that the source fulfils."""
-        return CONTRACTS[self.source]
+        return self.declared.contract
 
     @property
     def by_day(self) -> bool:
@@ -124,18 +129,31 @@ class SourcesConfig:
 
     Attributes:
         calendar: the days; without meaning where no source has days.
-        sources: orders, or subscriptions, or both, and what else is configured.
+        sources: the source that leads, or one with a job of its own, or both, and what else is
+            configured.
     """
 
     calendar: Calendar
     sources: Mapping[str, SourceConfig]
 
     @property
-    def has_orders(self) -> bool:
-        """Whether there is more than subscriptions."""
-        return "orders" in self.sources
+    def has_days(self) -> bool:
+        """Whether there is more than sources with jobs of their own."""
+        return LEADING in self.sources
+
+    @property
+    def separate(self) -> tuple[SourceConfig, ...]:
+        """The sources with jobs of their own."""
+        return tuple(source for source in self.sources.values() if source.declared.job)
 
     @property
     def absent(self) -> tuple[str, ...]:
         """Optional sources that are not configured."""
-        return tuple(name for name in CONTRACTS if name not in self.sources)
+        return tuple(name for name in SOURCES if name not in self.sources)
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """Tables that are read and stay empty, because their source is not configured."""
+        if not self.has_days:
+            return []
+        return [model for source in self.absent for model in SOURCES[source].stand_ins]

@@ -23,7 +23,7 @@ from analytics_assets.sources.config import (
     SourceConfigError,
     SourcesConfig,
 )
-from analytics_assets.sources.contract import ATTRIBUTES, CONTRACTS
+from analytics_assets.sources.declared import ATTRIBUTES, LEADING, SOURCES
 from analytics_assets.sources.entry import Entry
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
@@ -53,25 +53,26 @@ def load_sources(path: Path) -> SourcesConfig:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise SourceConfigError(f"{path} is no readable YAML: {error}") from error
     if root is None:
-        raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `orders`.")
+        raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
     document = Entry(path, "", root)
-    given = document.mapping(("calendar", *CONTRACTS))
-    apart = [name for name, contract in CONTRACTS.items() if contract.apart]
-    alone = not {*given} - {*apart}
-    if not alone and "orders" not in given:
+    given = document.mapping(("calendar", *SOURCES))
+    separate = [name for name, source in SOURCES.items() if source.job]
+    alone = not {*given} - {*separate}
+    if not alone and LEADING not in given:
         raise document.error(
-            f"there is no `orders`. Add it; only {', '.join(apart)} can stand alone, without a "
-            "`calendar`."
+            f"there is no `{LEADING}`. Add it; only {', '.join(separate)} can stand alone, without "
+            "a `calendar`."
         )
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
     return SourcesConfig(
         _calendar(document["calendar"]) if "calendar" in given else NO_DAYS,
-        {name: _source(name, document[name]) for name in CONTRACTS if name in document},
+        {name: _source(name, document[name]) for name in SOURCES if name in document},
     )
 
 
 def _source(name: str, entry: Entry) -> SourceConfig:
+    contract = SOURCES[name].contract
     own_words: dict[str, Callable[[Entry], Any]] = {}
     for reader in READERS.values():
         own_words |= reader.own_words
@@ -84,7 +85,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
         "null_words": lambda value: tuple(item.text() for item in value.items()),
         "line_identity": lambda value: tuple(
-            item.one_of(item.text(), CONTRACTS[name].columns, "is no column of the contract.")
+            item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
         ),
         "attributes": lambda value: _attributes(name, value),
@@ -114,11 +115,11 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     dates = list(DATE_IN_PATH.finditer(path))
     if len(dates) > 1:
         raise entry["path"].error("{date} stands in it more than once.")
-    if dates and CONTRACTS[name].time_column is None:
+    if dates and contract.time_column is None:
         raise entry["path"].error(f"{name} has no days; leave {{date}} out of the path.")
     if dates and not _whole_date(dates[0][1] or "%Y-%m-%d"):
         raise entry["path"].error("the form of {date:...} needs %Y, %m and %d, and no other.")
-    if "updates" in options and CONTRACTS[name].time_column is None:
+    if "updates" in options and contract.time_column is None:
         raise entry["updates"].error(f"{name} has no days; leave it out.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
@@ -152,12 +153,12 @@ def _require_place(entry: Entry, options: dict[str, Any]) -> None:
 
 
 def _columns(source: str, entry: Entry) -> dict[str, str]:
-    return {word: entry[word].text() for word in entry.mapping(CONTRACTS[source].mappable)}
+    return {word: entry[word].text() for word in entry.mapping(SOURCES[source].contract.mappable)}
 
 
 def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
     """Further columns of the source; each has a name of its own beside those of the contract."""
-    contract = CONTRACTS[source]
+    contract = SOURCES[source].contract
     if ATTRIBUTES not in contract.columns:
         raise entry.error(f"means nothing for {source}; leave it out.")
     taken = {*contract.columns}

@@ -12,6 +12,7 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
+from analytics_assets.sources.declared import SOURCES
 
 # What `write_sample` makes by default; its manifest says what it made.
 DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
@@ -38,15 +39,8 @@ def sample_sources(directory: Path, calendar: Calendar) -> SourcesConfig:
     return SourcesConfig(
         calendar,
         {
-            "orders": SourceConfig(
-                "orders", str(directory / "orders" / "orders_{date}.csv"), late_days=7
-            ),
-            "user_sessions": SourceConfig(
-                "user_sessions",
-                str(directory / "user_sessions" / "user_sessions_{date}.csv"),
-                late_days=7,
-            ),
-            "customers": SourceConfig("customers", str(directory / "customers.csv")),
-            "products": SourceConfig("products", str(directory / "products.csv")),
+            name: SourceConfig(name, str(directory / source.sample), **source.sample_words)
+            for name, source in SOURCES.items()
+            if source.sample
         },
     )

@@ -21,6 +21,7 @@ from analytics_assets.quoting import literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
@@ -190,14 +191,14 @@ def last_load(warehouse: Warehouse, window: Window) -> datetime | None:
 
 
 def loaded_to(warehouse: Warehouse) -> date | None:
-    """Exclusive end of the days of orders that have been loaded; None before the first load."""
+    """Exclusive end of the days that have been loaded; None before the first load."""
     if not warehouse.path.exists():
         return None
     with warehouse.read() as connection:
         if relation_kind(connection, TABLES["source_loads"]) is None:
             return None
         row = connection.execute(
-            "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = 'orders'"
+            "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = ?", [LEADING]
         ).fetchone()
     return row[0] if row else None
 

@@ -22,7 +22,7 @@ from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.contract import ATTRIBUTES
+from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 
 # No day from here on will come: a row of the year 9999 would wait for its window for ever.

@@ -21,7 +21,7 @@ from analytics_assets.sources.configured import (
     configured_sources,
     sample_sources,
 )
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 
 MINIMAL: dict[str, Any] = {
     "calendar": {"start": date(2024, 1, 1)},
@@ -354,12 +354,17 @@ def test_a_configured_file_is_the_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")))
 def test_the_examples_are_valid(path: Path) -> None:
     sources = load_sources(path)
-    assert sources.has_orders or list(sources.sources) == ["subscriptions"]
+    assert sources.has_days or list(sources.sources) == ["subscriptions"]
 
 
 def test_contracts_leave_out_what_loading_adds() -> None:
-    assert CONTRACTS["orders"].not_null == ["order_id", "ordered_at", "quantity", "unit_price"]
-    for contract in CONTRACTS.values():
+    assert SOURCES["orders"].contract.not_null == [
+        "order_id",
+        "ordered_at",
+        "quantity",
+        "unit_price",
+    ]
+    for contract in (source.contract for source in SOURCES.values()):
         assert set(contract.required) <= set(contract.columns)
         assert not {"loaded_at", "source_file", "source_row", "order_date", "session_date"} & set(
             contract.columns
