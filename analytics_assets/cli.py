@@ -135,7 +135,7 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
     from analytics_assets.definitions import build_warehouse
     from analytics_assets.sources import rejected as rows
     from analytics_assets.sources.declared import SOURCES
-    from analytics_assets.sources.load import loaded_to
+    from analytics_assets.sources.ledger import loaded_to
 
     if source is not None and source not in SOURCES:
         raise click.ClickException(f"{source!r} is no source; known: {', '.join(SOURCES)}.")
@@ -311,7 +311,7 @@ def _backfill(
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.notifications import post
     from analytics_assets.definitions import build_definitions, build_warehouse
-    from analytics_assets.sources.load import loaded_to
+    from analytics_assets.sources.ledger import loaded_to
 
     began = time.monotonic()
     code = 0

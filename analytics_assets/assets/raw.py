@@ -26,7 +26,7 @@ from analytics_assets.partitions import add_partition_metadata, window_of
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import POOL, Warehouse

@@ -38,7 +38,7 @@ from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import last_load, loaded_to
+from analytics_assets.sources.ledger import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 

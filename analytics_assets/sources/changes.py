@@ -10,7 +10,7 @@ from datetime import date
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import loaded_versions
+from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.warehouse.connection import Warehouse, relation_kind
 

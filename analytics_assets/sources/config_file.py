@@ -121,6 +121,9 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         raise entry["path"].error("the form of {date:...} needs %Y, %m and %d, and no other.")
     if "updates" in options and contract.time_column is None:
         raise entry["updates"].error(f"{name} has no days; leave it out.")
+    for word in ("status_map", "cancelled_order_pattern"):
+        if word in options and "status" not in contract.columns:
+            raise entry[word].error(f"{name} has no status; leave it out.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:

@@ -191,6 +191,10 @@ def with_calendar(**words: Any) -> dict[str, Any]:
             {**MINIMAL, "customers": {"path": "{date}.csv"}},
             "customers.path: customers has no days; leave {date} out of the path.",
         ),
+        (
+            {**MINIMAL, "customers": {"path": "c.csv", "cancelled_order_pattern": "^C"}},
+            "customers.cancelled_order_pattern: customers has no status; leave it out.",
+        ),
         (with_orders(format="cvs"), "orders.format: 'cvs' is no format. Did you mean 'csv'?"),
         (with_orders(path="{date:%Y%m}.csv"), "orders.path: the form of {date:...} needs %Y, %m"),
         (with_orders(path="{date:%d.%m.%Y %H}"), "the form of {date:...} needs %Y, %m and %d, and"),

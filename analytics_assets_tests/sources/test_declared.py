@@ -19,7 +19,7 @@ from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import LEADING, SOURCES
 from analytics_assets.sources.declared.base import Contract, OwnJob, Rule
 from analytics_assets.sources.declared.base import Source as Declared
-from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.ledger import DayLoad
 from analytics_assets_tests.conftest import REPOSITORY
 from analytics_assets_tests.sources.conftest import Source
 

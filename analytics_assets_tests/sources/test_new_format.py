@@ -15,7 +15,7 @@ from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourceConfig, SourceConfigError, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import Scan, mapped_columns
 from analytics_assets.sources.readers.files import FileReader, LocalFile, text_facts

@@ -16,7 +16,7 @@ import pytest
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.readers import READERS, SourceError, reader_of
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.warehouse.connection import Warehouse
