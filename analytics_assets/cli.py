@@ -7,7 +7,7 @@ Belongs here: words and progress for a terminal. Does not belong here: what is d
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from analytics_assets.partitions import Calendar, Window
 
 DAY = click.DateTime(["%Y-%m-%d"])
-OF_SUBSCRIPTIONS = click.option("--subscriptions", is_flag=True, help="The model of subscribers.")
+SOURCE_OF_MODEL = click.option(
+    "--source", default="orders", show_default=True, help="What the model is trained on."
+)
+OF_SUBSCRIPTIONS = click.option(
+    "--subscriptions", "source", flag_value="subscriptions", help="The model of subscribers."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -80,7 +85,7 @@ def run(customers: int, months: int) -> None:
 
         with _clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
-    from analytics_assets.automation.outdated import outdated, subscriptions_outdated
+    from analytics_assets.automation.outdated import outdated, outdated_jobs
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with _project_errors(), _instance(settings) as instance:
@@ -88,9 +93,9 @@ def run(customers: int, months: int) -> None:
             *(build_definitions(settings), instance),
             *(_sources(settings), build_warehouse(settings)),
         )
-        windows, subscriptions = outdated(*state), subscriptions_outdated(*state)
-    if windows or subscriptions:
-        code = _backfill(settings, windows, every_snapshot=False, subscriptions=subscriptions)
+        windows, own_jobs = outdated(*state), outdated_jobs(*state)
+    if windows or own_jobs:
+        code = _backfill(settings, windows, every_snapshot=False, own_jobs=own_jobs)
         if code:
             sys.exit(code)
     else:
@@ -129,11 +134,11 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
     settings = _settings()
     from analytics_assets.definitions import build_warehouse
     from analytics_assets.sources import rejected as rows
-    from analytics_assets.sources.contract import CONTRACTS
-    from analytics_assets.sources.load import loaded_to
+    from analytics_assets.sources.declared import SOURCES
+    from analytics_assets.sources.ledger import loaded_to
 
-    if source is not None and source not in CONTRACTS:
-        raise click.ClickException(f"{source!r} is no source; known: {', '.join(CONTRACTS)}.")
+    if source is not None and source not in SOURCES:
+        raise click.ClickException(f"{source!r} is no source; known: {', '.join(SOURCES)}.")
     warehouse = build_warehouse(settings)
     with _project_errors():
         found = rows.reasons(warehouse, source)
@@ -144,11 +149,12 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
         if not replay:
             return
         days = rows.days_to_replay(warehouse, source, end - timedelta(days=1)) if end else []
-    subscriptions = any(name == "subscriptions" for name, *_ in found)
-    if not days and not subscriptions:
+    with_rejected = {name for name, *_ in found}
+    own_jobs = [name for name, one in SOURCES.items() if one.job and name in with_rejected]
+    if not days and not own_jobs:
         click.echo("There is nothing to replay.")
         return
-    code = _backfill(settings, rows.windows_of(days), False, subscriptions)
+    code = _backfill(settings, rows.windows_of(days), False, own_jobs)
     with _project_errors():
         _print_rejected(rows.reasons(warehouse, source))
     sys.exit(code)
@@ -170,10 +176,11 @@ def model() -> None:
 
 
 @model.command("list")
+@SOURCE_OF_MODEL
 @OF_SUBSCRIPTIONS
-def list_models(subscriptions: bool) -> None:
+def list_models(source: str) -> None:
     """Registered versions of the churn model, newest first; the champion predicts."""
-    registry = _registry(subscriptions)
+    registry = _registry(source)
     with _model_errors():
         champion, versions = registry.champion(), registry.versions()
     if not versions:
@@ -189,10 +196,11 @@ def list_models(subscriptions: bool) -> None:
 
 @model.command()
 @click.option("--to", type=int, help="Version; by default the newest that was champion before.")
+@SOURCE_OF_MODEL
 @OF_SUBSCRIPTIONS
-def rollback(to: int | None, subscriptions: bool) -> None:
+def rollback(to: int | None, source: str) -> None:
     """Make an earlier version the champion and withdraw the present one."""
-    registry = _registry(subscriptions)
+    registry = _registry(source)
     with _model_errors():
         withdrawn, champion = registry.rollback(to)
     click.echo(
@@ -294,13 +302,16 @@ def prepare(settings: Settings) -> None:
 
 
 def _backfill(
-    settings: Settings, windows: "list[Window]", every_snapshot: bool, subscriptions: bool = False
+    settings: Settings,
+    windows: "list[Window]",
+    every_snapshot: bool,
+    own_jobs: Sequence[str] = (),
 ) -> int:
     """Run the backfill of each window and print what it did; the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.notifications import post
     from analytics_assets.definitions import build_definitions, build_warehouse
-    from analytics_assets.sources.load import loaded_to
+    from analytics_assets.sources.ledger import loaded_to
 
     began = time.monotonic()
     code = 0
@@ -308,14 +319,14 @@ def _backfill(
         composed = build_definitions(settings)
         sources = _sources(settings)
         for window in windows:
-            _require_within(window, sources.calendar, sources.has_orders)
+            _require_within(window, sources.calendar, sources.has_days)
         plans = plan_backfill(
             windows,
             sources.calendar,
             settings.churn_horizon_days,
             loaded_to(build_warehouse(settings)),
             every_snapshot,
-            subscriptions,
+            own_jobs,
         )
         with _progress() as listener:
             outcome = run_backfill(
@@ -396,28 +407,22 @@ def _table(assets: dict[str, Any]) -> str:
 
 def _where_to_look(settings: Settings) -> None:
     """What is published, and how to see it."""
+    from analytics_assets.sources.declared import SOURCES
     from analytics_assets.warehouse.publish import current_build, open_build
 
     with _project_errors():
         build = current_build(settings.published_dir)
     click.echo()
     with open_build(build) as session:
-        held = {table for (table,) in session.rows("SELECT table_name FROM duckdb_tables()")}
-        for table, of, where in (
-            (
-                "churn_predictions",
-                "customers on the newest day",
-                "snapshot_date = (SELECT max(snapshot_date) FROM churn.churn_predictions)",
-            ),
-            ("subscription_predictions", "subscribers who have not left", "TRUE"),
-        ):
-            if table in held:
+        tables = {table for (table,) in session.rows("SELECT table_name FROM duckdb_tables()")}
+        for model in [source.model for source in SOURCES.values() if source.model]:
+            if model.scores in tables:
                 bands = session.rows(
-                    f"SELECT risk_band, count(*) FROM churn.{table} WHERE {where} "
+                    f"SELECT risk_band, count(*) FROM churn.{model.scores} WHERE {model.newest} "
                     "GROUP BY 1 ORDER BY 2 DESC"
                 )
                 words = ", ".join(f"{band} {customers:,}" for band, customers in bands)
-                click.echo(f"Churn risk of {of}: {words or 'no predictions'}.")
+                click.echo(f"Churn risk of {model.scored}: {words or 'no predictions'}.")
     click.echo(f"Published copy (read-only DuckDB): {build}")
     click.echo("Graph, runs, checks and plots:     make dev, then open the address it prints")
 
@@ -427,11 +432,14 @@ def _settings() -> Settings:
         return load_settings()
 
 
-def _registry(subscriptions: bool) -> Any:
+def _registry(source: str) -> Any:
     from analytics_assets.assets.churn.model import model_registry
-    from analytics_assets.assets.churn.subscriptions import subscription_registry
+    from analytics_assets.sources.declared import SOURCES
 
-    return (subscription_registry if subscriptions else model_registry)(_settings())
+    known = [name for name, one in SOURCES.items() if one.model]
+    if source not in known:
+        raise click.ClickException(f"{source!r} has no model; known: {', '.join(known)}.")
+    return model_registry(_settings(), source)
 
 
 @contextmanager
@@ -444,15 +452,15 @@ def _model_errors() -> Iterator[None]:
 
 
 def _sources(settings: Settings) -> Any:
-    from analytics_assets.sources.config import configured_sources
+    from analytics_assets.sources.configured import configured_sources
 
     return configured_sources(settings)
 
 
-def _require_within(window: "Window", calendar: "Calendar", has_orders: bool) -> None:
+def _require_within(window: "Window", calendar: "Calendar", has_days: bool) -> None:
     from analytics_assets.partitions import Window, daily_partitions
 
-    if not has_orders:
+    if not has_days:
         raise click.ClickException("No configured source has days. Use `analytics-assets run`.")
     # Where the data go on, the last partition is the last day that has closed.
     last = daily_partitions(calendar).get_last_partition_key()

@@ -26,7 +26,8 @@ from analytics_assets.definitions import build_definitions, build_warehouse
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import SourcesConfig, configured_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.sample import write_sample
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session

@@ -103,6 +103,14 @@ def test_sample_refuses_numbers_that_make_no_sense(tmp_path: Path, option: list[
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("option", ([], ["--subscriptions"], ["--source", "subscriptions"]))
+def test_models_are_those_of_sources_that_have_one(home: dict[str, str], option: list[str]) -> None:
+    found = analytics_assets("model", "list", *option, **home)
+    assert found.output == "No model has been trained yet.\n"
+    known = refused("model", "list", "--source", "customers", **home)
+    assert "'customers' has no model; known: orders, subscriptions." in known
+
+
 def test_backfill_names_the_days_that_the_sources_cover(home: dict[str, str]) -> None:
     for first, last in [("2023-12-31", "2024-01-05"), ("2024-01-30", "2024-02-01")]:
         words = refused("backfill", "--from", first, "--to", last, **home)

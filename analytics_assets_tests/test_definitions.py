@@ -21,8 +21,6 @@ from analytics_assets.automation.jobs import (
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
-    SUBSCRIPTION_ASSETS,
-    SUBSCRIPTIONS,
 )
 from analytics_assets.definitions import build_definitions
 from analytics_assets.schemas import TABLES
@@ -86,6 +84,10 @@ OPTIONAL = {
     *("raw_customers", "raw_products", "raw_user_sessions"),
     *("stg_customers", "stg_products", "stg_user_sessions", "fact_user_sessions"),
     "session_corrections",
+}
+SUBSCRIPTION_ASSETS = {
+    *("raw_subscriptions", "stg_subscriptions", "subscription_analytics", "churn_by_contract"),
+    *("subscription_model", "subscription_predictions"),
 }
 ORDERS = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
@@ -305,7 +307,7 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
     others = {"rejected_rows", *DESIGN["quality"], "published_warehouse"}
     assert set(nodes(composed)) == {"subscriptions_source", *SUBSCRIPTION_ASSETS, *others}
     graph = composed.resolve_asset_graph()
-    job = composed.resolve_job_def(SUBSCRIPTIONS).asset_layer
+    job = composed.resolve_job_def("subscriptions").asset_layer
     assert {key.path[-1] for key in job.executable_asset_keys} == {
         *SUBSCRIPTION_ASSETS,
         *(others - {"table_profiles"}),
@@ -334,7 +336,7 @@ def test_subscribers_beside_orders_add_their_assets_and_a_job(
         *(set(nodes(composed)) - OPTIONAL),
         *("subscriptions_source", *SUBSCRIPTION_ASSETS),
     }
-    job = both.resolve_job_def(SUBSCRIPTIONS).asset_layer
+    job = both.resolve_job_def("subscriptions").asset_layer
     assert {key.path[-1] for key in job.executable_asset_keys} == {*SUBSCRIPTION_ASSETS}
     test_every_asset_and_every_check_is_in_exactly_one_job(both)
 

@@ -28,7 +28,6 @@ from analytics_assets.definitions import build_definitions
 from analytics_assets.settings import CHECK_POLICIES, Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
-from analytics_assets.sources.contract import CONTRACTS
 
 from .conftest import (
     CUSTOMERS,
@@ -353,7 +352,7 @@ def test_the_table_of_columns() -> None:
     }
     assert written == {
         name: ({*contract.required}, {*contract.columns} - {*contract.required})
-        for name, contract in CONTRACTS.items()
+        for name, contract in ((s.name, s.contract) for s in SOURCES.values())
     }
 
 

@@ -4,11 +4,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "analytics_assets"
 LAYERS = (
-    {"settings", "partitions"},
+    {"settings", "partitions", "quoting"},
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},
@@ -51,6 +52,29 @@ def test_a_module_imports_only_its_own_layer_and_those_below(module: str) -> Non
     parts = {name[1] for name in ours if name[0] == "analytics_assets"}
     assert parts <= RANK.keys()
     assert {part for part in parts if RANK[part] > RANK[part_of(module)]} == set()
+
+
+def dotted(module: str) -> str:
+    return ".".join(["analytics_assets", *Path(module).with_suffix("").parts]).removesuffix(
+        ".__init__"
+    )
+
+
+def circles() -> list[list[str]]:
+    """Modules that import each other, function-level imports included."""
+    by_name = {dotted(module): module for module in MODULES}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for module in MODULES:
+        for name in imported(tree_of(module), module):
+            # A name of a module, or a module of a package.
+            target = by_name.get(name) or by_name.get(name.rpartition(".")[0])
+            if target and target != module:
+                graph.add_edge(module, target)
+    return [sorted(some) for some in nx.strongly_connected_components(graph) if len(some) > 1]
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles() == []
 
 
 @pytest.mark.parametrize(

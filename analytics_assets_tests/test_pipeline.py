@@ -14,7 +14,7 @@ from dagster import AssetCheckSeverity, AssetKey, DagsterEventType
 
 from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.assets.dbt.command import prepare_manifest
-from analytics_assets.automation.jobs import PROFILE_ASSETS
+from analytics_assets.assets.quality.profiles import PROFILES
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
@@ -108,7 +108,7 @@ def test_every_planned_partition_of_every_asset_is_materialized(built_project: P
     assert {key for _, key, _ in made} == {
         key
         for key in graph.executable_asset_keys
-        if graph.get(key).is_materializable and key.path[-1] not in PROFILE_ASSETS
+        if graph.get(key).is_materializable and key.path[-1] != PROFILES
     }
 
 

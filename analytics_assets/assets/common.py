@@ -25,6 +25,10 @@ from analytics_assets.schemas.dagster_types import column_schema
 
 OWNERS = ["team:analytics"]
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+# How often an asset is made whose partitioning does not say so: the tag, and its values.
+CADENCE = "analytics/cadence"
+MONTHLY = "monthly"
+ON_DEMAND = "on_demand"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -35,6 +39,7 @@ def table_spec(
     deps: list[Any],
     partitions_def: PartitionsDefinition | None,
     code_version: str,
+    cadence: str | None = None,
 ) -> AssetSpec:
     """The asset of a table: named after it, described by its model."""
     return AssetSpec(
@@ -43,7 +48,7 @@ def table_spec(
         description=table.description,
         owners=OWNERS,
         kinds=kinds,
-        tags={"layer": table.group},
+        tags={"layer": table.group, **({CADENCE: cadence} if cadence else {})},
         deps=deps,
         partitions_def=partitions_def,
         code_version=code_version,

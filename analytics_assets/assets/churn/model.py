@@ -17,7 +17,7 @@ from dagster import (
 )
 
 from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
-from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.assets.common import MONTHLY, RETRY, code_version, table_spec
 from analytics_assets.assets.quality.blocking import hold_back_training
 from analytics_assets.churn.data import FeatureSet, customer_value
 from analytics_assets.churn.registry import Registry, Version
@@ -25,6 +25,7 @@ from analytics_assets.lifetime.history import Purchases
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
 from analytics_assets.settings import Settings
+from analytics_assets.sources.declared import LEADING, SOURCES
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 
@@ -66,9 +67,12 @@ FEATURES = FeatureSet(
 CODE = ("churn", "schemas", "assets/churn/model.py", "assets/churn/registration.py")
 
 
-def model_registry(settings: Settings) -> Registry:
-    """The registry of the settings; nothing is opened."""
-    return Registry(settings.mlflow_dir, settings.mlflow_uri, settings.mlflow_model)
+def model_registry(settings: Settings, source: str = LEADING) -> Registry:
+    """The registry of the model that is trained on what a source feeds; nothing is opened."""
+    model = SOURCES[source].model
+    assert model
+    name = f"{settings.mlflow_model}{model.suffix}"
+    return Registry(settings.mlflow_dir, settings.mlflow_uri, name)
 
 
 def training_assets(settings: Settings) -> list[AssetsDefinition]:
@@ -93,6 +97,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 deps=["churn_features"],
                 partitions_def=None,
                 code_version=version,
+                cadence=MONTHLY,
             )
             for table in (MODEL, BACKTEST)
         ],

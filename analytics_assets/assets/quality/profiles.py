@@ -18,7 +18,14 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.common import OWNERS, RETRY, code_version, run_started
+from analytics_assets.assets.common import (
+    CADENCE,
+    ON_DEMAND,
+    OWNERS,
+    RETRY,
+    code_version,
+    run_started,
+)
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.reports.profile import write_profile
 from analytics_assets.schemas import TABLES, Table
@@ -45,7 +52,7 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 ),
                 owners=OWNERS,
                 kinds={"python", "duckdb"},
-                tags={"layer": "quality"},
+                tags={"layer": "quality", CADENCE: ON_DEMAND},
                 deps=upstream,
                 code_version=code_version("reports/profile.py"),
             )
