@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "analytics_assets"
 LAYERS = (
-    {"settings", "partitions"},
+    {"settings", "partitions", "compat"},
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},

@@ -9,10 +9,10 @@ import pytest
 from dagster import AssetExecutionContext, BackfillPolicy, TimeWindow, asset, materialize
 
 from analytics_assets.automation.ranges import range_tags
+from analytics_assets.compat.dagster import add_partition_metadata
 from analytics_assets.partitions import (
     Calendar,
     Window,
-    add_partition_metadata,
     daily_partitions,
     month_start,
     monthly_partitions,

@@ -7,9 +7,9 @@ subscribers, who have no days.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dagster import AssetSelection, PartitionsDefinition, define_asset_job
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 LOAD_DAYS = "load_days"
 SCORE_DAY = "score_day"
@@ -101,7 +101,7 @@ def job_plans(executable: Iterable[str]) -> list[JobPlan]:
 
 def build_jobs(
     plans: Iterable[JobPlan], partitions: dict[str | None, PartitionsDefinition | None]
-) -> dict[str, UnresolvedAssetJobDefinition]:
+) -> dict[str, Any]:
     """Dagster jobs of the plans, by name."""
     return {
         plan.name: define_asset_job(
