@@ -1,11 +1,11 @@
 """Each hook into dbt, dbt-duckdb and dagster-dbt still does what we use it for."""
 
-import logging
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from dagster import (
     AssetExecutionContext,
     AssetMaterialization,
@@ -14,6 +14,7 @@ from dagster import (
     materialize,
 )
 from dagster_dbt import get_asset_key_for_model
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt_common.events.event_manager_client import get_event_manager
 
 from analytics_assets.assets.dbt.command import DbtCommand
@@ -32,10 +33,14 @@ from analytics_assets_tests.dbt.conftest import Warehouse
 from analytics_assets_tests.test_definitions import python
 
 WITHOUT_DBT = """
-import sys
+import logging, sys
+from analytics_assets.compat.dbt import call_dbt
 from analytics_assets.definitions import defs
 assert defs().get_repository_def().asset_graph
 assert not [name for name in sys.modules if name.split(".")[0] == "dbt"]
+handlers = [*logging.getLogger().handlers]
+call_dbt(["no such command"], print)  # imports dbt
+assert logging.getLogger().handlers == handlers
 from dagster_dbt import compat
 from dbt.contracts.results import NodeStatus, TestStatus
 from dbt.node_types import REFABLE_NODE_TYPES, NodeType
@@ -59,12 +64,21 @@ def test_definitions_load_without_dbt_whose_words_dagster_dbt_has(
 def test_call_dbt_leaves_nothing_open(manifest: Path, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path, manifest)
     warehouse.create()
-    handlers = [*logging.getLogger().handlers]
-    assert warehouse.dbt("show", "--inline", "select 1 from raw.raw_orders").success
+    left = []
+
+    def leave_a_handle(event: Any) -> None:
+        # As an interrupted statement does; dbt-duckdb counts the handles, and closes with the last.
+        if event.info.name == "ShowNode":
+            left.append(DuckDBConnectionManager.env().handle())
+
+    result = warehouse.dbt("show", "--inline", "select 1 as one", listen=leave_a_handle)
+    assert result.success
+    assert left
     # DuckDB refuses other options while the file is open in this process.
-    duckdb.connect(warehouse.path, config={"threads": 1}).close()
+    duckdb.connect(str(warehouse.path), config={"threads": 1}).close()
     assert get_event_manager().callbacks == []
-    assert logging.getLogger().handlers == handlers
+    with pytest.raises(Exception, match="before creation"):
+        DuckDBConnectionManager.env()
 
 
 def test_dbt_core_cli_event_message(parsed_settings: Settings) -> None:

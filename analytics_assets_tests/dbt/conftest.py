@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,11 @@ class Warehouse:
         return {row[0]: row[1] for row in self.query(f"describe {relation}")}
 
     def dbt(
-        self, *arguments: str, window: tuple[str, str] | None = None, **variables: str
+        self,
+        *arguments: str,
+        window: tuple[str, str] | None = None,
+        listen: Callable[[Any], None] = lambda event: None,
+        **variables: str,
     ) -> dbtRunnerResult:
         """Run dbt in this process, for speed; all that it takes from outside is given."""
         environment = {
@@ -147,7 +151,7 @@ class Warehouse:
                     *("--log-path", str(self.path.parent / "logs")),
                     *("--quiet", "--no-write-json"),
                 ],
-                lambda event: None,
+                listen,
             )
             return result
 
