@@ -28,6 +28,7 @@ from analytics_assets.definitions import build_definitions
 from analytics_assets.settings import CHECK_POLICIES, Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
+from analytics_assets.sources.declared import SOURCES
 
 from .conftest import (
     CUSTOMERS,

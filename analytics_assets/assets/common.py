@@ -18,7 +18,6 @@ from dagster import (
     PartitionsDefinition,
     RetryPolicy,
 )
-from dagster._core.definitions.metadata import TableMetadataSet
 
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
@@ -59,9 +58,8 @@ def table_spec(
 def table_metadata(table: Table) -> dict[str, Any]:
     """Column schema, table name and key, and what the IO manager needs."""
     metadata: dict[str, Any] = {
-        **TableMetadataSet(
-            column_schema=column_schema(table), table_name=f"warehouse.{table.relation}"
-        ),
+        "dagster/column_schema": column_schema(table),
+        "dagster/table_name": f"warehouse.{table.relation}",
         "key": ", ".join(table.key),
         "schema": table.group,
     }

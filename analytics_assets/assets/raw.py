@@ -22,7 +22,8 @@ from dagster import (
 
 from analytics_assets.assets.common import RETRY, code_version, run_started, table_spec
 from analytics_assets.assets.sources import source_key
-from analytics_assets.partitions import add_partition_metadata, window_of
+from analytics_assets.compat.dagster import add_partition_metadata
+from analytics_assets.partitions import window_of
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig

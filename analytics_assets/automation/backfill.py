@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TextIO
+from uuid import uuid4
 
 from dagster import (
     AssetCheckSeverity,
@@ -22,7 +23,6 @@ from dagster import (
     Definitions,
     EventLogEntry,
 )
-from dagster._core.utils import make_new_run_id
 
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
@@ -157,7 +157,7 @@ def _run(
 ) -> str | None:
     """Execute one run; what failed, or None."""
     job = composed.resolve_job_def(plan.job)
-    run_id = make_new_run_id()
+    run_id = str(uuid4())
     causes: list[str] = []
 
     def observe(entry: EventLogEntry) -> None:

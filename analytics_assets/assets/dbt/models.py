@@ -21,27 +21,32 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
+    DagsterExecutionInterruptedError,
     Failure,
     Output,
     PartitionsDefinition,
     ResourceParam,
     TableColumnLineage,
 )
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from analytics_assets.assets.common import RETRY, table_spec
-from analytics_assets.assets.dbt.command import (
-    DbtCommand,
-    DbtError,
-    prepare_manifest,
-    without_dbt,
-)
+from analytics_assets.assets.dbt.command import DbtCommand, DbtError, prepare_manifest
 from analytics_assets.assets.dbt.lineage import column_lineage
 from analytics_assets.assets.dbt.thresholds import read_thresholds
 from analytics_assets.checks import dbt as dbt_tests
 from analytics_assets.checks.base import Check
 from analytics_assets.checks.scans import Scans
-from analytics_assets.partitions import Window, add_partition_metadata, run_window
+from analytics_assets.compat.dagster import add_partition_metadata
+from analytics_assets.compat.dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCoreCliEventMessage,
+    DbtProject,
+    dbt_assets,
+    get_subset_selection_for_context,
+    validate_manifest,
+)
+from analytics_assets.partitions import Window, run_window
 from analytics_assets.reports.mart_plots import PLOTS
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
@@ -50,17 +55,6 @@ from analytics_assets.sources.declared import LEADING
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import partition_row_counts
-
-with without_dbt():
-    from dagster_dbt import (
-        DagsterDbtTranslator,
-        DagsterDbtTranslatorSettings,
-        DbtProject,
-        dbt_assets,
-    )
-    from dagster_dbt.asset_utils import get_subset_selection_for_context
-    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-    from dagster_dbt.dbt_manifest import validate_manifest
 
 # Python writes these, and views read them when they are read themselves: the views may be built
 # before, in the one call of dbt that builds the snapshot from which the scores come.
