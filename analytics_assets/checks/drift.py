@@ -19,6 +19,7 @@ from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.rows import ListedRows, conditions, placed
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
+from analytics_assets.quoting import literal
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import WarehouseError, column_types
@@ -153,11 +154,11 @@ def _attached(connection: duckdb.DuckDBPyConnection, compared: Compared) -> str:
     """Attach the newest build; the statement that did, or nothing where it does not compare."""
     assert compared.published
     try:
-        path = str(current_build(compared.published)).replace("'", "''")
+        path = literal(current_build(compared.published))
     except WarehouseError:
         return ""
     # It goes with the connection.
-    statement = f"ATTACH IF NOT EXISTS '{path}' AS published (READ_ONLY);\n"
+    statement = f"ATTACH IF NOT EXISTS {path} AS published (READ_ONLY);\n"
     connection.execute(statement)
     there = column_types(connection, compared.table, "published")
     # A build of before a change to the table has other columns.

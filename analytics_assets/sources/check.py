@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.limits import MIN_ROWS
 from analytics_assets.sources.readers import SourceError, reader_of
@@ -152,20 +153,21 @@ def _described(
 ) -> SourceReport:
     mapped = mapped_columns(config, list(scan.types), config.source)
     rows, rejected = _row(connection, "SELECT count(*), count(_reasons) FROM load")
-    time = config.contract.time_column
     span = None
-    if time:
+    if config.contract.time_column:
+        time = identifier(config.contract.time_column)
         first, last = _row(
-            connection, f'SELECT min("{time}")::VARCHAR, max("{time}")::VARCHAR FROM load'
+            connection, f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM load"
         )
         span = (first, last) if first else None
     personal = config.contract.table.personal_columns
     columns = []
     for name in config.contract.columns:
-        (filled,) = _row(connection, f'SELECT count("{name}") FROM load')
+        column = identifier(name)
+        (filled,) = _row(connection, f"SELECT count({column}) FROM load")
         values = connection.execute(
-            f'SELECT DISTINCT "{name}"::VARCHAR FROM (SELECT "{name}" FROM load WHERE "{name}" IS '
-            "NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
+            f"SELECT DISTINCT {column}::VARCHAR FROM (SELECT {column} FROM load "
+            f"WHERE {column} IS NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
         ).fetchall()
         columns.append(
             ColumnReport(

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
-from analytics_assets.quoting import literal
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
@@ -173,7 +173,7 @@ def _insert(
     A row whose identifiers were trimmed gets a negative number until `_number` has seen to it.
     """
     table = config.contract.table
-    listed = [f'"{name}"' for name in config.contract.columns]
+    listed = [identifier(name) for name in config.contract.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:
@@ -343,8 +343,9 @@ def _collisions(
         rows, equal = _row(
             connection,
             f"SELECT sum(cut), count(*) FILTER (held > cut) FROM (SELECT value, count(*) AS cut "
-            f"FROM {trimmed} WHERE name = '{name}' GROUP BY 1) JOIN (SELECT \"{name}\" AS value, "
-            f"count(*) AS held FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
+            f"FROM {trimmed} WHERE name = {literal(name)} GROUP BY 1) "
+            f"JOIN (SELECT {identifier(name)} AS value, count(*) AS held FROM {table.relation} "
+            f"WHERE {inside} GROUP BY 1) USING (value)",
         )
         warnings.append(
             f"{name}: white space trimmed in {rows:,} rows; {equal:,} identifiers then equal "
@@ -361,7 +362,7 @@ def _line_key(config: SourceConfig) -> str:
     """What tells lines apart that bear no number, where the source says so; but see `_number`."""
     if not config.line_identity or config.duplicates == "keep":
         return "NULL::VARCHAR"
-    columns = ", ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in config.line_identity)
+    columns = ", ".join(f"coalesce({identifier(n)}::VARCHAR, '')" for n in config.line_identity)
     return f"CASE WHEN line_number IS NULL THEN concat_ws(chr(31), {columns}) END"
 
 

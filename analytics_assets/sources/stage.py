@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from analytics_assets.partitions import Calendar
-from analytics_assets.quoting import literal
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     DoubtError,
@@ -125,7 +125,7 @@ class Stage:
         """
         if self.looked:
             return
-        listed = ", ".join(f'"{name}"' for name in columns)
+        listed = ", ".join(map(identifier, columns))
         with self.reading():
             self._connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
@@ -217,7 +217,7 @@ class Stage:
 
 def row_hash(config: SourceConfig, json: str = "_json") -> str:
     """SQL of a row's hash: of its typed values, and of the whole row where it is rejected."""
-    columns = ", ".join(f'"{name}"' for name in config.contract.columns)
+    columns = ", ".join(map(identifier, config.contract.columns))
     return f"hash({columns}, {json})"
 
 

@@ -73,7 +73,7 @@ def typed_relation(
     sound.append(f"(_plain OR ({' AND '.join(sound_texts) or 'true'}))")
     trimmed = [(column.was_trimmed, column.name) for column in columns if column.was_trimmed]
     cut = ", ".join(
-        f"CASE WHEN {rule} THEN {{'name': '{name}', 'value': v.\"{name}\"}} END"
+        f"CASE WHEN {rule} THEN {{'name': {literal(name)}, 'value': v.{identifier(name)}}} END"
         for rule, name in trimmed
     )
     any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
@@ -85,7 +85,7 @@ def typed_relation(
     whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
     return f"""(
         SELECT
-            {", ".join(f'v."{name}"' for name in contract.columns)},
+            {", ".join(f"v.{identifier(name)}" for name in contract.columns)},
             {window_date} AS _window_date,
             CASE WHEN {" AND ".join(sound)} THEN NULL
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
@@ -122,7 +122,7 @@ def _values(
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f'"{name}" := {value}' for name, value in values.items())
+    return ", ".join(f"{identifier(name)} := {value}" for name, value in values.items())
 
 
 def _struct(prefix: str, names: Iterable[str]) -> str:
@@ -148,7 +148,7 @@ def _day_rules(
     A row without a usable day is accounted to the day of its file, or to the first day: it is
     counted once, and lost never.
     """
-    time = f'v."{column}"'
+    time = f"v.{identifier(column)}"
     start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
     inside = f"{time} >= {start}::TIMESTAMP AND {time} < {end}::TIMESTAMP"
     rules = [(inside, f"{column}: outside the calendar")]

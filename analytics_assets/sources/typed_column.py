@@ -14,7 +14,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from analytics_assets.quoting import literal
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.casts import in_utc, misfit, read_as
@@ -83,7 +83,7 @@ class TypedColumn:
     @property
     def value(self) -> str:
         """SQL of the typed value."""
-        return f'v."{self.name}"'
+        return f"v.{identifier(self.name)}"
 
     @property
     def typed(self) -> str:
@@ -100,7 +100,7 @@ class TypedColumn:
         """The quick cast; None where the configuration has forms of its own."""
         if self.source_type != "VARCHAR" or _has_numbers(self.config):
             return None
-        source, cast = self.source, f'c."{self.name}"'
+        source, cast = self.source, f"c.{identifier(self.name)}"
         if isinstance(self.type, dt.Integer):
             return QuickCast(f"TRY_CAST({source} AS INT)", f"{cast}::VARCHAR = {source}", cast)
         if isinstance(self.type, dt.Decimal) and self.config.decimal == ".":

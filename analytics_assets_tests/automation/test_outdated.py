@@ -105,7 +105,9 @@ class TestAfterAFullRun:
         made: list[Any] = [a for a in composed.assets or [] if hasattr(a, "specs")]
         others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
         composed = Definitions(
-            assets=[*others, *map_asset_specs(changed, made)], resources=composed.resources
+            assets=[*others, *map_asset_specs(changed, made)],
+            jobs=composed.jobs,
+            resources=composed.resources,
         )
         assert windows(built_project, composed=composed) == everything(built_project)
 
