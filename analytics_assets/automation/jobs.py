@@ -23,6 +23,7 @@ SCORE_DAY = "score_day"
 PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
+OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
 # A table that has it is computed as of that day: loading an older day again leaves it alone.
 SNAPSHOT_COLUMN = "snapshot_date"
@@ -51,7 +52,10 @@ def job_plans(specs: Iterable[AssetSpec], sources: SourcesConfig) -> list[JobPla
     }
     jobs: dict[str, list[str]] = {}
     for name in sorted(by_name):
-        jobs.setdefault(_job_of(by_name[name], _with_ancestors(name, parents)), []).append(name)
+        job = _job_of(by_name[name], _with_ancestors(name, parents))
+        if job in OF_DAYS and not sources.has_days:
+            job = sources.separate[-1].source  # nothing else runs the ledgers and publishes
+        jobs.setdefault(job, []).append(name)
 
     def plan(name: str, description: str, partitioning: str | None = None) -> JobPlan:
         return JobPlan(name, tuple(jobs.get(name, ())), description, partitioning)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import duckdb
 
+from analytics_assets.quoting import literal
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -130,7 +131,7 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
             changes = _changes(session, tables, before) if before else {}
         if changes and before:
             shutil.copyfile(before, path)
-        session.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_WRITE)")
+        session.execute(f"ATTACH {literal(path)} AS copy (READ_WRITE)")
         for group in PUBLISHED_GROUPS:
             session.execute(f"CREATE SCHEMA IF NOT EXISTS copy.{group}")
         for relation in changes.keys() - {table.relation for table in tables}:
@@ -158,7 +159,7 @@ Change = list[date] | None
 
 def _changes(session: Session, tables: list[Table], before: Path) -> dict[str, Change]:
     """What differs from the build before, by relation; nothing where it is most of the rows."""
-    session.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
+    session.execute(f"ATTACH {literal(before)} AS before (READ_ONLY)")
     try:
         held = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
@@ -188,10 +189,6 @@ def _marks(session: Session, table: Table, catalog: str) -> dict[date | None, tu
         f"FROM {catalog}{table.relation} AS rows GROUP BY 1"
     )
     return {day: (count, mark) for day, count, mark in found}
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _verify(path: Path, rows: dict[str, int]) -> None:

@@ -74,3 +74,7 @@ def test_a_new_mart_by_month_is_made_with_the_other_months() -> None:
 def test_what_hangs_on_the_days_too_is_made_with_them() -> None:
     both = AssetSpec("new_mart", deps=["customer_days", "subscription_analytics"])
     assert jobs_of(both) == {LOAD_DAYS}
+
+
+def test_without_days_the_job_of_a_source_runs_what_hangs_on_nothing() -> None:
+    assert jobs_of(AssetSpec("new_mart"), sources=("subscriptions",)) == {"subscriptions"}
