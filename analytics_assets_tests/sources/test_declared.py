@@ -117,6 +117,6 @@ def test_a_new_source_is_configured_loaded_compared_and_checked(source: Source) 
         ("rejected_rows", "no_rejected_surveys"),
         ("raw_surveys", "read_is_accepted_plus_rejected"),
         ("stg_surveys", "accepted_is_staged_plus_collapsed"),
-        ("raw_surveys", "key_stands_once"),
+        ("raw_surveys", "key_is_unique"),
         ("raw_surveys", "no_row_twice"),
     }
