@@ -1,8 +1,8 @@
 """The dbt models as assets: staging, core, marts and churn_features.
 
 Belongs here: the translation of the dbt project into assets, and the one step that builds the
-selected models of a window. Does not belong here: how dbt is called (`dbt_command`), SQL (the dbt
-project) or columns (`schemas`).
+selected models of a window. Does not belong here: how dbt is called (`assets.dbt.command`), SQL
+(the dbt project) or columns (`schemas`).
 """
 
 import hashlib
