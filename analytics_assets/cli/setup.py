@@ -1,0 +1,37 @@
+"""Commands that set up: the development server, and the instance by itself."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from analytics_assets.cli.common import prepare, project_errors, read_settings
+from analytics_assets.settings import PROJECT_ROOT
+
+
+# -h is the host for Dagster.
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Set the instance up and start `dg dev`; further arguments go to it.
+
+    Where dg is not installed, `dagster dev` is started.
+    """
+    settings = read_settings()
+    with project_errors():
+        prepare(settings)
+    folder = Path(sys.executable).parent
+    command = next(folder / name for name in ("dg", "dagster") if (folder / name).exists())
+    # By the workspace and not by pyproject.toml: from any folder, and paths stay relative to it.
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    os.execv(command, [str(command), "dev", "-w", workspace, *arguments])  # noqa: S606
+
+
+@click.command("prepare")
+def prepare_command() -> None:
+    """Set the instance up (DAGSTER_HOME, its dagster.yaml, dbt's manifest) and print its folder."""
+    settings = read_settings()
+    with project_errors():
+        prepare(settings)
+    click.echo(settings.dagster_home)
