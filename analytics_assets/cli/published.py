@@ -11,7 +11,7 @@ from analytics_assets.settings import Settings
 
 @click.command()
 def profile() -> None:
-    """Draw an HTML page for each table: distributions, missing values, changes since the last one."""
+    """Draw an HTML page for each table: distributions, missing values, what has changed."""
     from analytics_assets.automation.backfill import RunPlan, run_backfill
     from analytics_assets.automation.jobs import PROFILE_TABLES
     from analytics_assets.definitions import build_definitions
