@@ -18,6 +18,6 @@ for command in (
     *(sources.sample, sources.check_sources_command, sources.rejected),
     *(runs.backfill, runs.run),
     *(models.model, published.profile, published.diff),
-    *(setup.dev, setup.prepare_command),
+    *(setup.dev, setup.prepare_command, setup.settings),
 ):
     main.add_command(command)
