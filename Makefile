@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev schema test lint bench pictures clean lock
+.PHONY: help run dev schema test lint bench pictures docs snapshot clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -11,7 +11,7 @@ help:            ## what can be made
 run: $(VENV)/.made   ## sample data through every asset; then says what was made and where to look
 	$(BIN)/analytics-assets run
 
-dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
+dev: $(VENV)/.made   ## the Dagster UI (dg dev), with the instance set up
 	$(BIN)/analytics-assets dev
 
 schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
@@ -32,6 +32,12 @@ bench: $(VENV)/.made ## this project against hand-written code, ten million line
 
 pictures: $(VENV)/.made ## the pictures of the README, from the published sample of make run
 	PYTHONPATH=. $(BIN)/python docs/images/make.py
+
+docs: $(VENV)/.made  ## the pages of docs/ that are generated: settings
+	$(BIN)/analytics-assets settings --markdown > docs/settings.md
+
+snapshot: $(VENV)/.made  ## the graph as text, in analytics_assets_tests/snapshots
+	$(BIN)/python -m analytics_assets_tests.snapshots.write
 
 clean:           ## forget the environment; data under .analytics stays
 	rm -rf $(VENV)

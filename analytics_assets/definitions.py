@@ -21,21 +21,24 @@ from analytics_assets.assets.churn.performance import performance_assets
 from analytics_assets.assets.churn.predictions import score_assets
 from analytics_assets.assets.churn.subscriptions import subscription_assets
 from analytics_assets.assets.dbt.command import DbtCommand
-from analytics_assets.assets.dbt.models import dbt_models, stand_ins
+from analytics_assets.assets.dbt.models import dbt_models
 from analytics_assets.assets.published import serving_assets
 from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.freshness import with_freshness
-from analytics_assets.automation.jobs import PROFILE_ASSETS, build_jobs, job_plans
+from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import configured_sources
+from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.configured import configured_sources
+from analytics_assets.sources.declared.orders import ORDERS
+from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
 
@@ -44,8 +47,27 @@ warnings.filterwarnings(
     "ignore", "(Function `observable_source_asset`|Parameter `backfill_policy`)", BetaWarning
 )
 
-LEDGERS = ("data_quality_metrics", "data_quality_scores", "pipeline_executions")
 SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
+
+
+def _of_customers(
+    settings: Settings, config: SourceConfig, daily: PartitionsDefinition
+) -> list[Any]:
+    return [
+        *training_assets(settings),
+        *score_assets(settings, daily),
+        *performance_assets(settings),
+    ]
+
+
+def _of_subscribers(
+    settings: Settings, config: SourceConfig, daily: PartitionsDefinition
+) -> list[Any]:
+    return subscription_assets(settings, config.attributes)
+
+
+# The assets in Python for a source, besides its raw table.
+MODELLED = {ORDERS.name: _of_customers, SUBSCRIPTIONS.name: _of_subscribers}
 
 
 def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
@@ -68,25 +90,19 @@ def build_definitions(settings: Settings) -> Definitions:
     }
     warehouse = build_warehouse(settings)
     assets: list[Any] = [
-        *raw_assets(sources, daily, stand_ins(sources)),
+        *raw_assets(sources, daily),
         dbt_models(settings, sources, partitions),
     ]
-    if sources.has_orders:
-        assets += training_assets(settings)
-        assets += score_assets(settings, daily)
-        assets += performance_assets(settings)
-    subscriptions = sources.sources.get("subscriptions")
-    if subscriptions:
-        assets += subscription_assets(settings, subscriptions.attributes)
-    built = {key.path[-1] for asset in assets for key in asset.keys}
+    for config in sources.sources.values():
+        if config.source in MODELLED:
+            assets += MODELLED[config.source](settings, config, daily)
+    built = _names(assets)
     checked = [table for table in TABLES.values() if table.name in built]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
     checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
     last = _leaves(modelled, assets)
-    assets += [
-        *quality_assets(last, _expected([*assets, *checks])),
-        *serving_assets(settings, [*last, *LEDGERS]),
-    ]
+    ledgers = quality_assets(last, _expected([*assets, *checks]))
+    assets += [*ledgers, *serving_assets(settings, [*last, *_names(ledgers)])]
     if sources.calendar.end is None:
         # Where the data have ended, they cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
@@ -95,8 +111,8 @@ def build_definitions(settings: Settings) -> Definitions:
         # Without a freshness policy: pages are drawn on demand.
         *profile_assets(settings, last),
     ]
-    executable = [*built, *LEDGERS, "published_warehouse", *PROFILE_ASSETS]
-    jobs = build_jobs(job_plans(executable), partitions)
+    specs = [spec for asset in assets for spec in asset.specs]
+    jobs = build_jobs(job_plans(specs, sources), partitions)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
         asset_checks=checks,
@@ -122,6 +138,10 @@ def _expected(definitions: list[Any]) -> dict[str, dict[str, dict[str, Any]]]:
         for spec in definition.check_specs:
             expected.setdefault(spec.asset_key.path[-1], {})[spec.name] = spec.metadata
     return expected
+
+
+def _names(assets: list[Any]) -> list[str]:
+    return [key.path[-1] for asset in assets for key in asset.keys]
 
 
 def _leaves(names: list[str], assets: list[Any]) -> list[str]:

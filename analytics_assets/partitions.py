@@ -1,25 +1,21 @@
 """Windows, partitions and the as-of date.
 
 Belongs here: the half-open UTC interval that a run works on, the partitions definitions of the
-calendar, and the metadata that a run adds to each partition. Does not belong here: windows in SQL
+calendar, and the window of a run by its tags. Does not belong here: windows in SQL
 (`warehouse.windows`).
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from dagster import AssetKey, DailyPartitionsDefinition, MonthlyPartitionsDefinition, TimeWindow
-from dagster._core.execution.context.metadata_logging import (
-    AssetMetadataHandle,
-    OutputMetadataAccumulator,
-)
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
+from dagster import DailyPartitionsDefinition, MonthlyPartitionsDefinition, TimeWindow
+
+# The tags by which Dagster says which partitions a run is of.
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -112,45 +108,10 @@ def run_window(tags: Mapping[str, str], *, monthly: bool = False) -> Window | No
 
     Checks, and multi-assets with several partitionings, know their partitions only from the run.
     """
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or tags.get(PARTITION_NAME_TAG)
+    first = tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG)
+    last = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
     if not first or not last:
         return None
     if monthly:
         return Window(date.fromisoformat(first), next_month(date.fromisoformat(last)))
     return Window.of_days(first, last)
-
-
-def add_partition_metadata(
-    step: Any,
-    asset: AssetKey,
-    by_partition: Mapping[date, Mapping[str, Any]],
-    of_all: Mapping[str, Any],
-) -> None:
-    """Add metadata to the materializations of partitions of a run.
-
-    The step's `add_asset_metadata` adds it to one partition at a time, and each time copies the
-    metadata of all others and lists the partitions of the run: minutes for five years of days.
-
-    Args:
-        step: the step's execution context.
-        asset: one of its assets.
-        by_partition: metadata of each partition, by its first day.
-        of_all: metadata of the whole run. Only its newest partition gets it: that is the one that
-            the UI shows, and a column lineage on each of a thousand partitions is megabytes.
-    """
-    newest = max(by_partition)
-    before = step._metadata_accumulator.per_output_metadata
-    added = {
-        AssetMetadataHandle(asset_key=asset, partition_key=day.isoformat()): {
-            **metadata,
-            **(of_all if day == newest else {}),
-        }
-        for day, metadata in by_partition.items()
-    }
-    step._metadata_accumulator = OutputMetadataAccumulator(
-        per_output_metadata={
-            **before,
-            **{handle: {**before.get(handle, {}), **new} for handle, new in added.items()},
-        }
-    )

@@ -1,30 +1,23 @@
-"""Every knob of the project, read from environment variables into one object.
+"""Every setting of the project, read from environment variables into one object.
 
-Belongs here: names, defaults and the resolver of the deployment. Does not belong here: what a
-source looks like (`sources.config`) or thresholds of the business rules (vars of the dbt project).
+Belongs here: each setting once (default, meaning, rule), and the resolver of the deployment. Does
+not belong here: what a source looks like (`sources.config`) or thresholds of the business rules
+(vars of the dbt project).
 """
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DEPLOYMENTS = ("dev", "staging", "production")
 # What a failure of each family of checks does. dbt: the tests of the dbt project.
 CHECK_POLICIES = {
-    "schema": "block",
-    "dbt": "block",
-    "accounting": "block",
-    "uniqueness": "block",
-    "integrity": "block",
-    "validity": "warn",
-    "anomalies": "warn",
-    "volume": "warn",
-    "freshness": "warn",
-    "drift": "warn",
-    "churn": "warn",
+    **dict.fromkeys(("schema", "dbt", "accounting", "uniqueness", "integrity"), "block"),
+    **dict.fromkeys(("validity", "anomalies", "volume", "freshness", "drift", "churn"), "warn"),
 }
 POLICIES = ("block", "warn", "off")
 
@@ -33,59 +26,195 @@ class SettingsError(ValueError):
     """A setting is missing or wrong; the message says which one and what to do."""
 
 
+Rule = Callable[[str, str], Any]  # the value of a variable, from its name and text
+
+
+def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
+    """A rule that answers what is not valid with a sentence."""
+
+    def parse(name: str, text: str) -> Any:
+        if not valid(text):
+            raise SettingsError(sentence.format(name=name, text=text))
+        return value(text)
+
+    return parse
+
+
+def _whole(least: int) -> Rule:
+    return _rule(
+        lambda text: text.isascii() and text.isdigit() and int(text) >= least,
+        int,
+        f"{{name}} is {{text!r}}; set it to a whole number from {least} up.",
+    )
+
+
+def _number(most: float = float("inf")) -> Rule:
+    limit = f"from 0 to {most:g}" if most < float("inf") else "from 0 up"
+    return _rule(
+        lambda text: re.fullmatch(r"\d*\.?\d+|\d+\.", text) and float(text) <= most,
+        float,
+        f"{{name}} is {{text!r}}; set it to a number {limit}, such as 0.5.",
+    )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().resolve()
+
+
+def _check_policies(name: str, text: str) -> dict[str, str]:
+    """`anomalies=off, volume=block` over the defaults."""
+    policies = dict(CHECK_POLICIES)
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        family, _, policy = (word.strip() for word in part.partition("="))
+        if family not in policies or policy not in POLICIES:
+            raise SettingsError(
+                f"{name} has {part!r}; write family=policy, separated by commas, with a family of "
+                f"{', '.join(policies)} and a policy of {', '.join(POLICIES)}."
+            )
+        policies[family] = policy
+    return policies
+
+
+_TEXT = _rule(lambda text: True, str, "")
+_DEPLOYMENT = _rule(
+    DEPLOYMENTS.__contains__,
+    str,
+    f"{{name}} is {{text!r}}; set it to one of {', '.join(DEPLOYMENTS)}.",
+)
+_FOLDER = _rule(lambda text: True, _path, "")
+_SOURCES = _rule(
+    lambda text: _path(text).is_file(),
+    _path,
+    "{name} names {text}, which is no file. Set it to the YAML file that describes your sources, "
+    "or unset it in dev to use the generated sample.",
+)
+_DBT_PROJECT = _rule(
+    lambda text: (_path(text) / "dbt_project.yml").is_file(),
+    _path,
+    "No dbt_project.yml in {text}. Run from a checkout of the project, or set {name} to its "
+    "dbt_project folder.",
+)
+_MEMORY = _rule(
+    lambda text: re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", text),
+    str,
+    "{name} is {text!r}; write a number and a unit, such as 2GB.",
+)
+_MLFLOW = _rule(
+    lambda text: "://" in text,
+    str,
+    "{name} is {text!r}; set it to the address of an MLflow server, such as "
+    "https://mlflow.example.com, or unset it to keep models in ANALYTICS_HOME.",
+)
+_WEBHOOK = _rule(
+    lambda text: text.startswith(("http://", "https://")),
+    str,
+    "{name} does not start with http:// or https://; set it to the address of the webhook, or "
+    "unset it.",
+)
+
+
+class Setting(NamedTuple):
+    """What there is to say of a setting, besides the name and type of its field."""
+
+    default: str | None  # text of the value where the variable is not set; None for no value
+    meaning: str
+    rule: Rule
+    shown: str | None = None  # the default in words, where its text does not say it
+    variable: str | None = None  # where it is not ANALYTICS_ and the name of the field
+    dev_only: bool = False  # other deployments have no default
+    secret: bool = False  # the value is never printed
+
+
 @dataclass(frozen=True)
 class Settings:
-    """All settings. Paths are absolute.
+    """All settings. Paths are absolute."""
 
-    Attributes:
-        deployment: dev, staging or production (ANALYTICS_DEPLOYMENT).
-        home: where everything written lies (ANALYTICS_HOME).
-        sources_file: YAML that describes the sources; None for the generated sample
-            (ANALYTICS_SOURCES).
-        dbt_project_dir: the dbt project (ANALYTICS_DBT_PROJECT_DIR).
-        threads: DuckDB and dbt threads (ANALYTICS_THREADS).
-        memory_limit: DuckDB memory limit, such as 2GB (ANALYTICS_MEMORY_LIMIT).
-        churn_horizon_days: days without a sale that make a customer churned
-            (ANALYTICS_CHURN_HORIZON_DAYS).
-        churn_test_dates: as-of dates that the churn candidates are tested on
-            (ANALYTICS_CHURN_TEST_DATES).
-        churn_training_rows: labelled rows that training reads at most; beyond, a sample of
-            customers (ANALYTICS_CHURN_TRAINING_ROWS).
-        churn_boosting_iterations: trees of gradient boosting (ANALYTICS_CHURN_BOOSTING_ITERATIONS).
-        contact_cost: money that contacting a customer costs (ANALYTICS_CONTACT_COST).
-        contact_success: share of contacted churners who stay (ANALYTICS_CONTACT_SUCCESS).
-        mlflow_uri: tracking and registry server of MLflow; None for a database in the home
-            (ANALYTICS_MLFLOW_URI).
-        mlflow_model: name of the registered model (ANALYTICS_MLFLOW_MODEL).
-        refresh_days: closed days that the daily refresh redoes (ANALYTICS_REFRESH_DAYS).
-        published_builds: published builds that are kept (ANALYTICS_PUBLISHED_BUILDS).
-        webhook_url: where failures are reported; None for nowhere (ANALYTICS_WEBHOOK_URL).
-        seed: seed of everything random (ANALYTICS_SEED).
-        checks: block, warn or off for each family of checks (ANALYTICS_CHECKS).
-        max_orphan_share: share of rows without a member in the customer or product source above
-            which the integrity checks are errors (ANALYTICS_MAX_ORPHAN_SHARE).
-    """
-
-    deployment: str
-    home: Path
-    sources_file: Path | None
-    dbt_project_dir: Path
-    threads: int
-    memory_limit: str
-    churn_horizon_days: int
-    churn_test_dates: int
-    churn_training_rows: int
-    churn_boosting_iterations: int
-    contact_cost: float
-    contact_success: float
-    mlflow_uri: str | None
-    mlflow_model: str
-    refresh_days: int
-    published_builds: int
-    webhook_url: str | None
-    seed: int
-    checks: Mapping[str, str] = field(default_factory=lambda: dict(CHECK_POLICIES))
-    max_orphan_share: float = 0.05
+    deployment: Annotated[str, Setting("dev", "dev, staging or production", _DEPLOYMENT)]
+    home: Annotated[
+        Path, Setting(".analytics", "folder of everything written", _FOLDER, dev_only=True)
+    ]
+    sources_file: Annotated[
+        Path | None,
+        Setting(
+            None,
+            "YAML file that describes the sources",
+            _SOURCES,
+            shown="the generated sample",
+            variable="ANALYTICS_SOURCES",
+            dev_only=True,
+        ),
+    ]
+    dbt_project_dir: Annotated[
+        Path,
+        Setting(str(PROJECT_ROOT / "dbt_project"), "the dbt project", _DBT_PROJECT, "dbt_project"),
+    ]
+    threads: Annotated[
+        int, Setting(str(os.cpu_count() or 2), "threads of DuckDB and dbt", _whole(1), "all cores")
+    ]
+    memory_limit: Annotated[
+        str,
+        Setting(
+            "2GB",
+            "memory of DuckDB; features of more customers and dates than fit, at 2 kB each, are "
+            "computed in parts",
+            _MEMORY,
+        ),
+    ]
+    churn_horizon_days: Annotated[
+        int, Setting("90", "days without a sale that make a customer churned", _whole(1))
+    ]
+    churn_test_dates: Annotated[
+        int, Setting("2", "as-of dates that the churn candidates are tested on", _whole(1))
+    ]
+    churn_training_rows: Annotated[
+        int,
+        Setting("200000", "rows that training reads; beyond, a sample of customers", _whole(1000)),
+    ]
+    churn_boosting_iterations: Annotated[
+        int, Setting("100", "trees of gradient boosting", _whole(10))
+    ]
+    contact_cost: Annotated[
+        float, Setting("5", "money that contacting a customer costs", _number())
+    ]
+    contact_success: Annotated[
+        float, Setting("0.1", "share of contacted churners who stay", _number(1))
+    ]
+    mlflow_uri: Annotated[
+        str | None,
+        Setting(
+            None,
+            "MLflow server, where models are to be shared",
+            _MLFLOW,
+            shown="a database in the home",
+            secret=True,
+        ),
+    ]
+    mlflow_model: Annotated[str, Setting("churn", "name of the registered model", _TEXT)]
+    refresh_days: Annotated[
+        int, Setting("8", "closed days that the daily refresh loads again", _whole(1))
+    ]
+    published_builds: Annotated[int, Setting("3", "published builds that are kept", _whole(1))]
+    webhook_url: Annotated[
+        str | None, Setting(None, "address that failures are reported to", _WEBHOOK, secret=True)
+    ]
+    seed: Annotated[int, Setting("7", "seed of the sample and of training", _whole(0))]
+    checks: Annotated[
+        Mapping[str, str],
+        Setting(
+            "",
+            "what a failed check does: family=block, warn or off, separated by commas",
+            _check_policies,
+            ", ".join(f"{family}={policy}" for family, policy in CHECK_POLICIES.items()),
+        ),
+    ]
+    max_orphan_share: Annotated[
+        float,
+        Setting(
+            "0.05",
+            "share of rows without a customer or product above which integrity checks are errors",
+            _number(1),
+        ),
+    ]
 
     @property
     def warehouse_path(self) -> Path:
@@ -146,6 +275,12 @@ class Settings:
         }
 
 
+VARIABLES = {
+    hint.__metadata__[0].variable or f"ANALYTICS_{name.upper()}": (name, hint.__metadata__[0])
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from environment variables.
 
@@ -156,107 +291,26 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value is missing or cannot be used.
     """
     env = os.environ if environment is None else environment
-    deployment = env.get("ANALYTICS_DEPLOYMENT", "dev")
-    if deployment not in DEPLOYMENTS:
-        raise SettingsError(
-            f"ANALYTICS_DEPLOYMENT is {deployment!r}; set it to one of {', '.join(DEPLOYMENTS)}."
-        )
-
-    def path(name: str, default: Path | None) -> Path | None:
-        value = env.get(name, "").strip()
-        if value:
-            return Path(value).expanduser().resolve()
-        if deployment != "dev":
+    values: dict[str, Any] = {}
+    for variable, (name, setting) in VARIABLES.items():
+        text: str | None = env.get(variable, "").strip()
+        if not text and setting.dev_only and values["deployment"] != "dev":
             raise SettingsError(
-                f"{name} is not set. The {deployment} deployment has no default for it: "
-                f"set {name} to an absolute path."
+                f"{variable} is not set. The {values['deployment']} deployment has no default for "
+                f"it: set {variable} to an absolute path."
             )
-        return default
-
-    def integer(name: str, default: int, least: int) -> int:
-        value = env.get(name, "").strip() or str(default)
-        if not value.isascii() or not value.isdigit() or int(value) < least:
-            raise SettingsError(f"{name} is {value!r}; set it to a whole number from {least} up.")
-        return int(value)
-
-    def decimal(name: str, default: float, most: float) -> float:
-        value = env.get(name, "").strip() or str(default)
-        if not re.fullmatch(r"\d+(\.\d+)?", value) or not float(value) <= most:
-            limit = f"from 0 to {most:g}" if most < float("inf") else "from 0 up"
-            raise SettingsError(f"{name} is {value!r}; set it to a number {limit}, such as 0.5.")
-        return float(value)
-
-    home = path("ANALYTICS_HOME", Path.cwd() / ".analytics")
-    sources_file = path("ANALYTICS_SOURCES", None)
-    if sources_file is not None and not sources_file.is_file():
-        raise SettingsError(
-            f"ANALYTICS_SOURCES names {sources_file}, which is no file. Set it to the YAML file "
-            "that describes your sources, or unset it in dev to use the generated sample."
-        )
-    dbt_project_dir = Path(
-        env.get("ANALYTICS_DBT_PROJECT_DIR") or PROJECT_ROOT / "dbt_project"
-    ).resolve()
-    if not (dbt_project_dir / "dbt_project.yml").is_file():
-        raise SettingsError(
-            f"No dbt_project.yml in {dbt_project_dir}. Run from a checkout of the project, or set "
-            "ANALYTICS_DBT_PROJECT_DIR to its dbt_project folder."
-        )
-    webhook_url = env.get("ANALYTICS_WEBHOOK_URL", "").strip() or None
-    if webhook_url and not webhook_url.startswith(("http://", "https://")):
-        raise SettingsError(
-            "ANALYTICS_WEBHOOK_URL does not start with http:// or https://; set it to the address "
-            "of the webhook, or unset it."
-        )
-    mlflow_uri = env.get("ANALYTICS_MLFLOW_URI", "").strip() or None
-    if mlflow_uri and "://" not in mlflow_uri:
-        raise SettingsError(
-            f"ANALYTICS_MLFLOW_URI is {mlflow_uri!r}; set it to the address of an MLflow server, "
-            "such as https://mlflow.example.com, or unset it to keep models in ANALYTICS_HOME."
-        )
-    memory_limit = env.get("ANALYTICS_MEMORY_LIMIT", "").strip() or "2GB"
-    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory_limit):
-        raise SettingsError(
-            f"ANALYTICS_MEMORY_LIMIT is {memory_limit!r}; write a number and a unit, such as 2GB."
-        )
-    share = env.get("ANALYTICS_MAX_ORPHAN_SHARE", "").strip() or "0.05"
-    if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", share):
-        raise SettingsError(
-            f"ANALYTICS_MAX_ORPHAN_SHARE is {share!r}; write a share from 0 to 1, such as 0.05."
-        )
-    assert home is not None
-    return Settings(
-        deployment=deployment,
-        home=home,
-        sources_file=sources_file,
-        dbt_project_dir=dbt_project_dir,
-        threads=integer("ANALYTICS_THREADS", os.cpu_count() or 2, 1),
-        memory_limit=memory_limit,
-        churn_horizon_days=integer("ANALYTICS_CHURN_HORIZON_DAYS", 90, 1),
-        churn_test_dates=integer("ANALYTICS_CHURN_TEST_DATES", 2, 1),
-        churn_training_rows=integer("ANALYTICS_CHURN_TRAINING_ROWS", 200_000, 1000),
-        churn_boosting_iterations=integer("ANALYTICS_CHURN_BOOSTING_ITERATIONS", 100, 10),
-        contact_cost=decimal("ANALYTICS_CONTACT_COST", 5.0, float("inf")),
-        contact_success=decimal("ANALYTICS_CONTACT_SUCCESS", 0.1, 1.0),
-        mlflow_uri=mlflow_uri,
-        mlflow_model=env.get("ANALYTICS_MLFLOW_MODEL", "").strip() or "churn",
-        refresh_days=integer("ANALYTICS_REFRESH_DAYS", 8, 1),
-        published_builds=integer("ANALYTICS_PUBLISHED_BUILDS", 3, 1),
-        webhook_url=webhook_url,
-        seed=integer("ANALYTICS_SEED", 7, 0),
-        checks=_check_policies(env.get("ANALYTICS_CHECKS", "")),
-        max_orphan_share=float(share),
-    )
+        # A deployment that is set to nothing is a mistake, which would decide on the others.
+        if not text and not (name == "deployment" and variable in env):
+            text = setting.default
+        values[name] = None if text is None else setting.rule(variable, text)
+    return Settings(**values)
 
 
-def _check_policies(text: str) -> dict[str, str]:
-    """`anomalies=off, volume=block` over the defaults."""
-    policies = dict(CHECK_POLICIES)
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        family, _, policy = (word.strip() for word in part.partition("="))
-        if family not in policies or policy not in POLICIES:
-            raise SettingsError(
-                f"ANALYTICS_CHECKS has {part!r}; write family=policy, separated by commas, with a "
-                f"family of {', '.join(policies)} and a policy of {', '.join(POLICIES)}."
-            )
-        policies[family] = policy
-    return policies
+def settings_table() -> str:
+    """All settings as a table in Markdown."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for variable, (_, setting) in VARIABLES.items():
+        default = setting.shown or setting.default or "none"
+        in_dev = "; none outside dev" if setting.dev_only else ""
+        lines.append(f"| `{variable}` | {default}{in_dev} | {setting.meaning} |")
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ processes run the tests; `copied_project` is for tests that change something.
 """
 
 import gc
+import hashlib
 import os
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pprint import pformat
 from typing import Any, TypeVar
 
 import duckdb
@@ -26,7 +28,8 @@ from analytics_assets.definitions import build_definitions, build_warehouse
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import SourcesConfig, configured_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.sample import write_sample
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
@@ -198,14 +201,41 @@ def made_once(folder: Path, make: Callable[[Path], Made]) -> Made:
 @pytest.fixture(scope="session")
 def manifest(shared: Path) -> Path:
     """dbt's manifest: parsing costs seconds, and homes can share what was parsed."""
-    return made_once(shared / "manifest", lambda home: prepare_manifest(make_settings(home)))
+
+    def parsed(home: Path) -> Path:
+        from dbt.adapters.factory import get_adapter_by_type
+
+        file = prepare_manifest(make_settings(home))
+        profile = get_adapter_by_type("duckdb").config.credentials.connection_info()
+        file.with_name("profile.pickle").write_bytes(pickle.dumps(dict(profile)))
+        return file
+
+    return made_once(shared / "manifest", parsed)
+
+
+def share_parsed(manifest: Path, warehouse: Path, target: Path) -> None:
+    """Spare a target folder of dbt the parsing.
+
+    dbt parses again where the profile is another, by the hash of it, and the path of the warehouse
+    is a part of the profile.
+    """
+    profile = pickle.loads(manifest.with_name("profile.pickle").read_bytes())
+    saved = manifest.with_name("partial_parse.msgpack").read_bytes()
+    before, after = (
+        hashlib.sha256(pformat(sorted({**profile, "path": path}.items())).encode()).hexdigest()
+        for path in (profile["path"], str(warehouse))
+    )
+    assert saved.count(before.encode()) == 1
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "partial_parse.msgpack").write_bytes(saved.replace(before.encode(), after.encode()))
+    text = manifest.with_name("parsed.txt").read_text()
+    (target / "parsed.txt").write_text(text.replace(profile["path"], str(warehouse)))
+    shutil.copy(manifest, target)
 
 
 def share_manifest(manifest: Path, settings: Settings) -> Settings:
     """Spare a home the parsing."""
-    settings.dbt_target_dir.mkdir(parents=True)
-    for file in (manifest, *(manifest.with_name(n) for n in ("manifest.pickle", "parsed.txt"))):
-        shutil.copy(file, settings.dbt_target_dir / file.name)
+    share_parsed(manifest, settings.warehouse_path, settings.dbt_target_dir)
     return settings
 
 
@@ -236,13 +266,15 @@ def built_project(shared: Path, manifest: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def copied_project(built_project: Project, tmp_path: Path) -> Iterator[Project]:
+def copied_project(built_project: Project, manifest: Path, tmp_path: Path) -> Iterator[Project]:
     """A copy of the built project with an instance of its own, to be changed."""
     home = tmp_path / "copy"
     # Another process may be reading the sources there, in a scratch folder that goes meanwhile.
     scratch = shutil.ignore_patterns("incoming-*")
     shutil.copytree(built_project.settings.home, home, ignore=scratch)
-    settings = make_settings(home, ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS))
+    settings = share_manifest(
+        manifest, make_settings(home, ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS))
+    )
     # It names the folder that it was written for.
     (settings.dagster_home / "dagster.yaml").unlink()
     with open_project(settings, built_project.outcome) as project:

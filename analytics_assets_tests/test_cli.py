@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from analytics_assets.cli import main
+from analytics_assets.settings import VARIABLES
 
 from .conftest import (
     CUSTOMERS,
@@ -101,6 +102,14 @@ def test_sample_does_not_overwrite_what_is_no_sample(tmp_path: Path) -> None:
 def test_sample_refuses_numbers_that_make_no_sense(tmp_path: Path, option: list[str]) -> None:
     assert option[0].strip("-") in refused("sample", "--out", str(tmp_path / "x"), *option)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("option", ([], ["--subscriptions"], ["--source", "subscriptions"]))
+def test_models_are_those_of_sources_that_have_one(home: dict[str, str], option: list[str]) -> None:
+    found = analytics_assets("model", "list", *option, **home)
+    assert found.output == "No model has been trained yet.\n"
+    known = refused("model", "list", "--source", "customers", **home)
+    assert "'customers' has no model; known: orders, subscriptions." in known
 
 
 def test_backfill_names_the_days_that_the_sources_cover(home: dict[str, str]) -> None:
@@ -195,3 +204,45 @@ def test_the_example_configuration_is_one_that_loads(tmp_path: Path, manifest: P
         ANALYTICS_SOURCES=str(REPOSITORY / "examples" / "online_retail.yaml"),
     )
     assert result.exit_code == 0, result.output
+
+
+def test_settings_prints_each_with_its_origin_and_no_secret(home: dict[str, str]) -> None:
+    secrets = {
+        "ANALYTICS_WEBHOOK_URL": "https://canary.example.com/x",
+        "ANALYTICS_MLFLOW_URI": "https://me:canary@mlflow.example.com",
+    }
+    result = analytics_assets("settings", **home, **secrets, ANALYTICS_SEED="42")
+    assert result.exit_code == 0, result.output
+    for name, (_, setting) in VARIABLES.items():
+        assert f"\n{name} = " in f"\n{result.output}"
+        assert setting.meaning in result.output
+    assert "ANALYTICS_SEED = 42  (environment)" in result.output
+    assert "ANALYTICS_PUBLISHED_BUILDS = 3  (default)" in result.output
+    assert "ANALYTICS_WEBHOOK_URL = (set, not shown)  (environment)" in result.output
+    assert "canary" not in result.output
+
+
+def test_the_page_of_settings_is_what_make_docs_writes() -> None:
+    page = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert analytics_assets("settings", "--markdown").output == page, "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("installed", "started"), [(("dg", "dagster"), "dg"), (("dagster",), "dagster")]
+)
+def test_dev_starts_dg_where_it_is_installed(
+    installed: tuple[str, ...],
+    started: str,
+    home: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in installed:
+        (tmp_path / name).touch()
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    calls = []
+    monkeypatch.setattr("os.execv", lambda path, command: calls.append(command))
+    result = analytics_assets("dev", "-h", "127.0.0.1", **home)
+    assert result.exit_code == 0, result.output
+    workspace = str(REPOSITORY / "workspace.yaml")
+    assert calls == [[str(tmp_path / started), "dev", "-w", workspace, "-h", "127.0.0.1"]]

@@ -28,7 +28,7 @@ from analytics_assets.definitions import build_definitions
 from analytics_assets.settings import CHECK_POLICIES, Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 
 from .conftest import (
     CUSTOMERS,
@@ -198,7 +198,8 @@ def code_words() -> frozenset[str]:
 def test_names_exist(page: Path, whole_graph: Definitions) -> None:
     """Assets, tables, columns, jobs, sensors, checks and words of configurations."""
     keys = {key.path[-1] for key in whole_graph.resolve_asset_graph().get_all_asset_keys()}
-    known = {*code_words(), *keys, *HOME, *COMPOSED}
+    started = (*(whole_graph.schedules or ()), *(whole_graph.sensors or ()))
+    known = {*code_words(), *keys, *HOME, *COMPOSED, *(one.name for one in started)}
     for name in quoted(page):
         if (
             re.fullmatch(r"[a-z][a-z0-9]*([_.][a-z0-9]+)+|[a-z][a-z0-9]+", name)
@@ -353,7 +354,7 @@ def test_the_table_of_columns() -> None:
     }
     assert written == {
         name: ({*contract.required}, {*contract.columns} - {*contract.required})
-        for name, contract in CONTRACTS.items()
+        for name, contract in ((s.name, s.contract) for s in SOURCES.values())
     }
 
 
@@ -364,8 +365,9 @@ def test_the_table_of_words() -> None:
         for name in names(first)
     ]
     place = {"source", "path", "format", "table", "query", "connection_env", "columns"}
+    place.add("options")  # what readers add to it
     assert sorted(written) == sorted({*SourceConfig.__dataclass_fields__} - place)
-    assert place - {"source"} <= quoted(DOCS / "sources.md")
+    assert place - {"source", "options"} <= quoted(DOCS / "sources.md")
 
 
 def test_the_picture_of_the_graph_is_up_to_date() -> None:

@@ -6,13 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from dagster import AssetExecutionContext, BackfillPolicy, TimeWindow, asset, materialize
+from dagster import TimeWindow
 
-from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import (
     Calendar,
     Window,
-    add_partition_metadata,
     daily_partitions,
     month_start,
     monthly_partitions,
@@ -121,29 +119,3 @@ def test_months_follow_each_other() -> None:
         assert after.year * 12 + after.month == day.year * 12 + day.month + 1
         assert month_start(day) <= day < after
         assert month_start(day) == day.replace(day=1)
-
-
-def test_metadata_of_partitions_and_of_the_run_on_its_newest_one() -> None:
-    days = daily_partitions(Calendar(date(2024, 1, 1), date(2024, 2, 1)))
-
-    @asset(partitions_def=days, backfill_policy=BackfillPolicy.single_run())
-    def orders(context: AssetExecutionContext) -> None:
-        context.add_asset_metadata({"kept": 1}, partition_key="2024-01-02")
-        add_partition_metadata(
-            context.get_step_execution_context(),
-            context.asset_key,
-            {day: {"rows": day.day} for day in Window(date(2024, 1, 2), date(2024, 1, 5))},
-            {"why": "all"},
-        )
-
-    made = materialize(
-        [orders], tags=range_tags(Window(date(2024, 1, 2), date(2024, 1, 5)))
-    ).asset_materializations_for_node("orders")
-    assert {
-        event.partition: {name: value.value for name, value in event.metadata.items()}
-        for event in made
-    } == {
-        "2024-01-02": {"kept": 1, "rows": 2},
-        "2024-01-03": {"rows": 3},
-        "2024-01-04": {"rows": 4, "why": "all"},
-    }

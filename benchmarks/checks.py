@@ -31,14 +31,14 @@ import duckdb
 from data import write_shop
 
 from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
-from analytics_assets.assets.dbt.models import stand_ins
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.definitions import build_warehouse
 from analytics_assets.partitions import Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import SourcesConfig, configured_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.load import load_source
 
 MODELS = (
@@ -78,7 +78,7 @@ def dbt(settings: Settings, window: Window, *arguments: str) -> None:
 
 def load(settings: Settings, sources: SourcesConfig, window: Window) -> None:
     warehouse = build_warehouse(settings)
-    warehouse.prepare(stand_ins(sources))
+    warehouse.prepare(sources.stand_ins)
     for config in sources.sources.values():
         days = window if config.contract.time_column else None
         with warehouse.transaction() as session:
@@ -91,7 +91,7 @@ def check(
     settings: Settings, sources: SourcesConfig, window: Window, *, verbose: bool
 ) -> tuple[Counter[str], int]:
     """Seconds of each family, and the most rows that one query gave to Python."""
-    absent = {*stand_ins(sources), *(f"raw_{source}" for source in sources.absent)}
+    absent = {*sources.stand_ins, *(f"raw_{source}" for source in sources.absent)}
     made = (*MODELS.split(), "rejected_rows")
     tables = [
         table

@@ -18,13 +18,16 @@ from dagster import (
     PartitionsDefinition,
     RetryPolicy,
 )
-from dagster._core.definitions.metadata import TableMetadataSet
 
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
 
 OWNERS = ["team:analytics"]
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+# How often an asset is made whose partitioning does not say so: the tag, and its values.
+CADENCE = "analytics/cadence"
+MONTHLY = "monthly"
+ON_DEMAND = "on_demand"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -35,6 +38,7 @@ def table_spec(
     deps: list[Any],
     partitions_def: PartitionsDefinition | None,
     code_version: str,
+    cadence: str | None = None,
 ) -> AssetSpec:
     """The asset of a table: named after it, described by its model."""
     return AssetSpec(
@@ -43,7 +47,7 @@ def table_spec(
         description=table.description,
         owners=OWNERS,
         kinds=kinds,
-        tags={"layer": table.group},
+        tags={"layer": table.group, **({CADENCE: cadence} if cadence else {})},
         deps=deps,
         partitions_def=partitions_def,
         code_version=code_version,
@@ -54,9 +58,8 @@ def table_spec(
 def table_metadata(table: Table) -> dict[str, Any]:
     """Column schema, table name and key, and what the IO manager needs."""
     metadata: dict[str, Any] = {
-        **TableMetadataSet(
-            column_schema=column_schema(table), table_name=f"warehouse.{table.relation}"
-        ),
+        "dagster/column_schema": column_schema(table),
+        "dagster/table_name": f"warehouse.{table.relation}",
         "key": ", ".join(table.key),
         "schema": table.group,
     }

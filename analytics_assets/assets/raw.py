@@ -22,11 +22,12 @@ from dagster import (
 
 from analytics_assets.assets.common import RETRY, code_version, run_started, table_spec
 from analytics_assets.assets.sources import source_key
-from analytics_assets.partitions import add_partition_metadata, window_of
+from analytics_assets.compat.dagster import add_partition_metadata
+from analytics_assets.partitions import window_of
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import DayLoad
+from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import POOL, Warehouse
@@ -34,19 +35,14 @@ from analytics_assets.warehouse.connection import POOL, Warehouse
 ANY_VOLUME_TAG = "analytics/any_volume"
 
 
-def raw_assets(
-    sources: SourcesConfig, daily: PartitionsDefinition, absent_tables: list[str]
-) -> list[AssetsDefinition]:
+def raw_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
     """One asset a configured source, and the rejected rows of all.
 
     Args:
         sources: the configured sources.
         daily: partitions of the sources that have days.
-        absent_tables: tables of sources that are not configured; made empty.
     """
-    loads = [
-        _raw_asset(config, sources, daily, absent_tables) for config in sources.sources.values()
-    ]
+    loads = [_raw_asset(config, sources, daily) for config in sources.sources.values()]
     return [*loads, _rejected_rows(list(sources.sources))]
 
 
@@ -54,7 +50,6 @@ def _raw_asset(
     config: SourceConfig,
     sources: SourcesConfig,
     daily: PartitionsDefinition,
-    absent_tables: list[str],
 ) -> AssetsDefinition:
     table = config.contract.table
     has_days = config.contract.time_column is not None
@@ -85,7 +80,7 @@ def _raw_asset(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> MaterializeResult:
         window = window_of(context) if has_days else None
-        warehouse.prepare(absent_tables)
+        warehouse.prepare(sources.stand_ins)
         try:
             result = load_source(
                 warehouse,

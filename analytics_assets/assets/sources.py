@@ -12,9 +12,9 @@ from dagster import (
     ResourceParam,
     observable_source_asset,
 )
-from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
 from analytics_assets.assets.common import OWNERS
+from analytics_assets.compat.dagster import external_asset
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
@@ -66,7 +66,6 @@ def _source_asset(
             {day.isoformat(): version for day, version in versions.items() if day}
         )
 
-    # `observable_source_asset` takes no owners; its spec does.
-    return create_external_asset_from_source_asset(source).map_asset_specs(
+    return external_asset(source).map_asset_specs(
         lambda spec: spec.replace_attributes(owners=OWNERS, kinds={reader.kind})
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TextIO
+from uuid import uuid4
 
 from dagster import (
     AssetCheckSeverity,
@@ -22,19 +23,20 @@ from dagster import (
     Definitions,
     EventLogEntry,
 )
-from dagster._core.utils import make_new_run_id
 
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
-    SUBSCRIPTIONS,
 )
 from analytics_assets.automation.ranges import months_of, range_tags
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources.declared import SOURCES
 
 Listener = Callable[[DagsterEvent], None]
+# Jobs whose failure costs no more than what they make.
+MAY_FAIL = {RETRAIN, *(name for name, source in SOURCES.items() if source.job)}
 
 
 @dataclass
@@ -80,12 +82,13 @@ def plan_backfill(
     horizon_days: int,
     loaded_to: date | None = None,
     every_snapshot: bool = False,
-    subscriptions: bool = False,
+    own_jobs: Sequence[str] = (),
 ) -> list[RunPlan]:
     """The runs that load windows and make fresh all that depends on them, in order.
 
     Args:
-        windows: days to load, earliest first; none where only the subscribers have changed.
+        windows: days to load, earliest first; none where only sources with jobs of their own have
+            changed.
         calendar: the days that the sources cover.
         horizon_days: length of the churn label window; months before the windows whose label looks
             into them, and has closed, are made again, and the model with them.
@@ -93,13 +96,13 @@ def plan_backfill(
             snapshot depend on the windows too.
         every_snapshot: make the snapshots and scores of all days from the first on, not only of
             the newest. The scores of a past day by a model trained later are no predictions.
-        subscriptions: load the subscribers too, and train and score anew what is made of them.
+        own_jobs: sources whose own jobs run first.
     """
-    first_run = [RunPlan(SUBSCRIPTIONS, {})] if subscriptions else []
+    first_runs = [RunPlan(source, {}) for source in own_jobs]
     if not windows:
-        # The last job of the days publishes; without any days, that of subscribers does.
+        # The last job of the days publishes; without any days, that of the source does.
         days = Window(loaded_to - timedelta(days=1), loaded_to) if loaded_to else None
-        return [*first_run, *([RunPlan(SCORE_DAY, range_tags(days))] if days else [])]
+        return [*first_runs, *([RunPlan(SCORE_DAY, range_tags(days))] if days else [])]
     start = windows[0].start
     end = max(windows[-1].end, loaded_to or windows[-1].end)
     plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
@@ -109,7 +112,7 @@ def plan_backfill(
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
         plans.append(RunPlan(RETRAIN, {}))
     scored = Window(start if every_snapshot else end - timedelta(days=1), end)
-    return [*first_run, *plans, RunPlan(SCORE_DAY, range_tags(scored))]
+    return [*first_runs, *plans, RunPlan(SCORE_DAY, range_tags(scored))]
 
 
 def run_backfill(
@@ -122,7 +125,8 @@ def run_backfill(
     """Execute the runs in this process, one after the other.
 
     A training that fails (too little history, for one) costs no more than its model: the last one
-    predicts, and without any the predictions are left out. Nor do subscribers hold up the orders.
+    predicts, and without any the predictions are left out. Nor does a source with a job of its own
+    hold up the days.
 
     Args:
         composed: the definitions.
@@ -138,7 +142,7 @@ def run_backfill(
             failure = _run(composed, instance, plan, outcome, listener, log)
             if failure:
                 outcome.failures.append(f"{plan.title}: {failure}")
-                if plan.job not in (RETRAIN, SUBSCRIPTIONS):
+                if plan.job not in MAY_FAIL:
                     break
     return outcome
 
@@ -153,7 +157,7 @@ def _run(
 ) -> str | None:
     """Execute one run; what failed, or None."""
     job = composed.resolve_job_def(plan.job)
-    run_id = make_new_run_id()
+    run_id = str(uuid4())
     causes: list[str] = []
 
     def observe(entry: EventLogEntry) -> None:

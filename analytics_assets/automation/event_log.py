@@ -15,21 +15,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from dagster import AssetKey, EventLogEntry
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, BATCH_WRITABLE_EVENTS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
-)
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
 from sqlalchemy.pool import QueuePool
+
+from analytics_assets.compat.event_log import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    BATCH_WRITABLE_EVENTS,
+    INDEX_SHARD_NAME,
+    SqlEventLogStorageTable,
+    SqliteEventLog,
+)
 
 OPEN_SHARDS = 16  # one file for each run; more than these are closed again
 BATCH = 1000  # events that are written at once
 
 
-class PooledSqliteEventLogStorage(SqliteEventLogStorage):
-    """`SqliteEventLogStorage` with one kept connection for each of the files last used.
+class PooledSqliteEventLogStorage(SqliteEventLog):
+    """Dagster's SQLite event log with one kept connection for each of the files last used.
 
     Configured in dagster.yaml with the same `base_dir`; the files are the same.
     """
@@ -57,7 +60,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         if any(e.dagster_event_type not in BATCH_WRITABLE_EVENTS for e in events):
             super().store_event_batch(events)
             return
-        rows = [self._event_to_row(entry) for entry in events]
+        rows = [self.event_row(entry) for entry in events]
         insert = SqlEventLogStorageTable.insert()
         run = self.run_connection(events[0].run_id)
         with run as of_run, self.index_connection() as index:
@@ -67,7 +70,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             last = index.scalar(select(func.max(SqlEventLogStorageTable.c.id)))
             numbered = list(enumerate(events, last - len(events) + 1))
             of_assets = [(n, e) for n, e in numbered if e.dagster_event_type in ASSET_EVENTS]
-            self._store_asset_event_tags(
+            self.store_asset_tags(
                 index, [entry for _, entry in of_assets], [number for number, _ in of_assets]
             )
             newest: dict[tuple[AssetKey | None, object], tuple[int, EventLogEntry]] = {
@@ -75,7 +78,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 for number, entry in of_assets
             }
             for number, entry in newest.values():
-                self._store_asset_event(index, entry, number)
+                self.store_asset_row(index, entry, number)
             for number, entry in numbered:
                 if entry.dagster_event_type in ASSET_CHECK_EVENTS:
                     self.store_asset_check_event(entry, number)
@@ -89,7 +92,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         return table_name in self._tables
 
     @contextmanager
-    def _connect(self, shard: str) -> Iterator[Connection]:
+    def connection(self, shard: str) -> Iterator[Connection]:
+        """A transaction on a file, or the one under way; another thread waits for its end."""
         with self._lock:
             if shard in self._transactions:  # of this thread, which holds the lock
                 yield self._transactions[shard]
@@ -112,9 +116,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 connect_args={"timeout": 60, "check_same_thread": False},
             )
             event.listen(engine, "connect", _sync_at_checkpoints)
-            if shard not in self._initialized_dbs:
-                self._initdb(engine, for_index_shard=shard == INDEX_SHARD_NAME)
-                self._initialized_dbs.add(shard)
+            self.prepare_file(engine, shard)
         self._engines[shard] = engine  # the newest last
         for old in list(self._engines)[:-OPEN_SHARDS]:
             if old != INDEX_SHARD_NAME:

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from dagster import AssetSpec, FreshnessPolicy
 
+from analytics_assets.automation.jobs import is_monthly
+
 # Hours after which a layer that is refreshed daily is late, and is called stale.
 WINDOWS: dict[str, tuple[int, int]] = {
     "raw": (26, 30),
@@ -18,13 +20,11 @@ WINDOWS: dict[str, tuple[int, int]] = {
     "quality": (28, 48),
     "serving": (28, 36),
 }
-MONTHLY = ("churn_features", "customer_segment_moves", "churn_model", "churn_backtest")
 
 
 def with_freshness(spec: AssetSpec) -> AssetSpec:
     """The spec with the freshness policy of its layer."""
-    name = spec.key.path[-1]
-    if name in MONTHLY:
+    if is_monthly(spec):
         policy = FreshnessPolicy.time_window(
             fail_window=timedelta(days=35), warn_window=timedelta(days=33)
         )

@@ -1,45 +1,32 @@
 """Jobs: what is materialized together, in which partitioning.
 
 Daily and monthly assets do not resolve in one job, and scores belong to the day being scored, not
-to every day that is loaded again; so there are four, one for the pages beside, and one for
-subscribers, who have no days.
+to every day that is loaded again; so there are four. Pages have one of their own, and so has each
+source that declares it.
+
+No asset is listed here: an asset's job follows from what it is. So a new table has its job.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from dagster import AssetSelection, PartitionsDefinition, define_asset_job
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster import AssetSelection, AssetSpec, PartitionsDefinition, define_asset_job
+
+from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
+from analytics_assets.schemas import TABLES
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared import SOURCES
 
 LOAD_DAYS = "load_days"
 SCORE_DAY = "score_day"
 PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
-SUBSCRIPTIONS = "subscriptions"
+OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
-SNAPSHOT_ASSETS = (
-    "customer_analytics_daily",
-    "user_analytics",
-    "churn_predictions",
-    "churn_performance",
-    "churn_drift",
-    "data_quality_metrics",
-    "data_quality_scores",
-    "pipeline_executions",
-    "published_warehouse",
-)
-MONTHLY_ASSETS = ("churn_features", "customer_segment_moves")
-TRAINED_ASSETS = ("churn_model", "churn_backtest")
-SUBSCRIPTION_ASSETS = (
-    "raw_subscriptions",
-    "stg_subscriptions",
-    "subscription_analytics",
-    "churn_by_contract",
-    "subscription_model",
-    "subscription_predictions",
-)
-PROFILE_ASSETS = ("table_profiles",)  # beside the others: nothing waits for them
+# A table that has it is computed as of that day: loading an older day again leaves it alone.
+SNAPSHOT_COLUMN = "snapshot_date"
 
 
 @dataclass(frozen=True)
@@ -49,59 +36,92 @@ class JobPlan:
     name: str
     assets: tuple[str, ...]
     description: str
-    partitioning: str | None
+    partitioning: str | None = None
 
 
-def job_plans(executable: Iterable[str]) -> list[JobPlan]:
-    """The jobs over the graph's executable assets; each asset is in exactly one.
+def job_plans(specs: Iterable[AssetSpec], sources: SourcesConfig) -> list[JobPlan]:
+    """The jobs over executable assets; each asset is in exactly one.
 
-    Without orders all but the pages is in the job of subscribers.
+    Args:
+        specs: the assets.
+        sources: the configured sources.
     """
-    executable = set(executable)
-    pages = JobPlan(PROFILE_TABLES, PROFILE_ASSETS, "Draws the HTML page of each table anew.", None)
-    subscribers = JobPlan(
-        SUBSCRIPTIONS,
-        SUBSCRIPTION_ASSETS,
-        "Loads the subscribers, trains their churn model and scores those who have stayed.",
-        None,
-    )
-    if executable >= {*SUBSCRIPTION_ASSETS} and "raw_orders" not in executable:
-        everything = tuple(sorted(executable - {*PROFILE_ASSETS}))
-        return [replace(subscribers, assets=everything), pages]
-    apart = {
-        *(*SNAPSHOT_ASSETS, *MONTHLY_ASSETS, *TRAINED_ASSETS),
-        *(*SUBSCRIPTION_ASSETS, *PROFILE_ASSETS),
+    by_name = {spec.key.path[-1]: spec for spec in specs}
+    parents = {
+        name: [dep.asset_key.path[-1] for dep in spec.deps] for name, spec in by_name.items()
     }
-    loaded = tuple(sorted(executable - apart))
-    return [
-        JobPlan(
+    jobs: dict[str, list[str]] = {}
+    for name in sorted(by_name):
+        job = _job_of(by_name[name], _with_ancestors(name, parents))
+        if job in OF_DAYS and not sources.has_days:
+            job = sources.separate[-1].source  # nothing else runs the ledgers and publishes
+        jobs.setdefault(job, []).append(name)
+
+    def plan(name: str, description: str, partitioning: str | None = None) -> JobPlan:
+        return JobPlan(name, tuple(jobs.get(name, ())), description, partitioning)
+
+    of_days = [
+        plan(
             LOAD_DAYS,
-            loaded,
             "Loads a range of days from the sources and rebuilds what hangs on them: facts, "
             "dimensions, cohorts, sales.",
             "daily",
         ),
-        JobPlan(
+        plan(
             MONTHLY_FEATURES,
-            MONTHLY_ASSETS,
             "Features and labels of churn at the end of each month, and moves between segments.",
             "monthly",
         ),
-        JobPlan(RETRAIN, TRAINED_ASSETS, "Trains the churn model on all closed windows.", None),
-        JobPlan(
+        plan(RETRAIN, "Trains the churn model on all closed windows."),
+        plan(
             SCORE_DAY,
-            SNAPSHOT_ASSETS,
             "Customer snapshot and churn scores as of a day, the ledgers, and the published copy.",
             "daily",
         ),
-        *([subscribers] if executable >= {*SUBSCRIPTION_ASSETS} else []),
-        pages,
     ]
+    separate = [
+        plan(config.source, config.declared.job.description)
+        for config in sources.separate
+        if config.declared.job
+    ]
+    pages = plan(PROFILE_TABLES, "Draws the HTML page of each table anew.")
+    return [*(of_days if sources.has_days else ()), *separate, pages]
+
+
+def is_monthly(spec: AssetSpec) -> bool:
+    """Whether an asset is computed once a month: by month, or of what is."""
+    table = TABLES.get(spec.key.path[-1])
+    by_month = table is not None and table.partitioning == "monthly"
+    return by_month or spec.tags.get(CADENCE) == MONTHLY
+
+
+def _job_of(spec: AssetSpec, tables: set[str]) -> str:
+    """The job of an asset, given its name and those of all that it is made from."""
+    if spec.tags.get(CADENCE) == ON_DEMAND:
+        return PROFILE_TABLES
+    fed_by = [source for name, source in SOURCES.items() if f"raw_{name}" in tables]
+    if fed_by and all(source.job for source in fed_by):
+        return fed_by[-1].name
+    if is_monthly(spec):
+        return MONTHLY_FEATURES if spec.partitions_def else RETRAIN
+    snapshots = {name for name, table in TABLES.items() if SNAPSHOT_COLUMN in table.columns}
+    return SCORE_DAY if tables & snapshots else LOAD_DAYS
+
+
+def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += parents.get(name, ())
+    return found
 
 
 def build_jobs(
     plans: Iterable[JobPlan], partitions: dict[str | None, PartitionsDefinition | None]
-) -> dict[str, UnresolvedAssetJobDefinition]:
+) -> dict[str, Any]:
     """Dagster jobs of the plans, by name."""
     return {
         plan.name: define_asset_job(

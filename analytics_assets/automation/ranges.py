@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
+from analytics_assets.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    Calendar,
+    Window,
+    month_start,
+    next_month,
 )
-
-from analytics_assets.partitions import Calendar, Window, month_start, next_month
 
 
 def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
@@ -17,8 +19,8 @@ def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
     if monthly:
         last = month_start(last)
     return {
-        ASSET_PARTITION_RANGE_START_TAG: window.start.isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
+        RANGE_START_TAG: window.start.isoformat(),
+        RANGE_END_TAG: last.isoformat(),
     }
 
 

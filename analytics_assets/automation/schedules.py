@@ -1,5 +1,5 @@
 """Schedules: the daily refresh of the closed day and the last few, the monthly features, and the
-subscribers, each for the sources that are configured.
+jobs of sources that have their own, each for the sources that are configured.
 
 The first two ask for ranges: one run each, whatever the number of days.
 """
@@ -17,10 +17,11 @@ from dagster import (
     schedule,
 )
 
-from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, SUBSCRIPTIONS
+from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Calendar, Window, month_start
 from analytics_assets.settings import Settings
+from analytics_assets.sources.declared import SOURCES
 
 
 def build_schedules(
@@ -28,18 +29,18 @@ def build_schedules(
 ) -> list[ScheduleDefinition]:
     """The schedules of the jobs; stopped by default, a team starts them in the UI."""
     found = _of_days(settings, calendar, jobs) if LOAD_DAYS in jobs else []
-    if SUBSCRIPTIONS in jobs:
-        found.append(
-            ScheduleDefinition(
-                name="daily_subscriptions",
-                job=jobs[SUBSCRIPTIONS],
-                cron_schedule="0 1 * * *",
-                execution_timezone="UTC",
-                default_status=DefaultScheduleStatus.STOPPED,
-                description="At 01:00 UTC: loads the subscribers, trains and scores.",
-            )
+    return found + [
+        ScheduleDefinition(
+            name=f"daily_{name}",
+            job=jobs[name],
+            cron_schedule=source.job.cron,
+            execution_timezone="UTC",
+            default_status=DefaultScheduleStatus.STOPPED,
+            description=source.job.schedule,
         )
-    return found
+        for name, source in SOURCES.items()
+        if source.job and name in jobs
+    ]
 
 
 def _of_days(

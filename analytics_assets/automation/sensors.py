@@ -30,7 +30,6 @@ from analytics_assets.automation.jobs import (
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
-    SUBSCRIPTIONS,
 )
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import contiguous, months_of, range_tags
@@ -38,8 +37,8 @@ from analytics_assets.checks.predictions import reasons_to_retrain
 from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
-from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.sources.load import last_load, loaded_to
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.ledger import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
@@ -59,8 +58,7 @@ def build_sensors(
     found: list[SensorDefinition] = []
     if LOAD_DAYS in jobs:
         found += _of_days(settings, sources, warehouse, daily, jobs)
-    if SUBSCRIPTIONS in jobs:
-        found.append(_changed_subscriptions(sources, warehouse, jobs))
+    found += [_changed_source(config, sources, warehouse, jobs) for config in sources.separate]
     return [*found, _report_failures(settings)]
 
 
@@ -210,26 +208,28 @@ def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
     return failed
 
 
-def _changed_subscriptions(
-    sources: SourcesConfig, warehouse: Warehouse, jobs: dict[str, Any]
+def _changed_source(
+    config: SourceConfig, sources: SourcesConfig, warehouse: Warehouse, jobs: dict[str, Any]
 ) -> SensorDefinition:
+    rows = config.declared.rows
+
     @sensor(
-        name="changed_subscriptions",
-        job=jobs[SUBSCRIPTIONS],
+        name=f"changed_{config.source}",
+        job=jobs[config.source],
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
-        description="Asks for the subscribers when their source has changed since its load.",
+        description=f"Asks for the {rows} when their source has changed since its load.",
     )
-    def changed_subscriptions(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+    def changed_source(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         try:
-            version = changed_whole(sources, "subscriptions", warehouse)
+            version = changed_whole(sources, config.source, warehouse)
         except (SourceError, WarehouseError) as error:
             return SkipReason(str(error))
         if version is None:
-            return SkipReason("The subscribers were loaded as the source holds them now.")
+            return SkipReason(f"The {rows} were loaded as the source holds them now.")
         return RunRequest(run_key=version)
 
-    return changed_subscriptions
+    return changed_source
 
 
 def _report_failures(settings: Settings) -> SensorDefinition:

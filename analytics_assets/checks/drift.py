@@ -36,8 +36,6 @@ REMEDY = (
 )
 DAYS_BEFORE = f"the {rows.REFERENCE_DAYS} days before"
 PUBLISHED = "the build that readers have now"
-# What sources without days fill. Their raw tables are not published.
-DIMENSIONS = {"customers": "dim_customers", "products": "dim_products"}
 NOTHING = "nothing before to compare with"
 OF_THE_SOURCE = "member_type = 'source'"
 
@@ -93,8 +91,9 @@ def checks(sources: SourcesConfig, published: Path) -> Iterator[Check]:
         if contract.time_column:
             nullable = [name for name in contract.columns if name not in contract.not_null]
             yield from _checks(source, contract.table, nullable, None)
-        elif source in DIMENSIONS:
-            table = TABLES[DIMENSIONS[source]]
+        elif config.declared.dimension:
+            # Its raw table is not published.
+            table = TABLES[config.declared.dimension]
             nullable = [name for name, column in table.schema.columns.items() if column.nullable]
             yield from _checks(source, table, nullable, published)
 

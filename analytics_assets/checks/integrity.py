@@ -11,6 +11,7 @@ from analytics_assets.checks.rows import ListedRows, RowRule
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared import SOURCES, Source
 
 HOLD = (
     "Hold the rows until the {member} arrives: load the {member}s again, then the days. Meanwhile "
@@ -23,31 +24,28 @@ MISSING = (
 
 
 def checks(sources: SourcesConfig, max_orphan_share: float) -> Iterator[Check]:
-    """Orphans of each fact, where there is a source to be missing from, and missing references.
-
-    Anonymous sessions are no fault, so sessions need no customer.
-    """
-    facts = [("fact_orders", "customer"), ("fact_orders", "product")]
-    if "user_sessions" not in sources.absent:
-        facts.append(("fact_user_sessions", "customer"))
-    for fact, member in facts:
-        if f"{member}s" not in sources.absent:
-            yield _orphans(fact, member, max_orphan_share)
-        if fact == "fact_orders":
-            yield Check(
-                "integrity",
-                fact,
-                f"{member}_is_known",
-                f"Every row names its {member}.",
-                "completeness",
-                MISSING.format(member=member, unknown=UNKNOWN_MEMBER),
-                RowRule(f"{member}_id = '{UNKNOWN_MEMBER}'"),
-                severe_share=None,
-            )
+    """Orphans of each fact, where there is a source to be missing from, and missing references."""
+    for config in sources.sources.values():
+        for source, required in config.declared.members.items():
+            fact, member = config.declared.fact, SOURCES[source]
+            if source not in sources.absent:
+                yield _orphans(fact, member, max_orphan_share)
+            if required:
+                yield Check(
+                    "integrity",
+                    fact,
+                    f"{member.member}_is_known",
+                    f"Every row names its {member.member}.",
+                    "completeness",
+                    MISSING.format(member=member.member, unknown=UNKNOWN_MEMBER),
+                    RowRule(f"{member.member}_id = '{UNKNOWN_MEMBER}'"),
+                    severe_share=None,
+                )
 
 
-def _orphans(fact: str, member: str, severe_share: float) -> Check:
-    table, column, dimension = TABLES[fact], f"{member}_id", f"core.dim_{member}s"
+def _orphans(fact: str, source: Source, severe_share: float) -> Check:
+    member = source.member
+    table, column, dimension = TABLES[fact], f"{member}_id", TABLES[source.dimension].relation
     known = f"{column} <> '{UNKNOWN_MEMBER}'"
     return Check(
         "integrity",

@@ -12,7 +12,9 @@ from decimal import Decimal
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared.base import Figure
 from analytics_assets.warehouse.session import Session
 
 Figures = dict[date | None, Decimal]
@@ -22,21 +24,8 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class Side:
-    """One figure of an equation: an aggregate over a relation, by day where it has days.
-
-    Attributes:
-        relation: table or view.
-        figure: SQL aggregate.
-        by: SQL expression of the day (or month) that figures are compared by; None compares one.
-        where: condition on the rows.
-    """
-
-    relation: str
-    figure: str = "count(*)"
-    by: str | None = None
-    where: str | None = None
+class Side(Figure):
+    """A figure of an equation."""
 
     def scan(self, window: Window | None) -> str:
         """The scan that has the figure."""
@@ -86,133 +75,49 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
     for source, config in sources.sources.items():
         yield _accounted(source, config.contract.table.window_column)
         yield _staged(source, config.contract.table.window_column)
-    for fact, source, day in (
-        ("fact_orders", "orders", "order_date"),
-        ("fact_user_sessions", "user_sessions", "session_date"),
-    ):
-        if source not in sources.absent:
+        declared = config.declared
+        if declared.fact:
+            yield _in_fact(source, declared.fact)
+        if declared.dimension:
+            yield _in_dimension(source, declared.dimension)
+        for balance in declared.balances:
             yield _check(
-                fact,
-                "staged_is_fact",
-                f"Every staged row of {source} is in the fact, none dropped for an unknown "
-                "customer or product.",
-                Equation(Side(f"staging.stg_{source}", by=day), (Side(f"core.{fact}", by=day),)),
-            )
-    for dimension, source in (("dim_customers", "customers"), ("dim_products", "products")):
-        if source not in sources.absent:
-            yield _check(
-                dimension,
-                "staged_is_members_of_the_source",
-                f"Every staged row of {source} is a member of the dimension.",
+                balance.table,
+                balance.name,
+                balance.description,
                 Equation(
-                    Side(f"staging.stg_{source}"),
-                    (Side(f"core.{dimension}", where="member_type = 'source'"),),
-                    windowed=False,
+                    Side(**vars(balance.left)),
+                    (Side(**vars(balance.right)),),
+                    balance.windowed,
+                    balance.money,
                 ),
             )
-    if "subscriptions" not in sources.absent:
-        for column, figure in (
-            ("subscribers", "count(*)"),
-            ("churned", "count(*) FILTER (churned)"),
-        ):
-            yield _check(
-                "churn_by_contract",
-                f"{column}_are_those_of_the_subscribers",
-                f"{column} of all contracts is that of subscription_analytics.",
-                Equation(
-                    Side("marts.subscription_analytics", figure),
-                    (Side("marts.churn_by_contract", f"coalesce(sum({column}), 0)"),),
-                    windowed=False,
-                ),
-            )
-        yield _check(
-            "churn_by_contract",
-            "imputed_charges_are_the_missing_ones",
-            "Every total of charges that staging has made up for is counted.",
-            Equation(
-                Side("staging.stg_subscriptions", "count(*) FILTER (total_charges_imputed)"),
-                (Side("marts.churn_by_contract", "coalesce(sum(total_charges_imputed), 0)"),),
-                windowed=False,
-            ),
-        )
-    yield from _sales()
 
 
-def _sales() -> Iterator[Check]:
-    day = "order_date"
-    net = "coalesce(sum(net_amount), 0)"
-    extended = "coalesce(sum(extended_amount), 0)"
-    yield _check(
-        "fact_orders",
-        "money_of_staged_is_money_of_fact",
-        "The extended amounts of the staged lines and of the fact are the same.",
-        Equation(
-            Side("staging.stg_orders", extended, day),
-            (Side("core.fact_orders", extended, day),),
-            money=True,
-        ),
+def _in_fact(source: str, fact: str) -> Check:
+    """Staged = fact."""
+    day = TABLES[fact].window_column
+    return _check(
+        fact,
+        "staged_is_fact",
+        f"Every staged row of {source} is in the fact, none dropped for an unknown customer or "
+        "product.",
+        Equation(Side(f"staging.stg_{source}", by=day), (Side(f"core.{fact}", by=day),)),
     )
-    missing = "count(*) - count(amount)"
-    yield _check(
-        "fact_orders",
-        "missing_amounts_are_still_missing",
-        "The lines that came without an amount are without one in the fact: nothing is imputed "
-        "before the marts.",
+
+
+def _in_dimension(source: str, dimension: str) -> Check:
+    """Staged = members of the source."""
+    return _check(
+        dimension,
+        "staged_is_members_of_the_source",
+        f"Every staged row of {source} is a member of the dimension.",
         Equation(
-            Side("staging.stg_orders", missing, day), (Side("core.fact_orders", missing, day),)
-        ),
-    )
-    yield _check(
-        "customer_sales",
-        "imputed_amounts_are_the_missing_ones",
-        "Every amount that customer_sales has made up for is counted, in its month.",
-        Equation(
-            Side(
-                "core.fact_orders",
-                "count(*) FILTER (amount IS NULL AND line_type IN ('sale', 'return'))",
-                "date_trunc('month', order_date)::DATE",
-            ),
-            (Side("marts.customer_sales", "coalesce(sum(amounts_imputed), 0)", "month"),),
+            Side(f"staging.stg_{source}"),
+            (Side(f"core.{dimension}", where="member_type = 'source'"),),
             windowed=False,
         ),
     )
-    in_days = {
-        "lines": ("Lines", "coalesce(sum(lines), 0)"),
-        "gross": ("Gross (sales)", "coalesce(sum(gross_amount), 0)"),
-        "money": ("Net (sales and returns)", net),
-    }
-    in_fact = {
-        "lines": "count(*)",
-        "gross": "coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0)",
-        "money": "coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0)",
-    }
-    for name, (words, figure) in in_days.items():
-        money = name != "lines"
-        yield _check(
-            "customer_days",
-            f"{name}_of_fact_{'is' if money else 'are'}_{name}_of_days",
-            f"{words} of the fact and of customer_days are the same.",
-            Equation(
-                Side("core.fact_orders", in_fact[name], day),
-                (Side("core.customer_days", figure, day),),
-                money=money,
-            ),
-        )
-        for mart, last, by, of_day in (
-            ("sales_daily", "sales", day, day),
-            ("customer_sales", "customers", "month", "date_trunc('month', order_date)::DATE"),
-        ):
-            yield _check(
-                mart,
-                f"{name}_of_days_{'is' if money else 'are'}_{name}_of_{last}",
-                f"{words} of customer_days and of {mart} are the same.",
-                Equation(
-                    Side("core.customer_days", figure, of_day),
-                    (Side(f"marts.{mart}", figure, by),),
-                    windowed=False,
-                    money=money,
-                ),
-            )
 
 
 def _accounted(source: str, day: str | None) -> Check:

@@ -17,6 +17,7 @@ from analytics_assets.checks.base import Check, Finding, fetch_keys
 from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
@@ -25,22 +26,17 @@ CHECK_NAME = "schema"
 # model without a history, no performance before a window has closed.
 MAY_BE_EMPTY = (
     "rejected_rows",
-    "order_corrections",
-    "session_corrections",
     "customer_segment_moves",
-    "churn_features",
-    "churn_model",
-    "churn_backtest",
-    "churn_predictions",
-    "churn_performance",
-    "churn_drift",
-    "subscription_model",
-    "subscription_predictions",
+    *(source.corrections for source in SOURCES.values() if source.corrections),
+    *(table.name for table in TABLES.values() if table.group == "churn"),
 )
 # What the rows of a view go into as they are: a rule that both declare is looked at there, where
 # values are stored, and not where every look computes them again. That all rows go there is
 # accounted for.
-STORED_IN = {"stg_orders": "fact_orders", "stg_user_sessions": "fact_user_sessions"}
+STORED_IN = {
+    **{f"stg_{name}": source.fact for name, source in SOURCES.items() if source.fact},
+    "churn_outcomes": "churn_predictions",
+}
 REMEDY = (
     "Rows of a raw table: the contract let something in that the model refuses; load the days "
     "again. Rows of a model: correct its SQL or the declared rule. Columns or types: after a "

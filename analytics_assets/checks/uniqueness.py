@@ -10,27 +10,19 @@ from analytics_assets.checks.base import Check
 from analytics_assets.checks.rows import ListedRows
 from analytics_assets.schemas import Table
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.sources.contract import Contract
-
-# What rows that are equal, or versions of one another, have in common beside their day.
-IDENTITY = {
-    "orders": ("order_id", "{equal}", "line_number"),
-    "user_sessions": ("session_id",),
-}
-# What a source may change of an order line without saying anything else of it.
-CHANGING = ("status", "updated_at")
+from analytics_assets.sources.declared import Source
 
 
 def checks(sources: SourcesConfig, tables: Sequence[Table]) -> Iterator[Check]:
     """The key of each table, and repeated rows."""
     for table in tables:
         # The rows of a view are checked where they are stored.
-        if table.group != "staging":
+        if not table.is_view:
             yield _key(table)
     for config in sources.sources.values():
-        yield _repeated(config.contract)
-        if config.source == "orders":
-            yield _corrected(config.contract)
+        yield _repeated(config.declared)
+        if config.declared.changing:
+            yield _corrected(config.declared)
 
 
 def _key(table: Table) -> Check:
@@ -91,33 +83,34 @@ def _may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
     )
 
 
-def _again(contract: Contract) -> tuple[str, str]:
+def _again(source: Source) -> tuple[str, str]:
     """Name and SQL of the rows of the window that share their identity with another one.
 
     Of millions of rows few do: they are found once, and looked at by all rules on repeated rows.
     """
-    table = contract.table
-    # Lines without a number may be many in an order: of them only equal ones.
-    equal = f"CASE WHEN line_number IS NULL THEN hash({', '.join(contract.columns)}) END"
-    key = [name.format(equal=equal) for name in IDENTITY[contract.source]]
+    table, key = source.contract.table, list(source.identity)
+    if source.numbered:
+        # Lines without a number may be many in an order: of them only equal ones.
+        columns = ", ".join(source.contract.columns)
+        key.insert(-1, f"CASE WHEN {key[-1]} IS NULL THEN hash({columns}) END")
     may = _may_stand_twice(table, (str(table.window_column), *key), "{window}")
     return (
-        f"again_{contract.source}",
+        f"again_{source.name}",
         f"SELECT * FROM {table.relation} WHERE {{window}} AND {may}",
     )
 
 
-def _repeated(contract: Contract) -> Check:
-    table = contract.table
-    columns = ", ".join(contract.columns)
+def _repeated(source: Source) -> Check:
+    table = source.contract.table
+    columns = ", ".join(source.contract.columns)
     day = table.window_column
-    given = (_again(contract),) if contract.source in IDENTITY else ()
+    given = (_again(source),) if source.identity else ()
     relation = given[0][0] if given else table.relation
     return Check(
         "uniqueness",
         table.name,
         "no_row_twice",
-        f"No row of {contract.source} was supplied twice, the same in every column.",
+        f"No row of {source.name} was supplied twice, the same in every column.",
         "uniqueness",
         "Nothing is counted twice: staging keeps one of them. Find out why the source repeats rows "
         "(overlapping exports, a join) and remove the copies there.",
@@ -140,25 +133,25 @@ def _repeated(contract: Contract) -> Check:
     )
 
 
-def _corrected(contract: Contract) -> Check:
-    table = contract.table
-    key = "order_date, order_id, line_number"
-    given = _again(contract)
-    content = ", ".join(
-        name for name in contract.columns if name not in (*CHANGING, "order_id", "line_number")
-    )
+def _corrected(source: Source) -> Check:
+    table = source.contract.table
+    day, number = table.window_column, source.identity[-1]
+    key = ", ".join((str(day), *source.identity))
+    given = _again(source)
+    kept = (*source.changing, *source.identity)
+    content = ", ".join(name for name in source.contract.columns if name not in kept)
     return Check(
         "uniqueness",
         table.name,
         "no_line_with_two_contents",
         "No numbered line was supplied again with another content than its status.",
         "consistency",
-        "The newest by updated_at stands in the facts, and all are kept in raw_orders. Review by "
-        "hand whether the source corrects lines, or numbers two lines alike.",
+        f"The newest by updated_at stands in the facts, and all are kept in {table.name}. Review "
+        "by hand whether the source corrects lines, or numbers two lines alike.",
         ListedRows(
             f"""
-            SELECT source_file, source_row, order_date AS day FROM {given[0]}
-            WHERE line_number IS NOT NULL AND hash({key}) IN (
+            SELECT source_file, source_row, {day} AS day FROM {given[0]}
+            WHERE {number} IS NOT NULL AND hash({key}) IN (
                 SELECT hash({key}) AS h FROM {given[0]}
                 GROUP BY h HAVING min(hash({content})) <> max(hash({content}))
             )
@@ -170,7 +163,7 @@ def _corrected(contract: Contract) -> Check:
                     <> max(hash({content})) OVER (PARTITION BY {key})
             """,
             total=table.relation,
-            day_column="order_date",
+            day_column=day,
             keys=("source_file", "source_row"),
             given=(given,),
         ),

@@ -12,75 +12,20 @@ from analytics_assets.checks.rows import RowRule
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
 
-# Half of the smallest unit of the currencies that have one: a billed amount is rounded to cents.
-ROUNDING = "0.005"
-
 
 def checks(sources: SourcesConfig) -> Iterator[Check]:
-    """Rules of the lines of orders, of sessions, and of the rows rejected of each source."""
-
-    def rule(
-        asset: str, name: str, description: str, remedy: str, broken: str, applies: str = "TRUE"
-    ) -> Check:
-        return Check(
-            "validity", asset, name, description, "validity", remedy, RowRule(broken, applies)
-        )
-
-    yield Check(
-        "validity",
-        "fact_orders",
-        "amount_present",
-        "Every line has the amount that was billed, in a source that supplies amounts.",
-        "completeness",
-        "Recompute the amount as quantity x price, as customer_sales.billed_amount does, or ask "
-        "the source for it.",
-        RowRule(
-            "amount IS NULL",
-            # A source without amounts has none to miss.
-            applies="EXISTS (FROM core.fact_orders AS billed WHERE billed.amount IS NOT NULL)",
-        ),
-    )
-    yield rule(
-        "fact_orders",
-        "amount_is_quantity_times_price",
-        "The amount billed for a line is its quantity x unit price, within half a cent.",
-        "Recompute the amount as quantity x price, or find the discount, tax or shipping that the "
-        "source has put into it. The marts add up quantity x price and are not affected.",
-        broken=f"abs(amount - extended_amount) > {ROUNDING}",
-        applies="amount IS NOT NULL",
-    )
-    yield rule(
-        "fact_orders",
-        "price_is_not_zero",
-        "No line is without a price.",
-        "Review by hand: gifts and samples are right at 0; otherwise use the product's median "
-        "price. Such lines are adjustments and count in no sales.",
-        broken="unit_price = 0",
-    )
-    yield rule(
-        "fact_orders",
-        "price_is_not_negative",
-        "No price is below 0: a return has a negative quantity instead.",
-        "Review by hand: book refunds as returns, with a negative quantity. Such lines are "
-        "adjustments and count in no sales.",
-        broken="unit_price < 0",
-    )
-    yield rule(
-        "fact_orders",
-        "quantity_is_not_zero",
-        "Every line has a quantity.",
-        "Review by hand, or drop the line in the source. Such lines are adjustments.",
-        broken="quantity = 0",
-    )
-    if "user_sessions" not in sources.absent:
-        yield rule(
-            "raw_user_sessions",
-            "session_ends_after_its_start",
-            "No session ends before it starts.",
-            "Correct the clock of the tracker; the duration of such a session is null.",
-            broken="ended_at < started_at",
-        )
+    """The rules that each source declares, and of the rows rejected of it."""
     for source, config in sources.sources.items():
+        for rule in config.declared.rules:
+            yield Check(
+                "validity",
+                rule.table,
+                rule.name,
+                rule.description,
+                rule.dimension,
+                rule.remedy,
+                RowRule(rule.broken, rule.applies),
+            )
         day = TABLES[f"raw_{source}"].window_column
         yield Check(
             "validity",

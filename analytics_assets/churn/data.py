@@ -35,6 +35,22 @@ class ModelError(ValueError):
     """A stored model cannot be used: it is damaged, not trusted, or for other features."""
 
 
+def customer_value(rows: pd.DataFrame, horizon_days: int) -> np.ndarray:
+    """What each customer has spent in a label window so far, on average; shape (n,).
+
+    A tenure shorter than a window counts as one.
+
+    Args:
+        rows: columns net_amount and tenure_days, may be null.
+        horizon_days: length of the window in days.
+    """
+    amount, tenure = (
+        rows[name].to_numpy(dtype="float64", na_value=np.nan)
+        for name in ("net_amount", "tenure_days")
+    )
+    return np.fmax(amount, 0.0) * horizon_days / np.fmax(tenure, horizon_days)
+
+
 @dataclass(frozen=True)
 class FeatureSet:
     """The columns of a labelled table, by what they mean.

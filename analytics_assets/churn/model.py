@@ -18,10 +18,8 @@ from analytics_assets.churn.backtest import recalibrated
 from analytics_assets.churn.data import ModelError, feature_matrix, require_columns
 from analytics_assets.churn.metrics import log_odds
 from analytics_assets.churn.trees import Trees, can_build_trees
-from analytics_assets.schemas.marts import RISK_BANDS
+from analytics_assets.schemas.churn import PROBABILITY_BANDS
 
-RISK_MEDIUM_FROM = 0.3
-RISK_HIGH_FROM = 0.7
 REASONS = 3
 EXPLAINED = 6  # features that may be a reason: each costs another scoring of all rows
 BATCH_ROWS = 50_000
@@ -174,7 +172,7 @@ def reasons(
 
 
 def risk_band(probability: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:
-    """Name the risk: Low < 0.3 <= Medium < 0.7 <= High.
+    """The band of each probability, by `PROBABILITY_BANDS`.
 
     Args:
         probability: churn probabilities in [0, 1], shape (n,).
@@ -188,9 +186,8 @@ def risk_band(probability: Sequence[float] | np.ndarray | pd.Series) -> np.ndarr
     values = np.asarray(probability, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("A risk band needs probabilities between 0 and 1, without nulls.")
-    return np.array(RISK_BANDS, dtype=object)[
-        np.digitize(values, [RISK_MEDIUM_FROM, RISK_HIGH_FROM])
-    ]
+    names, begins = zip(*PROBABILITY_BANDS.items(), strict=True)
+    return np.array(names, dtype=object)[np.digitize(values, begins[1:])]
 
 
 def typical_values(x: pd.DataFrame, categorical: Sequence[str]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from analytics_assets.compat.sklearn import boosted_trees
+
 MAX_LEAVES = 16
 CHUNK_ROWS = 8192  # so many fit into a core's cache
 
@@ -33,7 +35,7 @@ def can_build_trees(classifier: Any) -> bool:
     """Whether `Trees` can represent a fitted classifier: trees of few leaves, on numbers only."""
     return isinstance(classifier, HistGradientBoostingClassifier) and all(
         len(trees) == 1 and trees[0].get_n_leaf_nodes() <= MAX_LEAVES and not categories(trees[0])
-        for trees in classifier._predictors
+        for trees in boosted_trees(classifier)
     )
 
 
@@ -46,7 +48,7 @@ class Trees:
     """The trees of a classifier of two classes for which `can_build_trees` is true."""
 
     def __init__(self, classifier: HistGradientBoostingClassifier) -> None:
-        nodes = [trees[0].nodes for trees in classifier._predictors]
+        nodes = [trees[0].nodes for trees in boosted_trees(classifier)]
         splits = np.concatenate([of_tree[of_tree["is_leaf"] == 0] for of_tree in nodes])
         # All thresholds of a column: no tree distinguishes values between two of them.
         self._edges: dict[int, Floats] = {

@@ -51,6 +51,8 @@ class Table:
             month for monthly tables); None for unpartitioned tables.
         volatile: columns that may differ between two loads of the same input (load times,
             serialised artefacts); comparisons of tables leave them out.
+        is_view: whether it is a view: it has no rows of its own to copy, count or profile.
+        view_day: DATE column by which a window of a view can be read.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Table:
     partitioning: Partitioning | None
     window_column: str | None
     volatile: tuple[str, ...]
+    is_view: bool = False
+    view_day: str | None = None
 
     @cached_property
     def schema(self) -> Any:
@@ -68,9 +72,8 @@ class Table:
 
     @property
     def day_column(self) -> str | None:
-        """Column by which a window can be read: the window column; of a view, the raw table's."""
-        raw = TABLES.get(self.name.replace("stg_", "raw_", 1))
-        return self.window_column or (raw.window_column if raw else None)
+        """Column by which a window can be read."""
+        return self.window_column or self.view_day
 
     @property
     def relation(self) -> str:
@@ -126,6 +129,8 @@ def table(
     partitioning: Partitioning | None = None,
     window_column: str | None = None,
     volatile: tuple[str, ...] = (),
+    is_view: bool = False,
+    view_day: str | None = None,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -135,7 +140,9 @@ def table(
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower()
         if name in TABLES:
             raise ValueError(f"table {name} is declared twice")
-        TABLES[name] = Table(name, group, model, key, partitioning, window_column, volatile)
+        TABLES[name] = Table(
+            name, group, model, key, partitioning, window_column, volatile, is_view, view_day
+        )
         return model
 
     return register

@@ -17,9 +17,11 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.marts import RISK_BANDS, CustomerFeatures, SnapshotKey
+from analytics_assets.schemas.marts import CustomerFeatures, SnapshotKey
 
 FEATURE_COLUMNS = tuple(CustomerFeatures.to_schema().columns)
+# Band of a churn probability, and the probability from which it begins.
+PROBABILITY_BANDS = {"Low": 0.0, "Medium": 0.3, "High": 0.7}
 RULE_COLUMN = "churn_risk_score"  # of the features and of the daily snapshot: a baseline
 
 
@@ -166,7 +168,12 @@ class Score(TableModel):
         "that they leave",
         in_range={"min_value": 0, "max_value": 1},
     )
-    risk_band: Text = column("Low, Medium or High by churn_probability", isin=RISK_BANDS)
+    risk_band: Text = column(
+        "Low, Medium or High by churn_probability ("
+        + ", ".join(f"{name} from {begin:g}" for name, begin in PROBABILITY_BANDS.items())
+        + "); churn_risk_category of the snapshot is by a rule",
+        isin=tuple(PROBABILITY_BANDS),
+    )
     reason_1: Text = column(
         "Feature that pushes the score most, against its typical value; null where none does",
         nullable=True,
@@ -209,6 +216,47 @@ class ChurnPredictions(Score, SnapshotKey):
         nullable=True,
     )
     lifetime_value_high: Double = column("Upper end of that interval", nullable=True)
+
+
+@table(group="churn", key=("as_of", "model_version"), is_view=True)
+class ChurnWindows(TableModel):
+    """Days that were scored and whose churn window has closed: what happened is known."""
+
+    snapshot_date: Date = column("Day that was scored")
+    as_of: Date = column("The day after: first day of the window")
+    model_version: Text = column("Version of the model that scored")
+    horizon_days: Integer = column("Length of the model's window in days", ge=1)
+    label_end: Date = column("Exclusive end of the window")
+    is_prediction: Boolean = column("The model had not seen labels from after as_of")
+    promised_auc_low: Double = column(
+        "Lower end of the interval of roc_auc in the model's backtest", nullable=True
+    )
+
+
+@table(
+    group="churn",
+    key=("as_of", "model_version", "customer_id"),
+    is_view=True,
+    view_day="as_of",
+)
+class ChurnOutcomes(TableModel):
+    """What became of each customer who was scored, once the churn window had closed.
+
+    The label is by the horizon of the model that scored.
+    """
+
+    as_of: Date = column("First day of the window")
+    customer_id: Text = column("Customer who was scored")
+    model_version: Text = column("Version of the model that scored")
+    churn_probability: Double = column(
+        "Probability of churn that was predicted", in_range={"min_value": 0, "max_value": 1}
+    )
+    horizon_days: Integer = column("Length of the window in days", ge=1)
+    churned: Boolean = column("No sale within the window")
+    net_amount: Money = column("Net amount up to as_of; null without a snapshot", nullable=True)
+    tenure_days: Integer = column(
+        "Days from the first sale to as_of; null without a snapshot", nullable=True
+    )
 
 
 class PerformanceKey(TableModel):

@@ -23,7 +23,7 @@ REVENUE_BANDS = ("low", "medium", "high")
 SEGMENTS = ("Champion", "Loyal", "Potential", "At Risk", "Lost", "Prospect")
 NEW, GONE = "New", "Gone"
 VALUE_SEGMENTS = ("High Value", "New", "At Risk", "Regular", "Prospect")
-RISK_BANDS = ("Low", "Medium", "High")
+RULE_BANDS = ("Low", "Medium", "High")  # of churn_risk_score; of a probability: PROBABILITY_BANDS
 
 
 class CustomerFeatures(TableModel):
@@ -239,7 +239,10 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
         in_range={"min_value": 0, "max_value": 1},
     )
     churn_risk_category: Text = column(
-        "Low, Medium or High by churn_risk_score", nullable=True, isin=RISK_BANDS
+        "Low, Medium or High by churn_risk_score: by a rule, and so not the risk_band of "
+        "churn_predictions, which is of a probability",
+        nullable=True,
+        isin=RULE_BANDS,
     )
 
 

@@ -23,7 +23,7 @@ from analytics_assets.schemas.raw import STATUSES
 LINE_TYPES = ("sale", "return", "adjustment")
 
 
-@table(group="staging", key=("order_id", "line_number"))
+@table(group="staging", key=("order_id", "line_number"), is_view=True, view_day="order_date")
 class StgOrders(TableModel):
     """Order lines, normalised, de-duplicated within the day (the newest wins) and classified."""
 
@@ -58,7 +58,7 @@ class StgOrders(TableModel):
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
-@table(group="staging", key=("session_id",))
+@table(group="staging", key=("session_id",), is_view=True, view_day="session_date")
 class StgUserSessions(TableModel):
     """Visits, normalised and de-duplicated within the day (the newest wins)."""
 
@@ -81,7 +81,7 @@ class StgUserSessions(TableModel):
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
-@table(group="staging", key=("customer_id",))
+@table(group="staging", key=("customer_id",), is_view=True)
 class StgCustomers(TableModel):
     """Customers, normalised; the newest row of each. The last table with personal columns."""
 
@@ -98,7 +98,7 @@ class StgCustomers(TableModel):
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
-@table(group="staging", key=("product_id",))
+@table(group="staging", key=("product_id",), is_view=True)
 class StgProducts(TableModel):
     """Products, normalised; the newest row of each."""
 
@@ -113,7 +113,7 @@ class StgProducts(TableModel):
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
-@table(group="staging", key=("customer_id",))
+@table(group="staging", key=("customer_id",), is_view=True)
 class StgSubscriptions(TableModel):
     """Subscribers, normalised; the newest row of each, a missing total of charges made up for."""
 

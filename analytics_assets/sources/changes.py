@@ -10,9 +10,8 @@ from datetime import date
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import loaded_versions
-from analytics_assets.sources.readers import FileReader, reader_of
-from analytics_assets.sources.readers.databases import DatabaseReader
+from analytics_assets.sources.ledger import loaded_versions
+from analytics_assets.sources.readers import reader_of
 from analytics_assets.warehouse.connection import Warehouse
 
 
@@ -25,13 +24,12 @@ def source_versions(
         SourceError: the source cannot be read.
     """
     reader = reader_of(config)
-    if isinstance(reader, FileReader):
-        return contents.file_versions(reader, calendar, window, warehouse.source_cache)
-    assert isinstance(reader, DatabaseReader)
-    loaded, newest = _loaded(config, warehouse)
-    recent = reader.versions(window, calendar, since=newest)
+    recent = None
+    if reader.computes_versions:
+        loaded, newest = _loaded(config, warehouse)
+        recent = reader.versions(window, calendar, since=newest)
     if recent is None:
-        return contents.typed_versions(reader, calendar, window, warehouse.source_cache.parent)
+        return contents.content_versions(reader, calendar, window, warehouse.source_cache)
     if newest is None:
         return recent
     held = {
@@ -61,7 +59,7 @@ def changed_days(
     covered = set(window)
     changed: dict[date, str] = {}
     for config in sources.sources.values():
-        if config.contract.apart:
+        if config.declared.job:
             continue
         loaded, _ = _loaded(config, warehouse)
         held = source_versions(

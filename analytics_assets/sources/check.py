@@ -5,7 +5,6 @@ Belongs here: sampling a source and describing it in words. Does not belong here
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +13,10 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.limits import MIN_ROWS
-from analytics_assets.sources.readers import FileReader, SourceError, reader_of
+from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.base import (
     MissingColumnError,
     Scan,
@@ -24,9 +24,6 @@ from analytics_assets.sources.readers.base import (
     mapped_columns,
 )
 from analytics_assets.sources.stage import staged
-
-SAMPLE_FILES = 5
-SAMPLE_ROWS = 100_000  # of a database
 
 # Names that exports give our columns. Compared without case, blanks and punctuation.
 SYNONYMS = {
@@ -79,7 +76,7 @@ class SourceReport:
     """What a look at a source found.
 
     Attributes:
-        source: orders, customers, products or user_sessions.
+        source: its name.
         place: where it lies.
         found: what lies there, in words.
         rows: rows of the sample.
@@ -133,32 +130,11 @@ def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
     reader = reader_of(config)
     report = SourceReport(config.source, reader.place)
     try:
-        sample = config
-        if isinstance(reader, FileReader):
-            files = reader.files()
-            report = replace(report, found=_files_in_words(reader, files))
-            # The first, the last, and some between.
-            step = max(1, -(-(len(files) - 1) // (SAMPLE_FILES - 1)))
-            looked_at = list(dict.fromkeys([*files[::step], files[-1]]))
-        else:
-            sample = replace(
-                config,
-                table=None,
-                query=f"SELECT * FROM ({config.query or f'SELECT * FROM {config.table}'}) AS whole "
-                f"LIMIT {SAMPLE_ROWS}",
-            )
-            report = replace(report, found=f"the first {SAMPLE_ROWS:,} rows")
+        sample = reader.sample(calendar)
+        report = replace(report, found=sample.found)
         with TemporaryDirectory() as folder, duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-
-            def scanner(
-                connection: duckdb.DuckDBPyConnection, scratch: Path
-            ) -> AbstractContextManager[Scan]:
-                if isinstance(reader, FileReader):
-                    return reader.scan_files(connection, looked_at, scratch)
-                return reader_of(sample).scan(connection, None, calendar, scratch)
-
-            with staged(connection, sample, calendar, scanner, Path(folder)) as stage:
+            with staged(connection, config, calendar, sample.scanner, Path(folder)) as stage:
                 stage.look(*config.contract.columns)
                 return _described(connection, config, report, stage.scan, stage.scan.warnings)
     except MissingColumnError as error:
@@ -166,12 +142,6 @@ def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
         return replace(report, problem=str(error), proposal=proposal)
     except SourceError as error:
         return replace(report, problem=str(error))
-
-
-def _files_in_words(reader: FileReader, files: Sequence[object]) -> str:
-    days = [file.day for file in reader.files() if file.day]
-    span = f", {days[0]} to {days[-1]}" if days else ""
-    return f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}"
 
 
 def _described(
@@ -183,20 +153,21 @@ def _described(
 ) -> SourceReport:
     mapped = mapped_columns(config, list(scan.types), config.source)
     rows, rejected = _row(connection, "SELECT count(*), count(_reasons) FROM load")
-    time = config.contract.time_column
     span = None
-    if time:
+    if config.contract.time_column:
+        time = identifier(config.contract.time_column)
         first, last = _row(
-            connection, f'SELECT min("{time}")::VARCHAR, max("{time}")::VARCHAR FROM load'
+            connection, f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM load"
         )
         span = (first, last) if first else None
     personal = config.contract.table.personal_columns
     columns = []
     for name in config.contract.columns:
-        (filled,) = _row(connection, f'SELECT count("{name}") FROM load')
+        column = identifier(name)
+        (filled,) = _row(connection, f"SELECT count({column}) FROM load")
         values = connection.execute(
-            f'SELECT DISTINCT "{name}"::VARCHAR FROM (SELECT "{name}" FROM load WHERE "{name}" IS '
-            "NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
+            f"SELECT DISTINCT {column}::VARCHAR FROM (SELECT {column} FROM load "
+            f"WHERE {column} IS NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
         ).fetchall()
         columns.append(
             ColumnReport(

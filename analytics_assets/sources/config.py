@@ -9,23 +9,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 from analytics_assets.partitions import Calendar
-from analytics_assets.settings import Settings
-from analytics_assets.sources.contract import CONTRACTS, Contract
+from analytics_assets.sources.declared import LEADING, SOURCES, Contract, Source
 
 # {date}, or {date:%Y%m%d} in a form of strftime.
 DATE_IN_PATH = re.compile(r"\{date(?::([^{}]*))?\}")
-FORMATS = ("csv", "parquet", "jsonl", "postgres", "duckdb")
-# What `write_sample` makes by default; its manifest says what it made.
-DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
+DEFAULT_FORMAT = "csv"
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
-    *("updates", "change_detection", "max_rejected_share", "max_volume_change"),
+    *("options", "updates", "change_detection", "max_rejected_share", "max_volume_change"),
 )
 
 
@@ -38,10 +34,10 @@ class SourceConfig:
     """How one source is read.
 
     Attributes:
-        source: orders, customers, products, user_sessions or subscriptions.
+        source: its name (`declared`).
         path: file, glob, address in an object store, or a path with `{date}` (`{date:%Y%m%d}`)
             where each day has files of its own; absolute. Of a DuckDB source its file.
-        format: csv, parquet, jsonl, postgres or duckdb.
+        format: the format of a reader, such as csv (`readers`).
         table: table of a database.
         query: query of a database, instead of a table.
         connection_env: environment variable that holds the address of the database.
@@ -70,11 +66,12 @@ class SourceConfig:
         max_rejected_share: a load with a larger share of rejected rows fails.
         max_volume_change: a load fails whose rows differ from what was loaded before by a larger
             share; null allows any.
+        options: values of words that only the format has.
     """
 
     source: str
     path: str = ""
-    format: str = "csv"
+    format: str = DEFAULT_FORMAT
     table: str | None = None
     query: str | None = None
     connection_env: str | None = None
@@ -97,11 +94,17 @@ class SourceConfig:
     change_detection: str = "full"
     max_rejected_share: float = 0.2
     max_volume_change: float | None = 0.9
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def declared(self) -> Source:
+        """What is declared of the source."""
+        return SOURCES[self.source]
 
     @property
     def contract(self) -> Contract:
         """The contract that the source fulfils."""
-        return CONTRACTS[self.source]
+        return self.declared.contract
 
     @property
     def by_day(self) -> bool:
@@ -126,55 +129,31 @@ class SourcesConfig:
 
     Attributes:
         calendar: the days; without meaning where no source has days.
-        sources: orders, or subscriptions, or both, and what else is configured.
+        sources: the source that leads, or one with a job of its own, or both, and what else is
+            configured.
     """
 
     calendar: Calendar
     sources: Mapping[str, SourceConfig]
 
     @property
-    def has_orders(self) -> bool:
-        """Whether there is more than subscriptions."""
-        return "orders" in self.sources
+    def has_days(self) -> bool:
+        """Whether there is more than sources with jobs of their own."""
+        return LEADING in self.sources
+
+    @property
+    def separate(self) -> tuple[SourceConfig, ...]:
+        """The sources with jobs of their own."""
+        return tuple(source for source in self.sources.values() if source.declared.job)
 
     @property
     def absent(self) -> tuple[str, ...]:
         """Optional sources that are not configured."""
-        return tuple(name for name in CONTRACTS if name not in self.sources)
+        return tuple(name for name in SOURCES if name not in self.sources)
 
-
-def configured_sources(settings: Settings) -> SourcesConfig:
-    """The sources of the settings: the team's configuration, or the generated sample.
-
-    Raises:
-        SourceConfigError: the configuration is wrong.
-    """
-    if settings.sources_file is not None:
-        from analytics_assets.sources.config_file import load_sources
-
-        return load_sources(settings.sources_file)
-    manifest = settings.sample_dir / "manifest.json"
-    if not manifest.is_file():
-        return sample_sources(settings.sample_dir, DEFAULT_SAMPLE_CALENDAR)
-    span = json.loads(manifest.read_text(encoding="utf-8"))
-    calendar = Calendar(date.fromisoformat(span["start"]), date.fromisoformat(span["end"]))
-    return sample_sources(settings.sample_dir, calendar)
-
-
-def sample_sources(directory: Path, calendar: Calendar) -> SourcesConfig:
-    """The configuration of the generated sample in a folder."""
-    return SourcesConfig(
-        calendar,
-        {
-            "orders": SourceConfig(
-                "orders", str(directory / "orders" / "orders_{date}.csv"), late_days=7
-            ),
-            "user_sessions": SourceConfig(
-                "user_sessions",
-                str(directory / "user_sessions" / "user_sessions_{date}.csv"),
-                late_days=7,
-            ),
-            "customers": SourceConfig("customers", str(directory / "customers.csv")),
-            "products": SourceConfig("products", str(directory / "products.csv")),
-        },
-    )
+    @property
+    def stand_ins(self) -> list[str]:
+        """Tables that are read and stay empty, because their source is not configured."""
+        if not self.has_days:
+            return []
+        return [model for source in self.absent for model in SOURCES[source].stand_ins]

@@ -3,10 +3,9 @@
 Belongs here: validation of words and values. Does not belong here: their meaning (`config`).
 """
 
-import difflib
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,26 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import (
     DATE_IN_PATH,
-    FORMATS,
+    DEFAULT_FORMAT,
     SourceConfig,
     SourceConfigError,
     SourcesConfig,
 )
-from analytics_assets.sources.contract import ATTRIBUTES, CONTRACTS
+from analytics_assets.sources.declared import ATTRIBUTES, LEADING, SOURCES
+from analytics_assets.sources.entry import Entry
+from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
 
-FORMAT_OF_SUFFIX = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".duckdb": "duckdb",
-}  # fmt: skip
+# Words of place and form: each format understands some of them.
+PLACE_WORDS = (
+    *("path", "connection_env", "table", "query"),
+    *("delimiter", "encoding", "late_days"),
+)
+PLACE_HINTS = {
+    "path": "name a file, a glob or a {date} path.",
+    "connection_env": ("name the environment variable that holds the database's address."),
+}
 MEANING_OF_NUMBERS = "0123456789+-eE"
-DATABASES = ("postgres", "duckdb")
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
 
@@ -48,105 +53,43 @@ def load_sources(path: Path) -> SourcesConfig:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise SourceConfigError(f"{path} is no readable YAML: {error}") from error
     if root is None:
-        raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `orders`.")
-    document = _Entry(path, "", root)
-    given = document.mapping(("calendar", *CONTRACTS))
-    apart = [name for name, contract in CONTRACTS.items() if contract.apart]
-    alone = not {*given} - {*apart}
-    if not alone and "orders" not in given:
+        raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
+    document = Entry(path, "", root)
+    given = document.mapping(("calendar", *SOURCES))
+    separate = [name for name, source in SOURCES.items() if source.job]
+    alone = not {*given} - {*separate}
+    if not alone and LEADING not in given:
         raise document.error(
-            f"there is no `orders`. Add it; only {', '.join(apart)} can stand alone, without a "
-            "`calendar`."
+            f"there is no `{LEADING}`. Add it; only {', '.join(separate)} can stand alone, without "
+            "a `calendar`."
         )
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
     return SourcesConfig(
         _calendar(document["calendar"]) if "calendar" in given else NO_DAYS,
-        {name: _source(name, document[name]) for name in CONTRACTS if name in document},
+        {name: _source(name, document[name]) for name in SOURCES if name in document},
     )
 
 
-@dataclass
-class _Entry:
-    """A value of the file, and where it stands."""
-
-    file: Path
-    words: str
-    node: yaml.Node
-
-    def error(self, message: str) -> SourceConfigError:
-        """An error that names file, line and words."""
-        place = f"{self.file}, line {self.node.start_mark.line + 1}"
-        return SourceConfigError(
-            f"{place}: {self.words}: {message}" if self.words else f"{place}: {message}"
-        )
-
-    def mapping(self, known: Collection[str] | None = None) -> list[str]:
-        """The words of a mapping, each of them known and there once."""
-        if not isinstance(self.node, yaml.MappingNode):
-            expected = f" with {', '.join(known)}" if known else ""
-            raise self.error(f"expected a mapping{expected}.")
-        words: list[str] = []
-        for key, _ in self.node.value:
-            entry = _Entry(self.file, self.words, key)
-            if key.value in words:
-                raise entry.error(f"{key.value!r} stands twice.")
-            if known is not None:
-                entry.one_of(key.value, known, "is no word of this place.")
-            words.append(key.value)
-        return words
-
-    def one_of(self, word: Any, known: Collection[str], what: str) -> str:
-        """The word, where it is a known one; else an error with the nearest."""
-        if word not in known:
-            near = difflib.get_close_matches(str(word), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
-            raise self.error(f"{word!r} {what} {hint}")
-        return str(word)
-
-    def __contains__(self, word: str) -> bool:
-        return word in self.mapping()
-
-    def __getitem__(self, word: str) -> "_Entry":
-        node = next(value for key, value in self.node.value if key.value == word)
-        return _Entry(self.file, f"{self.words}.{word}" if self.words else word, node)
-
-    def value(self) -> Any:
-        """The value as YAML reads it."""
-        try:
-            return yaml.SafeLoader("").construct_object(self.node, deep=True)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.error(f"no readable value: {error}") from error
-
-    def text(self) -> str:
-        """The value, where it is text: YAML reads NULL, no and 1 as something else."""
-        value = self.value()
-        if not isinstance(value, str) or not value:
-            raise self.error(f"{value!r} is no text; put quotes around it.")
-        return value
-
-    def items(self) -> list["_Entry"]:
-        """The entries of a list."""
-        if not isinstance(self.node, yaml.SequenceNode):
-            raise self.error("write a list, such as ['...'].")
-        return [_Entry(self.file, self.words, node) for node in self.node.value]
-
-
-def _source(name: str, entry: _Entry) -> SourceConfig:
-    words = [word.name for word in fields(SourceConfig) if word.name != "source"]
-    given = entry.mapping(words)
+def _source(name: str, entry: Entry) -> SourceConfig:
+    contract = SOURCES[name].contract
+    own_words: dict[str, Callable[[Entry], Any]] = {}
+    for reader in READERS.values():
+        own_words |= reader.own_words
+    words = [word.name for word in fields(SourceConfig) if word.name not in ("source", "options")]
+    given = entry.mapping([*words, *own_words])
     options: dict[str, Any] = {}
-    readers: dict[str, Callable[[_Entry], Any]] = {
+    readers: dict[str, Callable[[Entry], Any]] = {
         "columns": lambda value: _columns(name, value),
         "status_map": _status_map,
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
         "null_words": lambda value: tuple(item.text() for item in value.items()),
         "line_identity": lambda value: tuple(
-            item.one_of(item.text(), CONTRACTS[name].columns, "is no column of the contract.")
+            item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
         ),
         "attributes": lambda value: _attributes(name, value),
-        "format": lambda value: value.one_of(value.text(), FORMATS, "is no format."),
+        "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
         "rounding": _choice("reject", "half_up"),
@@ -160,22 +103,27 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
         "encoding": lambda value: _known_to(b"x".decode, value, "encoding, such as latin-1"),
         "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
         "cancelled_order_pattern": _pattern,
+        **own_words,
     }
     for word in given:
         value = entry[word]
-        options[word] = readers.get(word, _Entry.text)(value)
+        options[word] = readers.get(word, Entry.text)(value)
     options.setdefault("format", _format_of(options))
     _require_place(entry, options)
+    options["options"] = {word: options.pop(word) for word in own_words if word in options}
     path = options.get("path", "")
     dates = list(DATE_IN_PATH.finditer(path))
     if len(dates) > 1:
         raise entry["path"].error("{date} stands in it more than once.")
-    if dates and CONTRACTS[name].time_column is None:
+    if dates and contract.time_column is None:
         raise entry["path"].error(f"{name} has no days; leave {{date}} out of the path.")
     if dates and not _whole_date(dates[0][1] or "%Y-%m-%d"):
         raise entry["path"].error("the form of {date:...} needs %Y, %m and %d, and no other.")
-    if "updates" in options and CONTRACTS[name].time_column is None:
+    if "updates" in options and contract.time_column is None:
         raise entry["updates"].error(f"{name} has no days; leave it out.")
+    for word in ("status_map", "cancelled_order_pattern"):
+        if word in options and "status" not in contract.columns:
+            raise entry[word].error(f"{name} has no status; leave it out.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:
@@ -186,43 +134,34 @@ def _source(name: str, entry: _Entry) -> SourceConfig:
 
 
 def _format_of(options: dict[str, Any]) -> str:
-    if "connection_env" in options:
-        return "postgres"
     path = re.sub(r"\.(gz|zst|bz2)$", "", options.get("path", ""))
-    return FORMAT_OF_SUFFIX.get(Path(path).suffix.lower(), "csv")
+    suffix = Path(path).suffix.lower()
+    named = [name for name, one in READERS.items() if one.place_word in {*options} - {"path"}]
+    fitting = [name for name, one in READERS.items() if suffix in one.suffixes]
+    return next(iter([*named, *fitting]), DEFAULT_FORMAT)
 
 
-def _require_place(entry: _Entry, options: dict[str, Any]) -> None:
+def _require_place(entry: Entry, options: dict[str, Any]) -> None:
     """Each format needs its own words for the place, and no others."""
-    kind = options["format"]
-    if kind != "postgres" and "path" not in options:
-        raise entry.error("there is no `path`; name a file, a glob or a {date} path.")
-    if kind == "postgres" and "connection_env" not in options:
-        raise entry.error(
-            "there is no `connection_env`; name the environment variable that holds the "
-            "database's address."
-        )
-    if kind in DATABASES and ("table" in options) == ("query" in options):
+    reader = READERS[options["format"]]
+    if reader.place_word not in options:
+        raise entry.error(f"there is no `{reader.place_word}`; {PLACE_HINTS[reader.place_word]}")
+    if "query" in reader.words and ("table" in options) == ("query" in options):
         raise entry.error("a database needs either `table` or `query`.")
-    wrong = {
-        "postgres": ("path", "delimiter", "encoding", "late_days"),
-        "duckdb": ("connection_env", "delimiter", "encoding", "late_days"),
-        "parquet": ("connection_env", "table", "query", "delimiter", "encoding"),
-        "jsonl": ("connection_env", "table", "query", "delimiter"),
-        "csv": ("connection_env", "table", "query"),
-    }[kind]
-    for word in wrong:
-        if word in options:
-            raise entry[word].error(f"means nothing for the format {kind}; leave it out.")
+    understood = (*reader.words, *reader.own_words)
+    own_words = [word for other in READERS.values() for word in other.own_words]
+    for word in (*PLACE_WORDS, *own_words):
+        if word in options and word not in understood:
+            raise entry[word].error(f"means nothing for the format {reader.format}; leave it out.")
 
 
-def _columns(source: str, entry: _Entry) -> dict[str, str]:
-    return {word: entry[word].text() for word in entry.mapping(CONTRACTS[source].mappable)}
+def _columns(source: str, entry: Entry) -> dict[str, str]:
+    return {word: entry[word].text() for word in entry.mapping(SOURCES[source].contract.mappable)}
 
 
-def _attributes(source: str, entry: _Entry) -> tuple[str, ...]:
+def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
     """Further columns of the source; each has a name of its own beside those of the contract."""
-    contract = CONTRACTS[source]
+    contract = SOURCES[source].contract
     if ATTRIBUTES not in contract.columns:
         raise entry.error(f"means nothing for {source}; leave it out.")
     taken = {*contract.columns}
@@ -240,43 +179,43 @@ def _attributes(source: str, entry: _Entry) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _status_map(entry: _Entry) -> dict[str, str]:
+def _status_map(entry: Entry) -> dict[str, str]:
     statuses = {}
     for word in entry.mapping():
         key = next(key for key, _ in entry.node.value if key.value == word)
         value = entry[word]
-        statuses[_Entry(entry.file, entry.words, key).text()] = value.one_of(
+        statuses[Entry(entry.file, entry.words, key).text()] = value.one_of(
             value.text(), STATUSES, "is no status."
         )
     return statuses
 
 
-def _choice(*words: str) -> Callable[[_Entry], str]:
+def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
 
 
-def _late_days(entry: _Entry) -> int:
+def _late_days(entry: Entry) -> int:
     value = entry.value()
     if type(value) is not int or value < 0:
         raise entry.error(f"{value!r} is no whole number from 0 up.")
     return value
 
 
-def _share(entry: _Entry) -> float:
+def _share(entry: Entry) -> float:
     value = entry.value()
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise entry.error(f"{value!r} is no share from 0 to 1.")
     return float(value)
 
 
-def _character(entry: _Entry, taken: str) -> str:
+def _character(entry: Entry, taken: str) -> str:
     value = entry.text()
     if len(value) != 1 or value in taken:
         raise entry.error("write one character. It may not mean something else.")
     return value
 
 
-def _form(entry: _Entry) -> str:
+def _form(entry: Entry) -> str:
     value = entry.text()
     try:
         _ask("SELECT strptime('', ?)", value)
@@ -295,7 +234,7 @@ def _ask(query: str, value: str) -> None:
         connection.execute(query, [value]).fetchall()
 
 
-def _pattern(entry: _Entry) -> str:
+def _pattern(entry: Entry) -> str:
     value = entry.text()
     try:
         _ask("SELECT regexp_matches('', ?)", value)
@@ -305,7 +244,7 @@ def _pattern(entry: _Entry) -> str:
     return value
 
 
-def _known_to(lookup: Callable[[str], object], entry: _Entry, what: str) -> str:
+def _known_to(lookup: Callable[[str], object], entry: Entry, what: str) -> str:
     value = entry.text()
     try:
         lookup(value)
@@ -318,7 +257,7 @@ def _whole_date(form: str) -> bool:
     return sorted(re.findall("%(.)", form)) == ["Y", "d", "m"]
 
 
-def _calendar(entry: _Entry) -> Calendar:
+def _calendar(entry: Entry) -> Calendar:
     given = entry.mapping(("start", "end"))
     options = {word: entry[word].value() for word in given}
     for word in ("start", "end"):

@@ -22,9 +22,7 @@ import duckdb
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.readers import FileReader
-from analytics_assets.sources.readers.base import Part, Reader
-from analytics_assets.sources.readers.files import SourceFile
+from analytics_assets.sources.readers.base import Part, Reader, SourceFile
 from analytics_assets.sources.stage import Held, staged
 
 # Goes up when rows are typed otherwise: what is remembered is then read again.
@@ -73,17 +71,26 @@ def delivered(
     return [day for day in days if day and window.start <= day < window.end]
 
 
-def file_versions(
-    reader: FileReader, calendar: Calendar, window: Window | None, cache: Path
+def content_versions(
+    reader: Reader, calendar: Calendar, window: Window | None, cache: Path
 ) -> dict[date | None, str]:
-    """Data version of each day of a window; only files that changed are read.
+    """Data version of each day of a window, from its typed rows; of files only those that changed
+    are read.
+
+    Args:
+        reader: the reader of the source.
+        calendar: the days that the sources cover.
+        window: the days; None for a source without days.
+        cache: where it is remembered what files contain.
 
     Raises:
-        SourceError: a file cannot be read.
+        SourceError: the source cannot be read.
     """
     config = reader.config
     files = reader.files(window)
-    keys = {file: _key(config, calendar, reader.part(file)) for file in files}
+    if files is None:
+        return _typed_versions(reader, calendar, window, cache.parent)
+    keys = {file: _key(config, calendar, file.part()) for file in files}
     known = _recall(cache, keys.values())
     unknown = [file for file in files if keys[file] not in known]
     if unknown:
@@ -104,7 +111,9 @@ def remember(
     parts: Sequence[Part],
     held: Sequence[Held],
 ) -> None:
-    """Keep what each part holds."""
+    """Keep what each part holds whose changes can be seen without reading it."""
+    if not any(part.key for part in parts):
+        return
     days: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
     for item in held:
         day = item.day.isoformat() if item.day else ""
@@ -119,14 +128,10 @@ def remember(
         )
 
 
-def typed_versions(
+def _typed_versions(
     reader: Reader, calendar: Calendar, window: Window | None, folder: Path
 ) -> dict[date | None, str]:
-    """Data version of each day of a source that is no files, from its typed rows.
-
-    Raises:
-        SourceError: the source cannot be read.
-    """
+    """The versions of a source that does not lie in files: all its rows are read."""
     held: dict[date | None, Content] = {}
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -144,7 +149,7 @@ def typed_versions(
     return versions_of(reader.config, held, delivered(reader.config, window, []))
 
 
-def _read(reader: FileReader, calendar: Calendar, files: list[SourceFile], cache: Path) -> None:
+def _read(reader: Reader, calendar: Calendar, files: list[SourceFile], cache: Path) -> None:
     folder = cache.parent
     folder.mkdir(parents=True, exist_ok=True)
     spill = str(cache.with_suffix(".tmp"))

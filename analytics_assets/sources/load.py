@@ -1,7 +1,7 @@
 """Loading a source: accepted and rejected rows written together, and every row accounted for.
 
-Belongs here: the transaction of a load, its limits and its ledger. Does not belong here: reading
-(`readers`), typing and row rules (`typed`), counting rows (`stage`).
+Belongs here: the transaction of a load. Does not belong here: reading (`readers`), typing and row
+rules (`typed`), counting rows (`stage`), limits (`limits`), the ledger (`ledger`).
 
 Rows go straight from the source into their table. Where as many lie there as were counted in the
 files, all were accepted and none was lost; only where they differ are they looked at again, one by
@@ -17,26 +17,18 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
 from analytics_assets.sources.limits import require_within_limits
-from analytics_assets.sources.readers import FileReader, reader_of
-from analytics_assets.sources.readers.base import DoubtError, SourceError, literal
+from analytics_assets.sources.readers import reader_of
+from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
-from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
-
-
-@dataclass(frozen=True)
-class DayLoad:
-    """What became of the rows of one day (of the whole source, where it has no days)."""
-
-    read: int
-    accepted: int
-    rejected: int
 
 
 @dataclass(frozen=True)
@@ -159,48 +151,11 @@ def load_source(
             reasons,
             any_volume,
         )
-        _write_ledger(connection, config.source, days, versions, window, loaded_at)
+        write_ledger(connection, config.source, days, versions, window, loaded_at)
     # Whether the source stood still is known only now that the scan has ended.
-    if cache and isinstance(reader, FileReader):
+    if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
-
-
-def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
-    """Data version of what was last loaded of a source, for each day; none before any load."""
-    if not session.exists(TABLES["source_loads"]):
-        return {}
-    return dict(
-        session.rows(
-            "SELECT window_date, source_version FROM raw.source_loads WHERE source = ?", [source]
-        )
-    )
-
-
-def last_load(warehouse: Warehouse, window: Window) -> datetime | None:
-    """When a day of the window was loaded last; None where none was."""
-    if not warehouse.path.exists():
-        return None
-    with warehouse.read() as session:
-        if not session.exists(TABLES["source_loads"]):
-            return None
-        inside = window_predicate("window_date", window)
-        query = f"SELECT max(loaded_at) FROM raw.source_loads WHERE {inside}"
-        newest: datetime | None = session.value(query)
-    return newest
-
-
-def loaded_to(warehouse: Warehouse) -> date | None:
-    """Exclusive end of the days of orders that have been loaded; None before the first load."""
-    if not warehouse.path.exists():
-        return None
-    with warehouse.read() as session:
-        if not session.exists(TABLES["source_loads"]):
-            return None
-        end: date | None = session.value(
-            "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = 'orders'"
-        )
-    return end
 
 
 def _in(window: Window | None) -> str:
@@ -219,7 +174,7 @@ def _insert(
     A row whose identifiers were trimmed gets a negative number until `_number` has seen to it.
     """
     table = config.contract.table
-    listed = [f'"{name}"' for name in config.contract.columns]
+    listed = [identifier(name) for name in config.contract.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:
@@ -343,7 +298,7 @@ def _reject(
     loaded_at: datetime,
 ) -> dict[str, int]:
     """Replace the rejected rows of the window; how many there are for each reason."""
-    where = _of_source(config.source, window)
+    where = of_source(config.source, window)
     if not stage.looked:
         connection.execute(f"DELETE FROM raw.rejected_rows WHERE {where}")
         return {}
@@ -386,9 +341,10 @@ def _collisions(
     for (name,) in names:
         rows, equal = _row(
             connection,
-            f"SELECT sum(cut), count(*) FILTER (held > cut) FROM (SELECT value, count(*) AS cut "
-            f"FROM {trimmed} WHERE name = '{name}' GROUP BY 1) JOIN (SELECT \"{name}\" AS value, "
-            f"count(*) AS held FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
+            f"SELECT sum(cut), count(*) FILTER (stored > cut) "
+            f"FROM (SELECT value, count(*) AS cut FROM {trimmed} WHERE name = {literal(name)} "
+            f"GROUP BY 1) JOIN (SELECT {identifier(name)} AS value, count(*) AS stored "
+            f"FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
         )
         warnings.append(
             f"{name}: white space trimmed in {rows:,} rows; {equal:,} identifiers then equal "
@@ -405,44 +361,8 @@ def _line_key(config: SourceConfig) -> str:
     """What tells lines apart that bear no number, where the source says so; but see `_number`."""
     if not config.line_identity or config.duplicates == "keep":
         return "NULL::VARCHAR"
-    columns = ", ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in config.line_identity)
+    columns = ", ".join(f"coalesce({identifier(n)}::VARCHAR, '')" for n in config.line_identity)
     return f"CASE WHEN line_number IS NULL THEN concat_ws(chr(31), {columns}) END"
-
-
-def _of_source(source: str, window: Window | None) -> str:
-    of_source = f"source = '{source}'"
-    return (
-        of_source
-        if window is None
-        else f"{of_source} AND {window_predicate('window_date', window)}"
-    )
-
-
-def _write_ledger(
-    connection: duckdb.DuckDBPyConnection,
-    source: str,
-    days: dict[date | None, DayLoad],
-    versions: dict[date | None, str],
-    window: Window | None,
-    loaded_at: datetime,
-) -> None:
-    connection.execute(f"DELETE FROM raw.source_loads WHERE {_of_source(source, window)}")
-    connection.execute(
-        "INSERT INTO raw.source_loads BY NAME "
-        "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
-        "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
-        "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
-        "?::TIMESTAMP AS loaded_at",
-        [
-            source,
-            list(days),
-            [versions[day] for day in days],
-            [load.read for load in days.values()],
-            [load.accepted for load in days.values()],
-            [load.rejected for load in days.values()],
-            loaded_at,
-        ],
-    )
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:

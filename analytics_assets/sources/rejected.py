@@ -12,7 +12,7 @@ from typing import Any
 
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.connection import Warehouse
 
 COLUMNS = (
@@ -61,7 +61,7 @@ def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
 
 def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list[date]:
     """Days whose load rejected rows; the last day stands for sources without days, but for those
-    that are loaded apart from the days.
+    with jobs of their own.
 
     Args:
         warehouse: the warehouse.
@@ -72,7 +72,7 @@ def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list
         warehouse,
         "SELECT DISTINCT coalesce(window_date, ?) FROM raw.rejected_rows "
         "WHERE (source = ? OR ? IS NULL) AND NOT list_contains(?, source) ORDER BY 1",
-        [last, source, source, [name for name, one in CONTRACTS.items() if one.apart]],
+        [last, source, source, [name for name, one in SOURCES.items() if one.job]],
     )
     return [day for (day,) in rows]
 

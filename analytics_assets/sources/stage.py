@@ -7,8 +7,8 @@ warehouse (`load`), types (`typed`).
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,17 +18,16 @@ import duckdb
 import pyarrow as pa
 
 from analytics_assets.partitions import Calendar
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     DoubtError,
     Scan,
+    Scanner,
     SourceError,
-    literal,
     mapped_columns,
 )
 from analytics_assets.sources.typed import typed_relation
-
-Scanner = Callable[[duckdb.DuckDBPyConnection, Path], AbstractContextManager[Scan]]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Stage:
         """
         if self.looked:
             return
-        listed = ", ".join(f'"{name}"' for name in columns)
+        listed = ", ".join(map(identifier, columns))
         with self.reading():
             self._connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
@@ -218,7 +217,7 @@ class Stage:
 
 def row_hash(config: SourceConfig, json: str = "_json") -> str:
     """SQL of a row's hash: of its typed values, and of the whole row where it is rejected."""
-    columns = ", ".join(f'"{name}"' for name in config.contract.columns)
+    columns = ", ".join(map(identifier, config.contract.columns))
     return f"hash({columns}, {json})"
 
 

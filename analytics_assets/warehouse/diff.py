@@ -98,7 +98,7 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
     Raises:
         WarehouseError: a table is not declared, or is a view.
     """
-    stored = {table.name: table for table in TABLES.values() if table.group != "staging"}
+    stored = {table.name: table for table in TABLES.values() if not table.is_view}
     unknown = [name for name in tables if name not in stored]
     if unknown:
         raise WarehouseError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from analytics_assets.partitions import Window
+from analytics_assets.quoting import literal
 from analytics_assets.schemas import Table
 from analytics_assets.warehouse.session import Row, Session
 from analytics_assets.warehouse.windows import WindowError, window_predicate
@@ -82,8 +83,7 @@ class DuckDBSession(Session):
 
     def attach(self, path: Path, name: str) -> str:
         """Make another build readable under a name, and return the statement that does it."""
-        quoted = str(path).replace("'", "''")
-        statement = f"ATTACH IF NOT EXISTS '{quoted}' AS {name} (READ_ONLY);\n"
+        statement = f"ATTACH IF NOT EXISTS {literal(path)} AS {name} (READ_ONLY);\n"
         self.execute(statement)
         return statement
 

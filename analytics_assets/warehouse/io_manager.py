@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 from dagster import InputContext, OutputContext
-from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
 from dagster_duckdb.io_manager import DuckDbClient
 from dagster_duckdb_pandas.duckdb_pandas_type_handler import DuckDBPandasTypeHandler
 
-from analytics_assets.partitions import Window, add_partition_metadata
+from analytics_assets.compat.dagster import DbIOManager, TableSlice, add_partition_metadata
+from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session

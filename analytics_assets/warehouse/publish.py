@@ -22,6 +22,7 @@ from pathlib import Path
 
 import duckdb
 
+from analytics_assets.quoting import literal
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -106,8 +107,8 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
 @contextmanager
 def open_build(path: Path) -> Iterator[Session]:
     """A read-only session over the file of a build."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        yield DuckDBSession(connection)
+    with duckdb.connect(str(path), read_only=True) as session:
+        yield DuckDBSession(session)
 
 
 def published_tables(session: Session) -> list[Table]:
@@ -115,7 +116,7 @@ def published_tables(session: Session) -> list[Table]:
     return [
         table
         for table in TABLES.values()
-        if table.group in PUBLISHED_GROUPS and session.kind(table)
+        if table.group in PUBLISHED_GROUPS and not table.is_view and session.kind(table)
     ]
 
 
@@ -131,7 +132,7 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
             changes = _changes(session, tables, before) if before else {}
         if changes and before:
             shutil.copyfile(before, path)
-        session.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_WRITE)")
+        session.execute(f"ATTACH {literal(path)} AS copy (READ_WRITE)")
         for group in PUBLISHED_GROUPS:
             session.execute(f"CREATE SCHEMA IF NOT EXISTS copy.{group}")
         for relation in changes.keys() - {table.relation for table in tables}:
@@ -159,7 +160,7 @@ Change = list[date] | None
 
 def _changes(session: Session, tables: list[Table], before: Path) -> dict[str, Change]:
     """The changes since the previous build, by relation; empty where most rows have changed."""
-    session.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
+    session.execute(f"ATTACH {literal(before)} AS before (READ_ONLY)")
     try:
         relations = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
@@ -189,10 +190,6 @@ def _marks(session: Session, table: Table, catalog: str) -> dict[date | None, tu
         f"FROM {catalog}{table.relation} AS whole_row GROUP BY 1"
     )
     return {day: (count, mark) for day, count, mark in rows}
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _verify(path: Path, rows: dict[str, int]) -> None:

@@ -13,6 +13,8 @@ from dagster import AssetKey, DagsterInstance, materialize
 from analytics_assets.assets.churn.model import model_registry, training_assets
 from analytics_assets.assets.churn.performance import performance_assets
 from analytics_assets.assets.churn.predictions import score_assets
+from analytics_assets.assets.dbt.command import DbtCommand, prepare_manifest
+from analytics_assets.assets.dbt.models import READ_BY_VIEWS
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.schemas import TABLES
@@ -48,7 +50,7 @@ def fill(warehouse: Warehouse, name: str, frame: pd.DataFrame) -> None:
     with warehouse.transaction() as session:
         session.execute(f"CREATE SCHEMA IF NOT EXISTS {table.group}")
         session.register("rows_of_test", rows)
-        session.DuckDBSession(table).replace_window("rows_of_test", None)
+        session.replace_window(table, "rows_of_test", None)
 
 
 def buyers(months: int, customers: int = 250, signal: float = 1.5, seed: int = 0) -> pd.DataFrame:
@@ -107,6 +109,8 @@ class Shop:
             *performance_assets(self.settings),
         ]
         (made,) = (a for a in assets if AssetKey(name) in a.keys)
+        if name == "churn_performance":
+            self._make_views()
         return materialize(
             [made],
             partition_key=day,
@@ -117,6 +121,18 @@ class Shop:
             },
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
             raise_on_error=False,
+        )
+
+    def _make_views(self) -> None:
+        """The views of dbt that performance is measured from."""
+        with self.warehouse.transaction() as session:
+            for table in ("customer_days", *READ_BY_VIEWS):
+                session.execute(TABLES[table].ddl)
+        prepare_manifest(self.settings)
+        DbtCommand(self.settings).run(
+            ["--quiet", "run", "--select", "churn_windows", "churn_outcomes"],
+            self.settings.dbt_target_dir / "runs",
+            None,
         )
 
     def model_file(self, number: int) -> Path:

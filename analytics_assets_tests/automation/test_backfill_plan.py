@@ -10,7 +10,6 @@ from analytics_assets.automation.jobs import (
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
-    SUBSCRIPTIONS,
 )
 from analytics_assets.partitions import Calendar, Window, next_month, run_window
 
@@ -121,9 +120,11 @@ def test_months_do_not_start_before_the_calendar() -> None:
 
 def test_subscribers_come_before_what_publishes_them() -> None:
     day = Window.of_days("2023-01-01", "2023-01-01")
-    plans = plan_backfill([day], CALENDAR, 30, subscriptions=True)
-    assert [plan.job for plan in plans] == [SUBSCRIPTIONS, LOAD_DAYS, SCORE_DAY]
-    changed = plan_backfill([], CALENDAR, 30, date(2023, 3, 1), subscriptions=True)
-    assert [plan.job for plan in changed] == [SUBSCRIPTIONS, SCORE_DAY]
+    plans = plan_backfill([day], CALENDAR, 30, own_jobs=["subscriptions"])
+    assert [plan.job for plan in plans] == ["subscriptions", LOAD_DAYS, SCORE_DAY]
+    changed = plan_backfill([], CALENDAR, 30, date(2023, 3, 1), own_jobs=["subscriptions"])
+    assert [plan.job for plan in changed] == ["subscriptions", SCORE_DAY]
     assert planned(changed, SCORE_DAY) == [Window.of_days("2023-02-28", "2023-02-28")]
-    assert plan_backfill([], CALENDAR, 30, subscriptions=True) == [RunPlan(SUBSCRIPTIONS, {})]
+    assert plan_backfill([], CALENDAR, 30, own_jobs=["subscriptions"]) == [
+        RunPlan("subscriptions", {})
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetSpec, Definitions
 
+from analytics_assets.assets.common import CADENCE, MONTHLY
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.checks import freshness
 from analytics_assets.checks.registry import evaluate
@@ -48,16 +49,16 @@ def test_data_that_ended_cannot_become_stale(tmp_path: Path, manifest: Path) -> 
 
 
 def test_daily_layers_warn_after_a_day_and_monthly_ones_after_a_month() -> None:
-    def windows(name: str, group: str) -> tuple[timedelta, timedelta]:
-        policy = with_freshness(AssetSpec(name, group_name=group)).freshness_policy
+    def windows(name: str, group: str, **tags: str) -> tuple[timedelta, timedelta]:
+        policy = with_freshness(AssetSpec(name, group_name=group, tags=tags)).freshness_policy
         assert policy is not None
         return policy.warn_window.to_timedelta(), policy.fail_window.to_timedelta()  # type: ignore[attr-defined]
 
     for name, group in [("raw_orders", "raw"), ("churn_predictions", "churn")]:
         warn, fail = windows(name, group)
         assert timedelta(hours=24) < warn < fail < timedelta(hours=48)
-    for name in ("churn_features", "churn_model"):
-        warn, fail = windows(name, "churn")
+    for name, tags in [("churn_features", {}), ("churn_model", {CADENCE: MONTHLY})]:
+        warn, fail = windows(name, "churn", **tags)
         assert timedelta(days=31) < warn < fail < timedelta(days=40)
 
 

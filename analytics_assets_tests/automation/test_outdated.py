@@ -18,7 +18,8 @@ from dagster import (
 from analytics_assets.assets.dbt.models import _model_version
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.partitions import Window
-from analytics_assets.sources.config import SourcesConfig, sample_sources
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.configured import sample_sources
 from analytics_assets_tests.conftest import Project
 
 
@@ -104,7 +105,9 @@ class TestAfterAFullRun:
         made: list[Any] = [a for a in composed.assets or [] if hasattr(a, "specs")]
         others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
         composed = Definitions(
-            assets=[*others, *map_asset_specs(changed, made)], resources=composed.resources
+            assets=[*others, *map_asset_specs(changed, made)],
+            jobs=composed.jobs,
+            resources=composed.resources,
         )
         assert windows(built_project, composed=composed) == everything(built_project)
 

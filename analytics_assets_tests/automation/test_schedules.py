@@ -17,6 +17,7 @@ from analytics_assets.partitions import (
     run_window,
 )
 from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 
 OPEN = Calendar(date(2023, 11, 15))
 ENDED = Calendar(date(2023, 11, 15), date(2024, 3, 10))
@@ -28,7 +29,8 @@ def schedules(settings: Settings, calendar: Calendar) -> dict[str, ScheduleDefin
         "monthly": monthly_partitions(calendar),
         None: None,
     }
-    jobs = build_jobs(job_plans(["raw_orders"]), partitions)
+    sources = SourcesConfig(calendar, {"orders": SourceConfig("orders")})
+    jobs = build_jobs(job_plans([], sources), partitions)
     return {made.name: made for made in build_schedules(settings, calendar, jobs)}
 
 

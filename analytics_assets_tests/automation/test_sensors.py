@@ -96,7 +96,7 @@ def all_sensors(
 ) -> dict[str, SensorDefinition]:
     daily = daily_partitions(sources.calendar)
     partitions = {"daily": daily, "monthly": monthly_partitions(sources.calendar), None: None}
-    jobs = build_jobs(job_plans(["raw_orders"]), partitions)
+    jobs = build_jobs(job_plans([], sources), partitions)
     return {made.name: made for made in build_sensors(settings, sources, warehouse, daily, jobs)}
 
 

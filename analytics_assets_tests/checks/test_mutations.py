@@ -600,9 +600,10 @@ def warehouse(
         if asset in TABLES_CHECKED
     }
     with duckdb.connect(str(path)) as connection:
-        for source in STAGED:
-            # What a view held, to make another of it.
-            connection.execute(f"CREATE TABLE held_{source} AS FROM staging.stg_{source}")
+        for table in (table for table in tables if table.is_view):
+            # The rows of a view, to make another of it.
+            held = f"held_{table.name.removeprefix('stg_')}"
+            connection.execute(f"CREATE TABLE {held} AS FROM {table.relation}")
         made = Warehouse(connection, checks, tests, compiled, window, {})
         assert made.tested(compiled) == {}
         made.good.update(dict.fromkeys(compiled, (True, 0)))
@@ -675,7 +676,7 @@ def test_a_column_that_is_missing_fails_the_schema_check(warehouse: Warehouse, n
     connection = warehouse.connection
     connection.execute("BEGIN")
     try:
-        if table.group == "staging":
+        if table.is_view:
             held = f"main.held_{name.removeprefix('stg_')}"
             connection.execute(
                 f"CREATE OR REPLACE VIEW {table.relation} AS "
@@ -699,7 +700,7 @@ def test_an_emptied_table_fails_a_check_of_its_own_or_of_what_it_is_made_from(
     connection = warehouse.connection
     connection.execute("BEGIN")
     try:
-        if table.group == "staging":
+        if table.is_view:
             held = f"main.held_{name.removeprefix('stg_')}"
             connection.execute(
                 f"CREATE OR REPLACE VIEW {table.relation} AS FROM {held} WHERE FALSE"

@@ -14,7 +14,7 @@ from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import evaluate
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.rows import DAY, insert
 
@@ -27,7 +27,7 @@ def sources(*names: str) -> SourcesConfig:
     )
 
 
-CHECKS = list(reconciliation.checks(sources(*CONTRACTS)))
+CHECKS = list(reconciliation.checks(sources(*SOURCES)))
 BY_NAME = {f"{check.asset}.{check.name}": check for check in CHECKS}
 MONEY = Decimal("3.5")
 

@@ -20,7 +20,7 @@ from analytics_assets.partitions import Calendar, Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import make_settings
 from analytics_assets_tests.rows import DAY, insert
@@ -32,7 +32,7 @@ ORPHAN = {"customer_id": "nobody"}
 
 def checks(tmp_path: Path, *sources: str, **environment: str) -> dict[str, Check]:
     config = SourcesConfig(
-        CALENDAR, {name: SourceConfig(name, "x.csv") for name in sources or CONTRACTS}
+        CALENDAR, {name: SourceConfig(name, "x.csv") for name in sources or SOURCES}
     )
     settings = make_settings(tmp_path, **environment)
     found = all_checks(settings, config, daily_partitions(CALENDAR), TABLE_LIST)

@@ -14,6 +14,7 @@ from analytics_assets.churn.data import (
     HistoryError,
     Purchases,
     TrainingError,
+    customer_value,
     labelled_rows,
     rank_auc,
     refuse_leaks,
@@ -209,3 +210,14 @@ def test_a_date_is_not_silently_a_number(features):
 def test_a_label_that_is_no_boolean_is_refused(features):
     with pytest.raises(TrainingError, match="churned must be true, false or null"):
         labelled_rows(features.assign(churned="yes"), FEATURES)
+
+
+def test_the_value_of_a_customer_is_their_mean_spend_in_a_window():
+    rows = pd.DataFrame(
+        {
+            "net_amount": [400.0, 400.0, -5.0, None, 100.0],
+            "tenure_days": pd.array([360, 10, 360, None, None], dtype="Int32"),
+        }
+    )
+    # A tenure shorter than a window counts as one; without a snapshot there is no value.
+    assert customer_value(rows, 90).tolist() == [100.0, 400.0, 0.0, 0.0, 100.0]

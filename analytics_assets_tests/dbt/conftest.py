@@ -1,26 +1,26 @@
 """A small warehouse, built once by dbt; each test that changes it gets its own copy."""
 
 import os
-import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.factory import cleanup_connections
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.cli.main import dbtRunnerResult
 
+from analytics_assets.assets.dbt.models import READ_BY_VIEWS
+from analytics_assets.compat.dbt import call_dbt
 from analytics_assets.schemas import TABLES
-from analytics_assets_tests.conftest import made_once
+from analytics_assets_tests.conftest import made_once, share_parsed
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 DBT_TABLES = [
     table
     for table in TABLES.values()
-    if table.group in ("staging", "core", "marts") or table.name == "churn_features"
+    if table.group in ("staging", "core", "marts")
+    or table.name in ("churn_features", "churn_windows", "churn_outcomes")
 ]
 SPAN = ("2024-01-01", "2024-03-01")
 
@@ -99,7 +99,8 @@ class Warehouse:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "warehouse.duckdb"
         self.template = self.path  # what a change is undone from
-        self.parsed: Path | None = manifest.with_name("manifest.pickle")
+        self.target = directory / "target"
+        share_parsed(manifest, self.path, self.target)
         self.compiled: dict[str, str] = {}  # SELECT of each model over SPAN, by name
 
     def create(self, *statements: str) -> None:
@@ -107,7 +108,9 @@ class Warehouse:
         self.path.unlink(missing_ok=True)
         groups = sorted({table.group for table in TABLES.values()})
         self.execute(*(f"CREATE SCHEMA IF NOT EXISTS {group}" for group in groups))
-        self.execute(*(t.ddl for t in TABLES.values() if t.group == "raw"), *statements)
+        of_python = [TABLES[name] for name in READ_BY_VIEWS]
+        of_python += [table for table in TABLES.values() if table.group == "raw"]
+        self.execute(*(table.ddl for table in of_python), *statements)
 
     def execute(self, *statements: str) -> None:
         with duckdb.connect(str(self.path)) as connection:
@@ -125,10 +128,18 @@ class Warehouse:
         return {row[0]: row[1] for row in self.query(f"describe {relation}")}
 
     def dbt(
-        self, *arguments: str, window: tuple[str, str] | None = None, **variables: str
+        self,
+        *arguments: str,
+        window: tuple[str, str] | None = None,
+        listen: Callable[[Any], None] = lambda event: None,
+        **variables: str,
     ) -> dbtRunnerResult:
         """Run dbt in this process, for speed; all that it takes from outside is given."""
-        environment = {"ANALYTICS_WAREHOUSE": str(self.path), **variables}
+        environment = {
+            "ANALYTICS_WAREHOUSE": str(self.path),
+            "ANALYTICS_DBT_TESTS": "block",  # as it was parsed
+            **variables,
+        }
         if window:
             environment["ANALYTICS_WINDOW_START"], environment["ANALYTICS_WINDOW_END"] = window
         with pytest.MonkeyPatch.context() as patch:
@@ -136,23 +147,17 @@ class Warehouse:
                 patch.delenv(name)
             for name, value in environment.items():
                 patch.setenv(name, value)
-            try:
-                # dbt changes what it is given, and parses where nothing is.
-                parsed = pickle.loads(self.parsed.read_bytes()) if self.parsed else None
-                return dbtRunner(parsed).invoke(
-                    [
-                        *arguments,
-                        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
-                        *("--target-path", str(self.path.parent / "target")),
-                        *("--log-path", str(self.path.parent / "logs")),
-                        *("--quiet", "--no-write-json"),
-                    ]
-                )
-            finally:
-                # In-process dbt keeps the file open, and with it the file's lock.
-                cleanup_connections()
-                if DuckDBConnectionManager._ENV:
-                    DuckDBConnectionManager._ENV.close()
+            result: dbtRunnerResult = call_dbt(
+                [
+                    *arguments,
+                    *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+                    *("--target", "dev", "--target-path", str(self.target)),
+                    *("--log-path", str(self.path.parent / "logs")),
+                    *("--quiet", "--no-write-json"),
+                ],
+                listen,
+            )
+            return result
 
     def built(
         self, *arguments: str, window: tuple[str, str] | None = None, **variables: str
@@ -182,7 +187,7 @@ def built_warehouse(
         warehouse = Warehouse(folder, manifest)
         warehouse.create(FILL)
         warehouse.built("build", "--exclude-resource-type", "unit_test", window=SPAN)
-        models = folder / "target" / "compiled" / "analytics_assets" / "models"
+        models = warehouse.target / "compiled" / "analytics_assets" / "models"
         return warehouse.path, {file.stem: file.read_text() for file in models.rglob("*.sql")}
 
     warehouse = Warehouse(tmp_path_factory.mktemp("dbt"), manifest)

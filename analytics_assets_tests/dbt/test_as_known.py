@@ -220,4 +220,5 @@ def test_duckdbs_optimizer_loses_no_row_of_a_model(memory: Memory) -> None:
             made.setdefault(table.name, []).append(memory.connection.execute(rows).fetchall())
     assert {name for name, (plain, optimized) in made.items() if plain != optimized} == set()
     empty = {name for name, (rows, _) in made.items() if not rows}
-    assert empty == OF_SUBSCRIBERS & made.keys()
+    # No scores; what becomes of them is in dbt's unit tests.
+    assert empty == (OF_SUBSCRIBERS & made.keys()) | {"churn_windows", "churn_outcomes"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analytics_assets.automation.backfill import plan_backfill
-from analytics_assets.automation.outdated import outdated, subscriptions_outdated
+from analytics_assets.automation.outdated import outdated, outdated_jobs
 from analytics_assets_tests.conftest import (
     REPOSITORY,
     Project,
@@ -33,7 +33,7 @@ def telco(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[
     file.write_text(example.replace("path: telco/", f"path: {DATA}/"))
     settings = make_settings(folder / "home", ANALYTICS_SOURCES=str(file))
     with open_project(share_manifest(manifest, settings)) as project:
-        plans = plan_backfill([], project.calendar, 90, subscriptions=True)
+        plans = plan_backfill([], project.calendar, 90, own_jobs=["subscriptions"])
         yield Project(settings, project.instance, project.run(plans))
 
 
@@ -43,7 +43,7 @@ def test_everything_runs_and_is_published_without_an_order(telco: Project) -> No
     assert (telco.settings.published_dir / "CURRENT").is_file()
     state = (telco.definitions(), telco.instance, telco.sources, telco.warehouse)
     assert outdated(*state) == []
-    assert not subscriptions_outdated(*state)
+    assert not outdated_jobs(*state)
 
 
 def test_every_subscriber_is_staged_and_the_blank_totals_are_made_up_for(telco: Project) -> None:

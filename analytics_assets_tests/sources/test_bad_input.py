@@ -26,7 +26,8 @@ from analytics_assets.checks.validity import checks
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.load import DayLoad, LoadResult, load_source
+from analytics_assets.sources.ledger import DayLoad
+from analytics_assets.sources.load import LoadResult, load_source
 from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, ORDERS, Source, state_of

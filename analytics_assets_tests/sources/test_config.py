@@ -12,14 +12,16 @@ import yaml
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import load_settings
 from analytics_assets.sources.config import (
-    DEFAULT_SAMPLE_CALENDAR,
     SourceConfig,
     SourceConfigError,
+)
+from analytics_assets.sources.config_file import load_sources
+from analytics_assets.sources.configured import (
+    DEFAULT_SAMPLE_CALENDAR,
     configured_sources,
     sample_sources,
 )
-from analytics_assets.sources.config_file import load_sources
-from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.sources.declared import SOURCES
 
 MINIMAL: dict[str, Any] = {
     "calendar": {"start": date(2024, 1, 1)},
@@ -85,7 +87,7 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, **DATABASE) == database
     table = SourceConfig("orders", str(tmp_path / "shop.duckdb"), "duckdb", table="orders")
     assert read(tmp_path, path="shop.duckdb", table="orders") == table
-    known = {word.name for word in fields(SourceConfig)} - {"source"}
+    known = {word.name for word in fields(SourceConfig)} - {"source", "options"}
     # test_subscriptions has the attributes.
     assert known == {*FILE, *DATABASE, "table", "attributes"}
 
@@ -188,6 +190,10 @@ def with_calendar(**words: Any) -> dict[str, Any]:
         (
             {**MINIMAL, "customers": {"path": "{date}.csv"}},
             "customers.path: customers has no days; leave {date} out of the path.",
+        ),
+        (
+            {**MINIMAL, "customers": {"path": "c.csv", "cancelled_order_pattern": "^C"}},
+            "customers.cancelled_order_pattern: customers has no status; leave it out.",
         ),
         (with_orders(format="cvs"), "orders.format: 'cvs' is no format. Did you mean 'csv'?"),
         (with_orders(path="{date:%Y%m}.csv"), "orders.path: the form of {date:...} needs %Y, %m"),
@@ -305,6 +311,7 @@ STAYS: dict[str, Any] = {
     "change_detection": "updated_at",
     "max_rejected_share": 0.5,
     "max_volume_change": None,
+    "options": {"widths": {"order_id": 6}},
 }
 
 
@@ -351,12 +358,17 @@ def test_a_configured_file_is_the_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")))
 def test_the_examples_are_valid(path: Path) -> None:
     sources = load_sources(path)
-    assert sources.has_orders or list(sources.sources) == ["subscriptions"]
+    assert sources.has_days or list(sources.sources) == ["subscriptions"]
 
 
 def test_contracts_leave_out_what_loading_adds() -> None:
-    assert CONTRACTS["orders"].not_null == ["order_id", "ordered_at", "quantity", "unit_price"]
-    for contract in CONTRACTS.values():
+    assert SOURCES["orders"].contract.not_null == [
+        "order_id",
+        "ordered_at",
+        "quantity",
+        "unit_price",
+    ]
+    for contract in (source.contract for source in SOURCES.values()):
         assert set(contract.required) <= set(contract.columns)
         assert not {"loaded_at", "source_file", "source_row", "order_date", "session_date"} & set(
             contract.columns

@@ -10,8 +10,8 @@ import pytest
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.contents import Content, file_versions, versions_of
-from analytics_assets.sources.readers import FileReader, SourceError, reader_of
+from analytics_assets.sources.contents import Content, content_versions, versions_of
+from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, Source, csv_of
 
@@ -40,8 +40,7 @@ class Reads:
         calendar: Calendar = CALENDAR,
     ) -> dict[date | None, str]:
         reader = reader_of(config)
-        assert isinstance(reader, FileReader)
-        return file_versions(reader, calendar, window, self.cache)
+        return content_versions(reader, calendar, window, self.cache)
 
     def taken(self) -> list[str]:
         """Names of the files that were read since the last look."""

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics_assets.partitions import Calendar, Window
-from analytics_assets.sources.config import SourcesConfig, sample_sources
+from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.config_file import load_sources
+from analytics_assets.sources.configured import sample_sources
 from analytics_assets.sources.sample import write_sample
 from analytics_assets_tests.sources import test_object_store as store
 from analytics_assets_tests.sources import test_postgres as postgres

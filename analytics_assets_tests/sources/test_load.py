@@ -16,9 +16,10 @@ import duckdb
 import pytest
 
 from analytics_assets.partitions import Calendar, Window
-from analytics_assets.sources.load import DayLoad, load_source, loaded_to, loaded_versions
+from analytics_assets.sources.ledger import DayLoad, loaded_to, loaded_versions
+from analytics_assets.sources.load import load_source
 from analytics_assets.sources.readers import SourceError
-from analytics_assets.sources.typed import CODE
+from analytics_assets.sources.typed_column import CODE
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, GOOD, JANUARY, ORDERS, Source, csv_of
 

@@ -13,7 +13,8 @@ from typing import Any
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.readers import FileReader, SourceError, reader_of
+from analytics_assets.sources.readers import SourceError, reader_of
+from analytics_assets.sources.readers.files import FileReader
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, ORDERS, Source, csv_of
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import changed_days, source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.readers import SourceError, reader_of
-from analytics_assets.sources.readers.databases import _PostgresSession
+from analytics_assets.sources.readers.postgres import _PostgresSession
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, Source
 
 ADDRESS = "TEST_SHOP_DATABASE_URL"

@@ -93,7 +93,7 @@ def test_columns_of_the_contract_take_no_part_in_attributes(tmp_path: Path) -> N
 
 def test_subscriptions_alone_need_neither_orders_nor_a_calendar(tmp_path: Path) -> None:
     sources = configured(tmp_path, {"subscriptions": {"path": "s.csv"}})
-    assert not sources.has_orders
+    assert not sources.has_days
     assert list(sources.sources) == ["subscriptions"]
 
 

@@ -113,10 +113,11 @@
     end
 {%- endmacro %}
 
+{# Of the rule's score; the risk_band of a model's probability has other bounds. #}
 {% macro churn_risk_category() -%}
     case
-        when churn_risk_score >= {{ var('risk_high_score') }} then 'High'
-        when churn_risk_score >= {{ var('risk_medium_score') }} then 'Medium'
+        when churn_risk_score >= {{ var('rule_high_score') }} then 'High'
+        when churn_risk_score >= {{ var('rule_medium_score') }} then 'Medium'
         when churn_risk_score is not null then 'Low'
     end
 {%- endmacro %}

@@ -17,14 +17,15 @@ from dagster import (
 )
 
 from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
-from analytics_assets.assets.common import RETRY, code_version, table_spec
+from analytics_assets.assets.common import MONTHLY, RETRY, code_version, table_spec
 from analytics_assets.assets.quality.blocking import hold_back_training
-from analytics_assets.churn.data import FeatureSet
+from analytics_assets.churn.data import FeatureSet, customer_value
 from analytics_assets.churn.registry import Registry, Version
 from analytics_assets.lifetime.history import Purchases
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
 from analytics_assets.settings import Settings
+from analytics_assets.sources.declared import LEADING, SOURCES
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from analytics_assets.churn.training import Plan, TrainingResult
 
 MODEL, BACKTEST = TABLES["churn_model"], TABLES["churn_backtest"]
+VALUE = "customer_value"
 FEATURES = FeatureSet(
     columns=FEATURE_COLUMNS,
     recency="days_since_last_order",
@@ -42,7 +44,7 @@ FEATURES = FeatureSet(
         silence="days_since_last_order",
         amount="gross_amount",
     ),
-    value="customer_value",
+    value=VALUE,
     # Counted since the first purchase, session or registration.
     growing=tuple(
         name
@@ -65,9 +67,12 @@ FEATURES = FeatureSet(
 CODE = ("churn", "schemas", "assets/churn/model.py", "assets/churn/registration.py")
 
 
-def model_registry(settings: Settings) -> Registry:
-    """The registry of the settings; nothing is opened."""
-    return Registry(settings.mlflow_dir, settings.mlflow_uri, settings.mlflow_model)
+def model_registry(settings: Settings, source: str = LEADING) -> Registry:
+    """The registry of the model that is trained on what a source feeds; nothing is opened."""
+    model = SOURCES[source].model
+    assert model
+    name = f"{settings.mlflow_model}{model.suffix}"
+    return Registry(settings.mlflow_dir, settings.mlflow_uri, name)
 
 
 def training_assets(settings: Settings) -> list[AssetsDefinition]:
@@ -92,6 +97,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 deps=["churn_features"],
                 partitions_def=None,
                 code_version=version,
+                cadence=MONTHLY,
             )
             for table in (MODEL, BACKTEST)
         ],
@@ -141,22 +147,17 @@ def training_plan(settings: Settings) -> "Plan":
 
 
 def _training_rows(session: Session, settings: Settings) -> pd.DataFrame:
-    """Features with their labels, and those of the newest date; at most so many, by customer.
-
-    The value of a customer is what they have spent in a label window so far, on average; a tenure
-    shorter than one counts as one.
-    """
+    """Features with their labels, and those of the newest date; at most so many, by customer."""
     columns = ", ".join(f'"{name}"' for name in FEATURES.inputs)
-    horizon = settings.churn_horizon_days
     wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
     sampled = sample_of_customers(
         session, "churn.churn_features", wanted, settings.churn_training_rows
     )
-    return session.frame(
-        f"SELECT as_of, customer_id, churned, {columns}, "
-        f"greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) "
-        f"AS {FEATURES.value} FROM churn.churn_features WHERE ({wanted}) AND {sampled}"
+    rows = session.frame(
+        f"SELECT as_of, customer_id, churned, {columns} FROM churn.churn_features "
+        f"WHERE ({wanted}) AND {sampled}"
     )
+    return rows.assign(**{VALUE: customer_value(rows, settings.churn_horizon_days)})
 
 
 def sample_of_customers(session: Session, relation: str, wanted: str, most: int) -> str:

@@ -6,7 +6,7 @@ training. Does not belong here: the checks' words (`checks.churn`), or the score
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -21,7 +21,7 @@ from dagster import (
 
 from analytics_assets.assets.churn.model import model_registry, training_plan
 from analytics_assets.assets.common import RETRY, code_version, table_spec
-from analytics_assets.churn.data import ModelError
+from analytics_assets.churn.data import ModelError, customer_value
 from analytics_assets.churn.registry import Registry, RegistryError
 from analytics_assets.reports import plots
 from analytics_assets.reports.markdown import markdown_table
@@ -52,7 +52,7 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
                 partitions_def=None,
                 code_version=code_version(*CODE),
             )
-            for table, deps in ((PERFORMANCE, ["customer_days"]), (DRIFT, []))
+            for table, deps in ((PERFORMANCE, ["churn_windows", "churn_outcomes"]), (DRIFT, []))
         ],
         pool=POOL,
         retry_policy=RETRY,
@@ -61,7 +61,7 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
         with warehouse.read() as session:
-            due, seen = closed_scores(session, settings.refresh_days)
+            due, seen = _due_windows(session, settings.refresh_days)
             measured = [_measured(session, settings, *key) for key in due]
             drifts = _drifts(context, session, model_registry(settings))
         made = {
@@ -108,51 +108,32 @@ def _shown(session: Session, table: Table) -> dict[str, Any]:
     return shown
 
 
-def closed_scores(
-    session: Session, refresh_days: int
-) -> tuple[list[tuple[date, str, int, float]], int]:
-    """Scores whose window has closed and that are to be measured.
+def _due_windows(session: Session, refresh_days: int) -> tuple[list[tuple[date, str, float]], int]:
+    """The closed windows that are to be measured.
 
     Those that were measured are measured again while late rows may still come.
 
     Returns:
-        as_of, model version, horizon in days and the lower end of the AUC that the backtest
-        promised, for each; and how many more as-of dates are no predictions, because the model had
-        seen labels from after them.
+        as_of, model version and the lower end of the AUC that the backtest promised, for each; and
+        how many more are no predictions, because the model had seen labels from after as_of.
 
     """
-    if not session.exists(TABLES["churn_model"]):
-        return [], 0  # a shop too young to have trained
     measured = "FALSE"
     if session.exists(PERFORMANCE):
         measured = (
-            f"EXISTS (SELECT 1 FROM {PERFORMANCE.relation} AS known WHERE known.as_of = "
-            "scores.as_of AND known.model_version = scores.model_version)"
+            f"(as_of, model_version) IN (SELECT (as_of, model_version) FROM {PERFORMANCE.relation})"
         )
     rows = session.rows(
         f"""
-        WITH observed AS (
-            SELECT max(window_date) + 1 AS through FROM raw.source_loads WHERE source = 'orders'
-        ),
-        scores AS (
-            SELECT DISTINCT as_of, model_version FROM churn.churn_predictions
+        SELECT as_of, model_version, promised_auc_low, is_prediction FROM churn.churn_windows
+        WHERE NOT {measured} OR label_end > (
+            SELECT max(window_date) + 1 - {refresh_days} FROM raw.source_loads
+            WHERE source = 'orders'
         )
-        SELECT
-            scores.as_of, scores.model_version, models.horizon_days, models.roc_auc_low,
-            scores.as_of >= models.labels_to AS is_prediction
-        FROM scores
-        JOIN churn.churn_model AS models USING (model_version)
-        CROSS JOIN observed
-        WHERE models.is_chosen
-            AND scores.as_of + models.horizon_days <= observed.through
-            AND (
-                scores.as_of + models.horizon_days > observed.through - {refresh_days}
-                OR NOT {measured}
-            )
         ORDER BY ALL
         """
     )
-    return [row[:4] for row in rows if row[4]], sum(not row[4] for row in rows)
+    return [row[:3] for row in rows if row[3]], sum(not row[3] for row in rows)
 
 
 def _measured(
@@ -160,33 +141,20 @@ def _measured(
     settings: Settings,
     as_of: date,
     version: str,
-    horizon: int,
     promised: float,
 ) -> dict[str, Any]:
     """A row of churn_performance."""
     from analytics_assets.churn.performance import measure, shortfalls
 
-    outcome = session.frame(
-        f"""
-        SELECT
-            churn_probability,
-            NOT EXISTS (
-                SELECT 1 FROM core.customer_days AS days
-                WHERE days.customer_id = scores.customer_id AND days.sale_orders > 0
-                    AND days.order_date >= ? AND days.order_date < ?
-            ) AS churned,
-            greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) AS value
-        FROM churn.churn_predictions AS scores
-        LEFT JOIN marts.customer_analytics_daily AS known USING (snapshot_date, customer_id)
-        WHERE scores.as_of = ? AND scores.model_version = ?
-        ORDER BY scores.customer_id
-        """,
-        [as_of, as_of + timedelta(days=horizon), as_of, version],
+    outcomes = session.frame(
+        "SELECT churn_probability, churned, horizon_days, net_amount, tenure_days "
+        "FROM churn.churn_outcomes WHERE as_of = ? AND model_version = ? ORDER BY customer_id",
+        [as_of, version],
     )
     measured = measure(
-        outcome["churned"].to_numpy(bool),
-        outcome["churn_probability"].to_numpy(float),
-        outcome["value"].to_numpy(float),
+        outcomes["churned"].to_numpy(bool),
+        outcomes["churn_probability"].to_numpy(float),
+        customer_value(outcomes, int(outcomes["horizon_days"].iloc[0])),
         training_plan(settings).economics,
     )
     found = shortfalls(measured, promised)

@@ -22,8 +22,8 @@ from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.registry import Registry, RegistryError, Version
 from analytics_assets.reports import plots
 from analytics_assets.schemas import Table
+from analytics_assets.schemas.churn import PROBABILITY_BANDS
 from analytics_assets.schemas.dagster_types import dagster_type
-from analytics_assets.schemas.marts import RISK_BANDS
 from analytics_assets.warehouse.connection import POOL
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def score_metadata(
     predictions: pd.DataFrame, version: Version, problems: list[str]
 ) -> dict[str, Any]:
     """What the UI shows of scores."""
-    bands = predictions["risk_band"].value_counts().reindex(RISK_BANDS, fill_value=0)
+    bands = predictions["risk_band"].value_counts().reindex(list(PROBABILITY_BANDS), fill_value=0)
     chart = plots.bar_chart(
         list(bands.index), bands.tolist(), "Customers by risk band", "customers"
     )

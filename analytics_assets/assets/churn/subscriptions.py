@@ -22,7 +22,11 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.churn.model import sample_of_customers, training_plan
+from analytics_assets.assets.churn.model import (
+    model_registry,
+    sample_of_customers,
+    training_plan,
+)
 from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
 from analytics_assets.assets.churn.scoring import (
     BATCH_ROWS,
@@ -36,9 +40,10 @@ from analytics_assets.assets.common import RETRY, code_version, table_spec
 from analytics_assets.assets.quality.blocking import hold_back_training
 from analytics_assets.churn.data import FeatureSet
 from analytics_assets.churn.registry import Registry
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
-from analytics_assets.sources.readers.base import identifier, literal
+from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 
@@ -55,9 +60,8 @@ FOLDS = 5
 
 
 def subscription_registry(settings: Settings) -> Registry:
-    """The registry of the model of subscribers, beside that of customers."""
-    name = f"{settings.mlflow_model}_subscriptions"
-    return Registry(settings.mlflow_dir, settings.mlflow_uri, name)
+    """The registry of the model of subscribers, next to that of customers."""
+    return model_registry(settings, SUBSCRIPTIONS.name)
 
 
 def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list[AssetsDefinition]:

@@ -4,45 +4,26 @@ Belongs here: parsing the project, running a command over it, and what it says. 
 here: the assets that are made of the project (`assets.dbt`), or SQL (the project itself).
 
 A process of dbt's own costs five to ten seconds before its first statement: an interpreter, imports
-and the parsed project. Here the imports are paid for once, and the parsed project is unpickled.
+and the parsed project. Here the imports are paid for once, and dbt reads the project as it was
+parsed last.
 """
 
 import hashlib
-import logging
 import os
-import pickle
-import sys
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dagster._utils.interrupts import raise_interrupts_as
-
+from analytics_assets.compat.dbt import call_dbt
 from analytics_assets.partitions import Window
 from analytics_assets.settings import Settings
 
 _DBT_FILES = (".sql", ".yml", ".md")
 _ONE_AT_A_TIME = threading.Lock()  # dbt keeps its flags, adapters and loggers in globals
-
-
-@contextmanager
-def without_dbt() -> Iterator[None]:
-    """Imports of dagster-dbt within find no dbt: it takes its own words for dbt's few constants.
-
-    Otherwise every load of the definitions would import dbt, as long as all the rest takes.
-    """
-    absent = "dbt.version" not in sys.modules
-    if absent:
-        sys.modules["dbt.version"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if absent:
-            del sys.modules["dbt.version"]
 
 
 class DbtProjectError(RuntimeError):
@@ -67,7 +48,7 @@ def prepare_manifest(settings: Settings) -> Path:
     # By content: an image or a rollback brings new code with old times.
     if (
         manifest.is_file()
-        and _pickled(settings).is_file()
+        and _saved_parse(settings).is_file()
         and parsed.is_file()
         and parsed.read_text() == content
     ):
@@ -75,16 +56,9 @@ def prepare_manifest(settings: Settings) -> Path:
     settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     errors: list[str] = []
     target, environment = settings.dbt_target_dir, dbt_environment(settings)
-    result = _call(settings, ["--quiet", "parse"], target, environment, None, _errors_to(errors))
+    result = _call(settings, ["--quiet", "parse"], target, environment, _errors_to(errors))
     if not result.success:
         raise DbtProjectError(f"dbt cannot parse the project:\n{_said(result, errors)}")
-    beside = _pickled(settings).with_suffix(".part")
-    # dbt mixes its look-ups up when it is unpickled, and makes those anew that are not there.
-    for field in fields(result.result):
-        if field.name.endswith("_lookup"):
-            setattr(result.result, field.name, None)
-    beside.write_bytes(pickle.dumps(result.result))
-    beside.replace(_pickled(settings))
     parsed.write_text(content)
     return manifest
 
@@ -96,13 +70,15 @@ def _parsed_content(settings: Settings) -> str:
         if path.suffix in _DBT_FILES:
             name = path.relative_to(settings.dbt_project_dir)
             digest.update(f"{name}\0".encode() + path.read_bytes())
-    # Whether tests block, warn or are off is read when the project is parsed.
+    # The policy of the tests is read when the project is parsed; a parsed project is of a profile.
+    policy, profile = settings.checks["dbt"], (settings.warehouse_path, settings.memory_limit)
     version = metadata.version("dbt-core")
-    return f"{digest.hexdigest()} {settings.deployment} {settings.checks['dbt']} {version}"
+    return " ".join(map(str, (digest.hexdigest(), settings.deployment, policy, *profile, version)))
 
 
-def _pickled(settings: Settings) -> Path:
-    return settings.dbt_target_dir / "manifest.pickle"
+def _saved_parse(settings: Settings) -> Path:
+    """Where dbt keeps the parsed project; it goes by content, too."""
+    return settings.dbt_target_dir / "partial_parse.msgpack"
 
 
 class DbtCommand:
@@ -135,7 +111,6 @@ class DbtCommand:
             DbtError: a model or a test failed.
             KeyboardInterrupt: the process was asked to end; running statements were interrupted.
         """
-        manifest = pickle.loads(_pickled(self._settings).read_bytes())
         errors: list[str] = []
         report = _errors_to(errors)
 
@@ -147,7 +122,9 @@ class DbtCommand:
             report(message)
 
         variables = {**dbt_environment(self._settings, window), **(environment or {})}
-        result = _call(self._settings, arguments, target, variables, manifest, heard)
+        saved = ["--partial-parse-file-path", str(_saved_parse(self._settings))]
+        command = [*arguments, *saved, "--no-write-json"]
+        result = _call(self._settings, command, target, variables, heard)
         if isinstance(result.exception, KeyboardInterrupt):
             raise result.exception
         if not result.success:
@@ -168,19 +145,8 @@ def _call(
     arguments: Sequence[str],
     target: Path,
     environment: Mapping[str, str],
-    manifest: Any,
     heard: Callable[[Any], None],
 ) -> Any:
-    # Imported here: dbt costs two seconds, and loading the definitions needs none of it.
-    root = logging.getLogger()
-    handlers = [*root.handlers]
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.adapters.factory import cleanup_connections
-    from dbt.cli.main import dbtRunner
-    from dbt_common.events.event_manager_client import cleanup_event_logger
-
-    root.handlers = handlers  # some import of dbt's adds one, which would print Dagster's log again
-    folder = Path.cwd()
     options = {
         "--project-dir": settings.dbt_project_dir,
         "--profiles-dir": settings.dbt_project_dir,
@@ -191,24 +157,31 @@ def _call(
         "--log-level-file": "none",  # what failed is in the error, and the SQL in the target
     }
     command = [*arguments, "--no-use-colors", *(str(word) for o in options.items() for word in o)]
-    if manifest is not None:
-        command.append("--no-write-json")
-    with (
-        _ONE_AT_A_TIME,
-        _environment(environment),
-        # dbt interrupts its statements on this one, and not on Dagster's.
-        raise_interrupts_as(KeyboardInterrupt),
-    ):
+    folder = Path.cwd()
+    with _ONE_AT_A_TIME, _environment(environment), _interruptible():
         try:
-            return dbtRunner(manifest, [heard]).invoke(command)
+            return call_dbt(command, heard)
         finally:
-            # dbt would keep the file open, and with it the file's lock.
-            cleanup_connections()
-            if DuckDBConnectionManager._ENV:
-                DuckDBConnectionManager._ENV.close()
-            DuckDBConnectionManager.close_all_connections()
-            cleanup_event_logger()
             os.chdir(folder)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM are a KeyboardInterrupt: on this one, and not on Dagster's, dbt interrupts
+    its statements.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _errors_to(errors: list[str]) -> Callable[[Any], None]:

@@ -1,8 +1,8 @@
 """The dbt models as assets: staging, core, marts and churn_features.
 
 Belongs here: the translation of the dbt project into assets, and the one step that builds the
-selected models of a window. Does not belong here: how dbt is called (`dbt_command`), SQL (the dbt
-project) or columns (`schemas`).
+selected models of a window. Does not belong here: how dbt is called (`assets.dbt.command`), SQL
+(the dbt project) or columns (`schemas`).
 """
 
 import hashlib
@@ -21,77 +21,68 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
+    DagsterExecutionInterruptedError,
     Failure,
     Output,
     PartitionsDefinition,
     ResourceParam,
     TableColumnLineage,
 )
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from analytics_assets.assets.common import RETRY, table_spec
-from analytics_assets.assets.dbt.command import (
-    DbtCommand,
-    DbtError,
-    prepare_manifest,
-    without_dbt,
-)
+from analytics_assets.assets.dbt.command import DbtCommand, DbtError, prepare_manifest
 from analytics_assets.assets.dbt.lineage import column_lineage
 from analytics_assets.assets.dbt.thresholds import read_thresholds
 from analytics_assets.checks import dbt as dbt_tests
 from analytics_assets.checks.base import Check
 from analytics_assets.checks.scans import Scans
-from analytics_assets.partitions import Window, add_partition_metadata, run_window
+from analytics_assets.compat.dagster import add_partition_metadata
+from analytics_assets.compat.dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCoreCliEventMessage,
+    DbtProject,
+    dbt_assets,
+    get_subset_selection_for_context,
+    validate_manifest,
+)
+from analytics_assets.partitions import Window, run_window
 from analytics_assets.reports.mart_plots import PLOTS
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared import LEADING
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import partition_row_counts
 
-with without_dbt():
-    from dagster_dbt import (
-        DagsterDbtTranslator,
-        DagsterDbtTranslatorSettings,
-        DbtProject,
-        dbt_assets,
-    )
-    from dagster_dbt.asset_utils import get_subset_selection_for_context
-    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-    from dagster_dbt.dbt_manifest import validate_manifest
-
-SUBSCRIPTION_MODELS = ("stg_subscriptions", "subscription_analytics", "churn_by_contract")
-# Other models read these: an empty table stands for each whose source is not configured.
-STAND_INS = {
-    "customers": ("stg_customers",),
-    "products": ("stg_products",),
-    "user_sessions": ("stg_user_sessions", "fact_user_sessions", "session_corrections"),
-}
-
-
-def stand_ins(sources: SourcesConfig) -> list[str]:
-    """Models in whose place an empty table is read."""
-    if not sources.has_orders:
-        return []
-    return [model for source in sources.absent for model in STAND_INS.get(source, ())]
+# Python writes these, and views read them when they are read themselves: the views may be built
+# before, in the one call of dbt that builds the snapshot from which the scores come.
+READ_BY_VIEWS = ("churn_predictions", "churn_model")
 
 
 def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
-    """Models that only a source fills which is not configured: no assets.
+    """Models that only sources feed which are not configured: no assets.
 
     Args:
         sources: the configured sources.
         manifest: dbt's, which has all models.
     """
-    absent = stand_ins(sources)
-    if "subscriptions" in sources.absent:
-        absent += SUBSCRIPTION_MODELS
-    if not sources.has_orders:
-        nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
-        models = [node["name"] for node in nodes if _is_model(node)]
-        absent += [name for name in models if name not in SUBSCRIPTION_MODELS]
-    return absent
+    parsed = json.loads(manifest.read_text(encoding="utf-8"))
+    return [
+        node["name"]
+        for key, node in parsed["nodes"].items()
+        if _is_model(node) and not {*sources.sources} & fed_by(parsed["parent_map"], key)
+    ]
+
+
+def fed_by(parents: Mapping[str, list[str]], node: str) -> set[str]:
+    """The sources that a model is made from, directly or through other models."""
+    if not node.startswith("source."):
+        return {source for parent in parents[node] for source in fed_by(parents, parent)}
+    name = node.split(".")[-1]
+    # The ledger of loads is no source: it says which days there are.
+    return {LEADING if name == "source_loads" else name.removeprefix("raw_")}
 
 
 def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
@@ -204,9 +195,11 @@ class Translator(DagsterDbtTranslator):
 
     def _deps(self, spec: AssetSpec) -> list[AssetDep]:
         deps = {dep.asset_key.path[-1]: dep for dep in spec.deps}
-        # The ledger of loads is no asset: the load of orders writes it.
+        for name in READ_BY_VIEWS:
+            deps.pop(name, None)
+        # The ledger of loads is no asset: loads write it.
         if deps.pop("source_loads", None):
-            deps.setdefault("raw_orders", AssetDep("raw_orders"))
+            deps.setdefault(f"raw_{LEADING}", AssetDep(f"raw_{LEADING}"))
         return [dep for name, dep in deps.items() if name in self._known]
 
 
@@ -221,7 +214,6 @@ def dbt_models(
     """
     manifest = prepare_manifest(settings)
     absent = absent_models(sources, manifest)
-    empty = stand_ins(sources)
     known = frozenset(TABLES) - {*absent, *(f"raw_{name}" for name in sources.absent)}
     project = dbt_project(settings)
     thresholds = read_thresholds(settings.dbt_project_dir)
@@ -252,7 +244,8 @@ def dbt_models(
         window = run_window(
             context.run.tags, monthly=any(table.partitioning == "monthly" for table in selected)
         )
-        warehouse.prepare(empty)
+        views = any(table.is_view and table.group == "churn" for table in selected)
+        warehouse.prepare([*sources.stand_ins, *(READ_BY_VIEWS if views else ())])
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         # The whole: dbt runs the tests between a selected model and an absent one, too.
         parsed = validate_manifest(manifest)
@@ -335,7 +328,7 @@ def _add_metadata(
             metadata,
         )
         return
-    if table.group != "staging":
+    if not table.is_view:
         # Counting a view would run it.
         metadata["dagster/row_count"] = session.count(table.relation)
     context.add_asset_metadata(metadata, table.name)

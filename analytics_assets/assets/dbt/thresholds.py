@@ -13,7 +13,7 @@ import yaml
 RANGES: tuple[tuple[tuple[str, ...], tuple[type, ...], float, float], ...] = (
     (("segment_champion_score", "segment_good_score", "value_high_score"), (int,), 1, 5),
     (("cohort_strong_retention", "cohort_fair_retention"), (int, float), 0, 1),
-    (("risk_medium_score", "risk_high_score"), (int, float), 0, 1),
+    (("rule_medium_score", "rule_high_score"), (int, float), 0, 1),
     (("frequency_days", "value_new_days", "value_at_risk_days"), (int,), 1, float("inf")),
     (("lifetime_months", "risk_min_days"), (int,), 1, float("inf")),
     (("tenure_established_months", "tenure_long_months"), (int,), 1, float("inf")),
@@ -26,7 +26,7 @@ ASCENDING = (
     ("segment_good_score", "segment_champion_score"),
     ("cohort_fair_retention", "cohort_strong_retention"),
     ("revenue_band_medium", "revenue_band_high"),
-    ("risk_medium_score", "risk_high_score"),
+    ("rule_medium_score", "rule_high_score"),
     ("tenure_established_months", "tenure_long_months"),
     ("charge_medium", "charge_high"),
 )

@@ -18,16 +18,22 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.common import OWNERS, RETRY, code_version, run_started
+from analytics_assets.assets.common import (
+    CADENCE,
+    ON_DEMAND,
+    OWNERS,
+    RETRY,
+    code_version,
+    run_started,
+)
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.reports.profile import write_profile
-from analytics_assets.schemas import TABLES
+from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 PROFILES = "table_profiles"
-# A view holds nothing of its own, and the ledgers are about runs.
-PROFILED_GROUPS = ("raw", "core", "marts", "churn")
+PROFILED_GROUPS = ("raw", "core", "marts", "churn")  # the ledgers are about runs
 
 
 def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefinition]:
@@ -46,7 +52,7 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 ),
                 owners=OWNERS,
                 kinds={"python", "duckdb"},
-                tags={"layer": "quality"},
+                tags={"layer": "quality", CADENCE: ON_DEMAND},
                 deps=upstream,
                 code_version=code_version("reports/profile.py"),
             )
@@ -60,7 +66,7 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         pages = []
         with warehouse.read() as session:
             for table in TABLES.values():
-                if table.group in PROFILED_GROUPS and session.kind(table):
+                if _is_profiled(table) and session.kind(table):
                     drift = write_profile(
                         session,
                         table,
@@ -80,12 +86,17 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
     return [table_profiles]
 
 
+def _is_profiled(table: Table) -> bool:
+    # A view holds nothing of its own.
+    return table.group in PROFILED_GROUPS and not table.is_view
+
+
 def with_profile(settings: Settings) -> Callable[[AssetSpec], AssetSpec]:
     """Adds the path of its page to the spec of a table."""
 
     def linked(spec: AssetSpec) -> AssetSpec:
         table = TABLES.get(spec.key.path[-1])
-        if table is None or table.group not in PROFILED_GROUPS:
+        if table is None or not _is_profiled(table):
             return spec
         page = MetadataValue.path(str(settings.profiles_dir / f"{table.name}.html"))
         return spec.replace_attributes(metadata={**spec.metadata, "profile": page})

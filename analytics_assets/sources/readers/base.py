@@ -11,11 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any, ClassVar
 
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.entry import Entry
 
 
 class SourceError(ValueError):
@@ -111,8 +113,39 @@ class Scan:
     trusted: bool = False
 
 
+Scanner = Callable[[duckdb.DuckDBPyConnection, Path], AbstractContextManager[Scan]]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source.
+
+    Attributes:
+        path: where it lies, as its file system names it.
+        name: path below the folder of the source: it does not change with the folder's place.
+        day: the day that it stands for, where each day has files of its own.
+        state: what changes when the file does: size and time of change, or the store's tag.
+    """
+
+    path: str
+    name: str
+    day: date | None
+    state: str
+
+    def part(self, **facts: Any) -> Part:
+        """The part of a scan that the file is."""
+        return Part(self.name, self.day, f"{self.path} {self.state}", **facts)
+
+
 class Reader(ABC):
-    """How one source is read. A new format is one subclass; the tests of readers run over it.
+    """How one source is read. A new format is one subclass, registered in `readers/__init__`; the
+    tests of readers run over it.
+
+    A reader declares its format: the word for it, the words of the configuration that it
+    understands, and how changes of its sources are seen. Of a source that lies in files the
+    contents of each file are remembered (`files`, `scan_files`). A database computes versions of
+    its days itself (`computes_versions`, `versions`). Otherwise the typed rows are read and
+    compared.
 
     What holds for every reader: a scan is one snapshot of the source (what changes while it is
     read is an error, and nothing is loaded); every row of the window comes once, in the relation
@@ -120,8 +153,26 @@ class Reader(ABC):
     no row values and no credentials.
     """
 
-    kind: str
+    format: ClassVar[str]
+    """The word of the configuration for the format."""
+
+    kind: ClassVar[str]
     """What Dagster shows beside the source."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of a path that is taken for this format where none is configured."""
+
+    words: ClassVar[tuple[str, ...]]
+    """Words of place and form that it understands; the others of `PLACE_WORDS` are errors."""
+
+    place_word: ClassVar[str] = "path"
+    """The one of them that says where the source lies, and that must be there."""
+
+    own_words: ClassVar[Mapping[str, Callable[[Entry], Any]]] = {}
+    """Words that only this format has, each with what reads its value into `config.options`."""
+
+    computes_versions: ClassVar[bool] = False
+    """Whether the source itself computes data versions."""
 
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
@@ -154,6 +205,54 @@ class Reader(ABC):
     @abstractmethod
     def place(self) -> str:
         """Where the source lies, for people; without credentials."""
+
+    @abstractmethod
+    def sample(self, calendar: Calendar) -> "Sample":
+        """Some rows to look at before a load.
+
+        Raises:
+            SourceError: the source is missing or cannot be read.
+        """
+
+    def files(self, window: Window | None = None) -> list[SourceFile] | None:
+        """The files that can hold rows of a window; None where the source does not lie in files."""
+        return None
+
+    def scan_files(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Sequence[SourceFile],
+        scratch: Path,
+        *,
+        careful: bool = True,
+    ) -> AbstractContextManager[Scan]:
+        """The rows of some of its files."""
+        raise NotImplementedError
+
+    def versions(
+        self, window: Window | None, calendar: Calendar, since: Any = None
+    ) -> dict[date | None, str] | None:
+        """Data versions that the source itself computes; None where it cannot.
+
+        Args:
+            window: the days; None for a source without days.
+            calendar: the days that the sources cover.
+            since: only days with a row changed at or after this time of the source.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A look at a source.
+
+    Attributes:
+        found: what lies there, in words.
+        scanner: opens the scan of some of its rows.
+    """
+
+    found: str
+    scanner: Scanner
 
 
 # No name of a column: an address, a number, a time.
@@ -241,13 +340,3 @@ def halving(
         middle = len(paths) // 2
         return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
     return {path: found.get(index, 0) for index, path in enumerate(paths)}
-
-
-def identifier(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"

@@ -1,13 +1,14 @@
-"""Tables of databases, streamed as Arrow: PostgreSQL through ADBC, and DuckDB files.
+"""Tables of databases, streamed as Arrow.
 
 Belongs here: the queries that push a window down, data versions computed by the database, and one
-snapshot for both. Does not belong here: types of the contract (`typed`), files (`files`).
+snapshot for both. Does not belong here: any one database (`postgres`, `duckdb_file`), types of the
+contract (`typed`).
 """
 
-import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,45 @@ from typing import Any
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     Part,
     Reader,
+    Sample,
     Scan,
     SourceError,
-    identifier,
     mapped_columns,
     unknown_columns,
 )
 
-# What goes over as it is typed; anything else the database writes as text.
-PLAIN_TYPES = ("SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DATE", "VARCHAR")
+SAMPLE_ROWS = 100_000
+
+
+class Session:
+    """One snapshot of a database."""
+
+    def types(self, query: str) -> list[tuple[str, str]]:
+        """Name and type of the columns of a query, in words of the database."""
+        raise NotImplementedError
+
+    def plain(self, name: str, type_: str) -> str:
+        """SQL of a column in a type that Arrow and DuckDB know exactly."""
+        raise NotImplementedError
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        raise NotImplementedError
+
+    def stream(self, query: str) -> Any:
+        """The result as an Arrow stream."""
+        raise NotImplementedError
 
 
 class DatabaseReader(Reader):
     """One table or query of a database. A database is one subclass: a session and some SQL."""
+
+    computes_versions = True
 
     view = "source_stream"
     table = "source_rows"
@@ -41,7 +64,7 @@ class DatabaseReader(Reader):
         self.relation = f"({config.query}) AS source" if config.query else str(config.table)
 
     @abstractmethod
-    def session(self) -> AbstractContextManager["Session"]:
+    def session(self) -> AbstractContextManager[Session]:
         """A read-only session in which every query sees one snapshot.
 
         Raises:
@@ -125,6 +148,16 @@ class DatabaseReader(Reader):
                 with suppress(duckdb.Error):
                     connection.execute(f"DROP TABLE IF EXISTS temp.{self.table}")
 
+    def sample(self, calendar: Calendar) -> Sample:
+        """The first rows."""
+        whole = self.config.query or f"SELECT * FROM {self.config.table}"
+        query = f"SELECT * FROM ({whole}) AS whole LIMIT {SAMPLE_ROWS}"
+        some = type(self)(replace(self.config, table=None, query=query))
+        return Sample(
+            f"the first {SAMPLE_ROWS:,} rows",
+            lambda connection, scratch: some.scan(connection, None, calendar, scratch),
+        )
+
     def versions(
         self, window: Window | None, calendar: Calendar, since: Any = None
     ) -> dict[date | None, str] | None:
@@ -149,7 +182,7 @@ class DatabaseReader(Reader):
         """Whether there are days that the database cannot tell apart."""
         return window is not None and self._day(types, mapped) is None
 
-    def _columns(self, session: "Session") -> tuple[dict[str, str], dict[str, str]]:
+    def _columns(self, session: Session) -> tuple[dict[str, str], dict[str, str]]:
         """Types of the columns, and which of them are ours."""
         found = session.types(self.config.query or f"SELECT * FROM {self.config.table}")
         mapped = mapped_columns(self.config, [name for name, _ in found], self.name)
@@ -157,7 +190,7 @@ class DatabaseReader(Reader):
 
     def _versions(
         self,
-        session: "Session",
+        session: Session,
         types: Mapping[str, str],
         mapped: Mapping[str, str],
         window: Window | None,
@@ -217,194 +250,3 @@ class DatabaseReader(Reader):
             if calendar.end:
                 condition += f" OR {time} >= DATE '{calendar.end - day}'"
         return f"({condition})"
-
-
-class Session:
-    """One snapshot of a database."""
-
-    def types(self, query: str) -> list[tuple[str, str]]:
-        """Name and type of the columns of a query, in words of the database."""
-        raise NotImplementedError
-
-    def plain(self, name: str, type_: str) -> str:
-        """SQL of a column in a type that Arrow and DuckDB know exactly."""
-        raise NotImplementedError
-
-    def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        """All rows of a small result."""
-        raise NotImplementedError
-
-    def stream(self, query: str) -> Any:
-        """The result as an Arrow stream."""
-        raise NotImplementedError
-
-
-class PostgresReader(DatabaseReader):
-    """A table or query of PostgreSQL; the address comes from an environment variable."""
-
-    kind = "postgres"
-
-    @contextmanager
-    def session(self) -> Iterator["Session"]:
-        """A read-only transaction of one snapshot (REPEATABLE READ)."""
-        variable = self.config.connection_env
-        address = os.environ.get(str(variable))
-        if not address:
-            raise SourceError(
-                f"{self.config.source}: the environment variable {variable} is not set. Set it to "
-                "the database's address: postgresql://user:password@host:port/database."
-            )
-        try:
-            import adbc_driver_postgresql.dbapi as postgres
-        except ImportError as error:
-            raise SourceError(
-                f"{self.config.source}: reading PostgreSQL needs analytics_assets[postgres]."
-            ) from error
-        try:
-            connection = postgres.connect(address)
-        except postgres.Error as error:
-            # Not chained: the message may hold the address, and so the password.
-            raise SourceError(
-                f"{self.config.source}: the database of {variable} cannot be reached. Check the "
-                f"address, and that it answers: {_first_line(error, address)}"
-            ) from None
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                cursor.execute("SET LOCAL TIME ZONE 'UTC'")
-                cursor.execute("SET LOCAL DateStyle = 'ISO, YMD'")
-            yield _PostgresSession(connection)
-        except postgres.Error as error:
-            raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
-            ) from None
-        finally:
-            connection.close()
-
-    def day_of(self, column: str, type_: str) -> str | None:
-        """The date in UTC; a time without zone is in the configured one."""
-        if type_ == "timestamp with time zone":
-            return f"({column} AT TIME ZONE 'UTC')::date"
-        if type_ == "timestamp without time zone":
-            zone = self.config.time_zone.replace("'", "''")
-            return f"(({column} AT TIME ZONE '{zone}') AT TIME ZONE 'UTC')::date"
-        return column if type_ == "date" else None
-
-    def checksum(self, columns: list[str]) -> str:
-        """Sum of a 64-bit hash of each row."""
-        return f"sum(hashtextextended(row({', '.join(columns)})::text, 0)::numeric)::text"
-
-
-class _PostgresSession(Session):
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def types(self, query: str) -> list[tuple[str, str]]:
-        with self._connection.cursor() as cursor:
-            # Arrow's types leave out what PostgreSQL calls them; an empty row has both.
-            cursor.execute(f"SELECT * FROM ({query}) AS described LIMIT 0")
-            names = [column[0] for column in cursor.description]
-            listed = ", ".join(f"pg_typeof({identifier(name)})::text" for name in names)
-            cursor.execute(
-                f"SELECT {listed} FROM (SELECT 1) AS one LEFT JOIN ({query}) AS described ON false"
-            )
-            types = cursor.fetchone()
-        return list(zip(names, types, strict=True))
-
-    def plain(self, name: str, type_: str) -> str:
-        column = identifier(name)
-        if type_ in ("smallint", "integer", "bigint", "real", "double precision", "text", "date"):
-            return column
-        if type_.startswith("timestamp"):
-            return column
-        return f"{column}::text AS {column}"
-
-    def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(query)
-            return list(cursor.fetchall())
-
-    def stream(self, query: str) -> Any:
-        # Kept: a cursor that is forgotten closes its stream.
-        self._streaming = self._connection.cursor()
-        self._streaming.execute(query)
-        return self._streaming.fetch_record_batch()
-
-
-class DuckDBReader(DatabaseReader):
-    """A table or query of a DuckDB file."""
-
-    kind = "duckdb"
-
-    @property
-    def name(self) -> str:
-        """File and table."""
-        return f"{Path(self.config.path).name}: {super().name}"
-
-    @property
-    def place(self) -> str:
-        """Path and table."""
-        return f"{self.config.path}: {super().place}"
-
-    @contextmanager
-    def session(self) -> Iterator["Session"]:
-        """A read-only connection: nobody can write to the file while it is open."""
-        path = Path(self.config.path)
-        if not path.is_file():
-            raise SourceError(f"{self.config.source}: there is no DuckDB file at {path}.")
-        try:
-            connection = duckdb.connect(str(path), read_only=True)
-        except duckdb.Error as error:
-            raise SourceError(
-                f"{self.config.source}: {path} cannot be opened: {str(error).splitlines()[0]}"
-            ) from error
-        try:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield _DuckDBSession(connection)
-        except duckdb.Error as error:
-            raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {str(error).splitlines()[0]}"
-            ) from error
-        finally:
-            connection.close()
-
-    def day_of(self, column: str, type_: str) -> str | None:
-        """The date in UTC; a time without zone is in the configured one."""
-        if type_ == "TIMESTAMP WITH TIME ZONE":
-            return f"TRY_CAST({column} AT TIME ZONE 'UTC' AS DATE)"
-        if type_.startswith("TIMESTAMP"):
-            zone = self.config.time_zone.replace("'", "''")
-            naive = f"TRY_CAST({column} AS TIMESTAMP)"
-            return f"TRY_CAST(({naive} AT TIME ZONE '{zone}') AT TIME ZONE 'UTC' AS DATE)"
-        return column if type_ == "DATE" else None
-
-    def checksum(self, columns: list[str]) -> str:
-        """Sum of a 64-bit hash of each row."""
-        return f"sum(hash({', '.join(columns)})::HUGEINT)::VARCHAR"
-
-
-class _DuckDBSession(Session):
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def types(self, query: str) -> list[tuple[str, str]]:
-        described = self._connection.sql(query)
-        return [
-            (name, str(type_))
-            for name, type_ in zip(described.columns, described.types, strict=True)
-        ]
-
-    def plain(self, name: str, type_: str) -> str:
-        return identifier(name)
-
-    def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query).fetchall()
-
-    def stream(self, query: str) -> Any:
-        return self._connection.sql(query).to_arrow_reader(100_000)
-
-
-def _first_line(error: Exception, address: str) -> str:
-    """What a database says, without the address that holds the password."""
-    lines = str(error).replace(address, "...").splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import duckdb
 
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
     Malformed,
@@ -22,8 +23,6 @@ from analytics_assets.sources.readers.base import (
     SourceError,
     fold_name,
     halving,
-    identifier,
-    literal,
     mapped_columns,
     unknown_columns,
 )
@@ -72,7 +71,9 @@ class DelimitedReader(FileReader):
     that trusts leaves the second count to whoever reads the rows.
     """
 
-    kind = "csv"
+    format = kind = "csv"
+    suffixes = (".csv", ".tsv", ".txt")
+    words = (*FileReader.words, "delimiter", "encoding")
 
     def read(
         self,
@@ -108,7 +109,7 @@ class DelimitedReader(FileReader):
             f"({' UNION ALL '.join(selects)})",
             dict.fromkeys(names.values(), "VARCHAR"),
             [
-                self.part(item.file.source, rows=item.rows, lines_before=item.lines_before)
+                item.file.source.part(rows=item.rows, lines_before=item.lines_before)
                 for item in checked
             ],
             numbered=numbered,

@@ -13,41 +13,26 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
 
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import DATE_IN_PATH
 from analytics_assets.sources.readers.base import (
     DoubtError,
-    Part,
     Reader,
+    Sample,
     Scan,
     SourceError,
-    identifier,
+    SourceFile,
 )
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 CHUNK = 1 << 22
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of a source.
-
-    Attributes:
-        path: where it lies, as its file system names it.
-        name: path below the folder of the source: it does not change with the folder's place.
-        day: the day that it stands for, where each day has files of its own.
-        state: what changes when the file does: size and time of change, or the store's tag.
-    """
-
-    path: str
-    name: str
-    day: date | None
-    state: str
+SAMPLE_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +46,7 @@ class LocalFile:
 class FileReader(Reader):
     """Rows that lie in files; a format says what is in them."""
 
+    words: ClassVar[tuple[str, ...]] = ("path", "late_days")
     text = True
     """Whether the files are text, with an encoding."""
 
@@ -68,11 +54,6 @@ class FileReader(Reader):
     def place(self) -> str:
         """The configured path."""
         return self.config.path
-
-    @property
-    def by_day(self) -> bool:
-        """Whether each day has files of its own."""
-        return DATE_IN_PATH.search(self.config.path) is not None
 
     @contextmanager
     def scan(
@@ -113,6 +94,18 @@ class FileReader(Reader):
             self._require_unchanged(files)
             raise
         self._require_unchanged(files)
+
+    def sample(self, calendar: Calendar) -> Sample:
+        """The first file, the last, and some between."""
+        files = self.files()
+        days = [file.day for file in files if file.day]
+        span = f", {days[0]} to {days[-1]}" if days else ""
+        step = max(1, -(-(len(files) - 1) // (SAMPLE_FILES - 1)))
+        some = list(dict.fromkeys([*files[::step], files[-1]]))
+        return Sample(
+            f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}",
+            lambda connection, scratch: self.scan_files(connection, some, scratch),
+        )
 
     def _require_unchanged(self, files: Sequence[SourceFile]) -> None:
         changed = [file.name for file in files if self._state(file.path) != file.state]
@@ -158,13 +151,13 @@ class FileReader(Reader):
         if not found and (window is None or not self._found(None)):
             raise SourceError(
                 f"{self.config.source}: no file at {self.place}"
-                f"{' with a date such as 2024-01-31' if self.by_day else ''}. Check `path` in the "
-                "source configuration, or where the files are delivered."
+                f"{' with a date such as 2024-01-31' if self.config.by_day else ''}. Check `path` "
+                "in the source configuration, or where the files are delivered."
             )
         return found
 
     def _found(self, window: Window | None) -> list[tuple[str, date | None, str]]:
-        if not self.by_day:
+        if not self.config.by_day:
             return [(path, None, self._state(path)) for path in self._glob(self.config.path)]
         if window is not None and window.days <= 40:
             reach = Window(window.start, window.end + timedelta(days=self.config.late_days))
@@ -303,10 +296,6 @@ class FileReader(Reader):
                 f"{self.config.source}: {name} is no whole {compression} file ({error}). Deliver "
                 "it again; nothing was loaded."
             ) from error
-
-    def part(self, file: SourceFile, **facts: Any) -> Part:
-        """The part of a scan that a file is."""
-        return Part(file.name, file.day, f"{file.path} {file.state}", **facts)
 
 
 def _form(match: re.Match[str]) -> str:

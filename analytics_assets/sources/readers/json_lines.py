@@ -13,14 +13,13 @@ from typing import Any
 
 import duckdb
 
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.readers.base import (
     Malformed,
     Scan,
     SourceError,
     fold_name,
     halving,
-    identifier,
-    literal,
     mapped_columns,
     unknown_columns,
 )
@@ -54,7 +53,10 @@ class JsonLinesReader(FileReader):
     `$.customer.id`. Values are taken as text, however they are written.
     """
 
+    format = "jsonl"
     kind = "json"
+    suffixes = (".jsonl", ".ndjson", ".json")
+    words = (*FileReader.words, "encoding")
 
     def read(
         self,
@@ -98,7 +100,7 @@ class JsonLinesReader(FileReader):
                 rows, bad = _separated(self.config.source, file, path, index)
                 malformed += bad
             paths.append(path)
-            parts.append(self.part(file.source, rows=rows, lines_before=0))
+            parts.append(file.source.part(rows=rows, lines_before=0))
         members = [literal(n if n[0] == "$" else f"$.{identifier(n)}") for n in names]
         place = {name: number for number, name in enumerate(names, 1)}
         columns = {same[0]: same for same in spellings.values()}

@@ -13,11 +13,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
-    identifier,
-    literal,
     mapped_columns,
     unknown_columns,
 )
@@ -34,7 +33,8 @@ class ParquetReader(FileReader):
     file without them a flipped byte shows only where it breaks the compression or the form.
     """
 
-    kind = "parquet"
+    format = kind = "parquet"
+    suffixes = (".parquet", ".pq")
     text = False
 
     def read(
@@ -73,7 +73,7 @@ class ParquetReader(FileReader):
             rows = held.metadata.num_rows
             if not rows:
                 warnings.append(f"{name}: no rows")
-            parts.append(self.part(file.source, rows=rows))
+            parts.append(file.source.part(rows=rows))
         paths = ", ".join(literal(str(file.path)) for file in files)
         read = (
             f"read_parquet([{paths}], union_by_name = true, file_row_number = true, "

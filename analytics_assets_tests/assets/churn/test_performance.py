@@ -16,7 +16,7 @@ from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.predictions import drifted, reasons_to_retrain, shortfall
 from analytics_assets.partitions import Calendar, Window, daily_partitions, monthly_partitions
-from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets_tests.assets.conftest import DAY, Shop, buyers, metadata_of, small_settings
 from analytics_assets_tests.rows import insert
 
@@ -201,8 +201,9 @@ def tick(shop: Shop) -> Any:
     calendar = Calendar(date(2024, 1, 1))
     daily = daily_partitions(calendar)
     partitions = {"daily": daily, "monthly": monthly_partitions(calendar), None: None}
-    jobs = build_jobs(job_plans(["churn_model", "churn_predictions"]), partitions)
-    sensors = build_sensors(shop.settings, SourcesConfig(calendar, {}), shop.warehouse, daily, jobs)
+    sources = SourcesConfig(calendar, {"orders": SourceConfig("orders")})
+    jobs = build_jobs(job_plans([], sources), partitions)
+    sensors = build_sensors(shop.settings, sources, shop.warehouse, daily, jobs)
     (sensor,) = (s for s in sensors if s.name == "retrain_when_scores_fail")
     assert sensor.job_name == RETRAIN
     with DagsterInstance.ephemeral() as instance:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.contracts.graph.manifest import Manifest
 
 from analytics_assets.assets.dbt import command as dbt_command
 from analytics_assets.definitions import build_warehouse
@@ -43,7 +42,7 @@ def test_the_environment_is_restored_after_a_failure(monkeypatch):
 
 
 def test_each_call_sees_its_own_window_and_leaves_the_warehouse_free(parsed_settings):
-    """Of the kept manifest nothing may stick: not the window before, not the open file."""
+    """Of a call before nothing may stick: not its window, not the open file."""
     warehouse = build_warehouse(parsed_settings)
     warehouse.prepare(["stg_orders"])
     command, target = dbt_command.DbtCommand(parsed_settings), parsed_settings.home / "target"
@@ -56,6 +55,8 @@ def test_each_call_sees_its_own_window_and_leaves_the_warehouse_free(parsed_sett
         assert str(day) in sql
         with warehouse.read() as session:
             assert session.row("SELECT count(*) FROM core.fact_orders") == (0,)
+        # dbt writes it where it has parsed; the window has not made it.
+        assert not (target / "partial_parse.msgpack").exists()
     assert [result["data"]["node_info"]["node_status"] for result in results] == ["success"] * 2
     assert (Path.cwd(), dict(os.environ)) == (folder, before)
 
@@ -110,8 +111,9 @@ def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(
 
     def parse(_, command, *__):
         calls.append(command)
-        (settings.dbt_target_dir / "manifest.json").write_text("{}")
-        return SimpleNamespace(success=True, result=Manifest())
+        for name in ("manifest.json", "partial_parse.msgpack"):
+            (settings.dbt_target_dir / name).touch()
+        return SimpleNamespace(success=True)
 
     monkeypatch.setattr(dbt_command, "_call", parse)
     dbt_command.prepare_manifest(settings)
@@ -125,6 +127,9 @@ def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(
     os.utime(project / "macros" / "window.sql", (0, 0))
     dbt_command.prepare_manifest(settings)
     assert len(calls) == 2
+    # dbt saves what it has parsed with the profile.
+    dbt_command.prepare_manifest(replace(settings, memory_limit="3GB"))
+    assert len(calls) == 3
 
 
 def test_a_project_that_dbt_cannot_parse_is_reported_in_its_words(settings, tmp_path):

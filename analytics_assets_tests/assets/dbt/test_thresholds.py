@@ -17,7 +17,7 @@ def changed(folder: Path, **thresholds: object) -> Path:
 
 
 def test_a_team_sets_its_own(tmp_path: Path) -> None:
-    own = {"segment_champion_score": 5, "risk_medium_score": 0, "risk_normal_gaps": 2.5}
+    own = {"segment_champion_score": 5, "rule_medium_score": 0, "risk_normal_gaps": 2.5}
     assert read_thresholds(changed(tmp_path, **own)) == {**DEFAULTS, **own}
 
 
@@ -27,8 +27,8 @@ def test_a_team_sets_its_own(tmp_path: Path) -> None:
         ("segment_champion_score", 6, "whole number from 1 to 5"),
         ("segment_good_score", 3.5, "whole number from 1 to 5"),
         ("segment_good_score", 5, "lies above segment_champion_score"),
-        ("risk_medium_score", 0.8, "lies above risk_high_score"),
-        ("risk_high_score", "high", "a number from 0 to 1"),
+        ("rule_medium_score", 0.8, "lies above rule_high_score"),
+        ("rule_high_score", "high", "a number from 0 to 1"),
         ("cohort_fair_retention", -0.1, "a number from 0 to 1"),
         ("value_new_days", 0, "whole number from 1 up"),
         ("value_new_days", True, "whole number from 1 up"),

@@ -7,8 +7,6 @@
     tags=['monthly']
 ) }}
 
-{%- set label_end = add_days('dates.as_of', churn_horizon_days()) %}
-
 with months as (
     {{ months_of_window() }}
 ),
@@ -27,22 +25,24 @@ features as (
 ),
 
 -- The label comes from the sales after as_of, never from a feature.
+windows as (
+    select
+        month,
+        as_of,
+        {{ add_days('as_of', churn_horizon_days()) }} as label_end
+    from as_of_dates
+),
+
 labels as (
     select
-        dates.month,
-        dates.as_of,
-        {{ label_end }} <= {{ observed_through() }} as label_window_closed
-    from as_of_dates as dates
+        month,
+        as_of,
+        {{ has_closed('label_end') }} as label_window_closed
+    from windows
 ),
 
 buyers as (
-    select distinct
-        dates.as_of,
-        days.customer_id
-    from as_of_dates as dates
-    inner join {{ ref('customer_days') }} as days
-        on days.order_date >= dates.as_of and days.order_date < {{ label_end }}
-    where days.sale_orders > 0 and {{ in_part('customers') }}
+    {{ buyers_within('windows') }}
 )
 
 select

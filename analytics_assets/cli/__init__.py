@@ -1,0 +1,23 @@
+"""The command line: what Dagster's own does not do, a module a group of commands.
+
+Belongs here: words and progress for a terminal. Does not belong here: what is done
+(`automation.backfill`, `sources`, `warehouse`).
+"""
+
+import click
+
+from analytics_assets.cli import models, published, runs, setup, sources
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Customer analytics as Dagster assets: samples, backfills, and the development server."""
+
+
+for command in (
+    *(sources.sample, sources.check_sources_command, sources.rejected),
+    *(runs.backfill, runs.run),
+    *(models.model, published.profile, published.diff),
+    *(setup.dev, setup.prepare_command, setup.settings),
+):
+    main.add_command(command)

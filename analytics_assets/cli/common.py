@@ -1,0 +1,69 @@
+"""What the commands share: settings, the instance, and errors as sentences.
+
+Nothing here imports a library before a command needs it: `--help` answers at once.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from analytics_assets.settings import Settings, SettingsError, load_settings
+
+
+def read_settings() -> Settings:
+    """The settings of the environment; a wrong one ends the command with its sentence."""
+    with clear_errors(SettingsError):
+        return load_settings()
+
+
+def read_sources(settings: Settings) -> Any:
+    """The configured sources."""
+    from analytics_assets.sources.configured import configured_sources
+
+    return configured_sources(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Make DAGSTER_HOME and dbt's manifest, and point this process at them."""
+    from analytics_assets.assets.dbt.command import prepare_manifest
+    from analytics_assets.automation.instance import prepare_instance
+
+    os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
+    os.environ["ANALYTICS_HOME"] = str(settings.home)
+    prepare_manifest(settings)
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[Any]:
+    """The project's Dagster instance, set up."""
+    from dagster import DagsterInstance
+
+    prepare(settings)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def project_errors() -> Iterator[None]:
+    """Turns the errors that tell a user what to do into a line instead of a traceback."""
+    from analytics_assets.assets.dbt.command import DbtProjectError
+    from analytics_assets.sources.config import SourceConfigError
+    from analytics_assets.sources.readers.base import SourceError
+    from analytics_assets.warehouse.connection import WarehouseError
+
+    with clear_errors(
+        SettingsError, SourceConfigError, SourceError, WarehouseError, DbtProjectError
+    ):
+        yield
+
+
+@contextmanager
+def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Turns errors of some kinds into a line instead of a traceback."""
+    try:
+        yield
+    except kinds as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,137 @@
+"""Commands that materialize: run and backfill."""
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from analytics_assets.cli.common import (
+    clear_errors,
+    open_instance,
+    project_errors,
+    read_settings,
+    read_sources,
+)
+from analytics_assets.cli.progress import outcome_table, progress
+from analytics_assets.cli.published import say_where_to_look
+from analytics_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from analytics_assets.partitions import Calendar, Window
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.option("--from", "first", type=DAY, required=True, help="First day, such as 2024-01-31.")
+@click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
+@click.option(
+    "--snapshots",
+    type=click.Choice(["newest", "every"]),
+    default="newest",
+    show_default=True,
+    help="Customer snapshots and scores of the newest day, or of every day from the first on.",
+)
+def backfill(first: datetime, last: datetime, snapshots: str) -> None:
+    """Materialize everything for a range of days, in order, as runs of the Dagster instance."""
+    settings = read_settings()
+    if first > last:
+        raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    from analytics_assets.partitions import Window
+
+    window = Window(first.date(), last.date() + timedelta(days=1))
+    sys.exit(materialize(settings, [window], snapshots == "every"))
+
+
+@click.command()
+@click.option("--customers", type=int, default=20_000, show_default=True, help="Of the sample.")
+@click.option("--months", type=int, default=24, show_default=True, help="Of the sample.")
+def run(customers: int, months: int) -> None:
+    """Bring everything up to date: load what is new or changed, rebuild what depends on it.
+
+    Without ANALYTICS_SOURCES the generated sample is the source, made when it is missing.
+    """
+    settings = read_settings()
+    if settings.sources_file is None:
+        from analytics_assets.sources.sample import write_sample
+
+        with clear_errors(ValueError):
+            write_sample(settings.sample_dir, customers, months, settings.seed)
+    from analytics_assets.automation.outdated import outdated, outdated_jobs
+    from analytics_assets.definitions import build_definitions, build_warehouse
+
+    with project_errors(), open_instance(settings) as instance:
+        state = (
+            *(build_definitions(settings), instance),
+            *(read_sources(settings), build_warehouse(settings)),
+        )
+        windows, own_jobs = outdated(*state), outdated_jobs(*state)
+    if windows or own_jobs:
+        code = materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs)
+        if code:
+            sys.exit(code)
+    else:
+        click.echo("Everything is up to date: the sources and the code are as they were.")
+    say_where_to_look(settings)
+
+
+def materialize(
+    settings: Settings,
+    windows: "list[Window]",
+    every_snapshot: bool,
+    own_jobs: Sequence[str] = (),
+) -> int:
+    """Run the backfill of each window and print what it did; the exit code."""
+    from analytics_assets.automation.backfill import plan_backfill, run_backfill
+    from analytics_assets.automation.notifications import post
+    from analytics_assets.definitions import build_definitions, build_warehouse
+    from analytics_assets.sources.ledger import loaded_to
+
+    began = time.monotonic()
+    code = 0
+    with project_errors(), open_instance(settings) as instance:
+        composed = build_definitions(settings)
+        sources = read_sources(settings)
+        for window in windows:
+            _require_within(window, sources.calendar, sources.has_days)
+        plans = plan_backfill(
+            windows,
+            sources.calendar,
+            settings.churn_horizon_days,
+            loaded_to(build_warehouse(settings)),
+            every_snapshot,
+            own_jobs,
+        )
+        with progress() as listener:
+            outcome = run_backfill(
+                composed, instance, plans, settings.home / "logs" / "backfill.log", listener
+            )
+    click.echo(outcome_table(outcome.assets))
+    for failure in outcome.failures:
+        click.secho(f"FAILED  {failure}", fg="red", err=True)
+        code = 1
+    if outcome.failures and settings.webhook_url:
+        # Dagster's failure sensor sees the runs that its daemon launched, not these.
+        problem = post(settings.webhook_url, f"Backfill failed: {'; '.join(outcome.failures)}")
+        if problem:
+            click.echo(f"The failure was not reported: {problem}.", err=True)
+    click.echo(f"{len(plans)} runs in {time.monotonic() - began:.0f} s.")
+    return code
+
+
+def _require_within(window: "Window", calendar: "Calendar", has_days: bool) -> None:
+    from analytics_assets.partitions import Window, daily_partitions
+
+    if not has_days:
+        raise click.ClickException("No configured source has days. Use `analytics-assets run`.")
+    # Where the data go on, the last partition is the last day that has closed.
+    last = daily_partitions(calendar).get_last_partition_key()
+    end = Window.of_days(last, last).end if last else calendar.start
+    if window.start < calendar.start or window.end > end:
+        raise click.ClickException(
+            f"The sources cover {calendar.start} to {end - timedelta(days=1)}; "
+            f"{window.start} to {window.end - timedelta(days=1)} is not within."
+        )

@@ -1,0 +1,71 @@
+"""Commands that set up: the development server, and the instance by itself."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from analytics_assets.cli.common import prepare, project_errors, read_settings
+from analytics_assets.settings import (
+    PROJECT_ROOT,
+    VARIABLES,
+    settings_table,
+)
+
+
+# -h is the host for Dagster.
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Set the instance up and start `dg dev`; further arguments go to it.
+
+    Where dg is not installed, `dagster dev` is started.
+    """
+    settings = read_settings()
+    with project_errors():
+        prepare(settings)
+    folder = Path(sys.executable).parent
+    command = next(folder / name for name in ("dg", "dagster") if (folder / name).exists())
+    # By the workspace and not by pyproject.toml: from any folder, and paths stay relative to it.
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    os.execv(command, [str(command), "dev", "-w", workspace, *arguments])  # noqa: S606
+
+
+@click.command("prepare")
+def prepare_command() -> None:
+    """Set the instance up (DAGSTER_HOME, its dagster.yaml, dbt's manifest) and print its folder."""
+    settings = read_settings()
+    with project_errors():
+        prepare(settings)
+    click.echo(settings.dagster_home)
+
+
+SETTINGS_PAGE = """# Settings
+
+Every setting is an environment variable. `analytics-assets settings` prints the values in use. This
+page is written by `make docs` from `analytics_assets/settings.py`.
+
+"""
+
+
+@click.command()
+@click.option("--markdown", is_flag=True, help="The page of the documentation, without values.")
+def settings(markdown: bool) -> None:
+    """Print every setting: its value, where that comes from, and what it means."""
+    if markdown:
+        click.echo(SETTINGS_PAGE + settings_table())
+        return
+    values = read_settings()
+    for variable, (name, setting) in VARIABLES.items():
+        is_set = bool(os.environ.get(variable, "").strip())
+        value = getattr(values, name)
+        if value is None:
+            value = setting.shown or "none"
+        elif setting.secret:
+            value = "(set, not shown)"
+        elif isinstance(value, Mapping):
+            value = ", ".join(f"{family}={policy}" for family, policy in value.items())
+        origin = "environment" if is_set else "default"
+        click.echo(f"{variable} = {value}  ({origin})\n    {setting.meaning}")

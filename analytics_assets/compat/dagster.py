@@ -1,0 +1,63 @@
+"""Hooks into Dagster's private modules.
+
+`DbIOManager` and `TableSlice`: dagster-duckdb-pandas is a plug-in of that IO manager, and Dagster
+exports neither; the public `DuckDBPandasIOManager` opens its own connections, read-write.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from dagster import AssetKey, AssetsDefinition, SourceAsset
+from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
+from dagster._core.execution.context.metadata_logging import (
+    AssetMetadataHandle,
+    OutputMetadataAccumulator,
+)
+from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
+
+__all__ = ["DbIOManager", "TableSlice", "add_partition_metadata", "external_asset"]
+
+
+def external_asset(source: SourceAsset) -> AssetsDefinition:
+    """An observable source as an asset whose spec can be changed.
+
+    `observable_source_asset` takes no owners, and `multi_observable_source_asset`, which takes
+    them, no data version for each partition.
+    """
+    return create_external_asset_from_source_asset(source)
+
+
+def add_partition_metadata(
+    step: Any,
+    asset: AssetKey,
+    by_partition: Mapping[date, Mapping[str, Any]],
+    of_all: Mapping[str, Any],
+) -> None:
+    """Add metadata to the materializations of partitions of a run.
+
+    The public `add_asset_metadata` adds that of one partition, copies those of all others and lists
+    the partitions of the run each time: minutes for five years of days.
+
+    Args:
+        step: the step's execution context.
+        asset: one of its assets.
+        by_partition: metadata of each partition, by its first day.
+        of_all: metadata of the run as a whole, for its newest partition alone: that is where the UI
+            looks, and a column lineage on each of a thousand partitions is megabytes.
+    """
+    newest = max(by_partition)
+    before = step._metadata_accumulator.per_output_metadata
+    added = {
+        AssetMetadataHandle(asset_key=asset, partition_key=day.isoformat()): {
+            **metadata,
+            **(of_all if day == newest else {}),
+        }
+        for day, metadata in by_partition.items()
+    }
+    step._metadata_accumulator = OutputMetadataAccumulator(
+        per_output_metadata={
+            **before,
+            **{handle: {**before.get(handle, {}), **new} for handle, new in added.items()},
+        }
+    )

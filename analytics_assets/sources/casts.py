@@ -1,0 +1,169 @@
+"""Texts and numbers of a source into the contract's types, as SQL.
+
+Belongs here: the forms that a text must have, and what becomes of a value of each type. Does not
+belong here: which column is cast to what, and the rules that a value must keep (`typed_column`).
+
+DuckDB casts silently where we do not want it to (2.7 into an integer gives 3, 3.505 into two
+decimals 3.51, a time with an offset loses it), so every text is matched against its form before it
+is cast, and every number that comes typed is compared with what it became.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import ibis.expr.datatypes as dt
+
+from analytics_assets.quoting import literal
+from analytics_assets.sources.config import SourceConfig
+
+# No day from here on will come: a row of the year 9999 would wait for its window for ever.
+PLAUSIBLE_END = date(2100, 1, 1)
+TRUE_WORDS = ("true", "t", "yes", "y", "1")
+FALSE_WORDS = ("false", "f", "no", "n", "0")
+ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
+ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
+
+
+def read_as(value: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
+    """The value in a type that is no text; NULL where it does not fit."""
+    if isinstance(type_, dt.Boolean):
+        return _boolean(value)
+    if isinstance(type_, dt.Integer):
+        return _integer(value, source_type, config)
+    if isinstance(type_, dt.Decimal):
+        return _decimal(value, source_type, type_, config)
+    return _timestamp(value, source_type, config)
+
+
+def misfit(type_: dt.DataType, config: SourceConfig) -> str:
+    """What is wrong with a value that does not fit."""
+    if isinstance(type_, dt.Boolean):
+        return f"none of {', '.join((*TRUE_WORDS, *FALSE_WORDS))}"
+    if isinstance(type_, dt.Integer):
+        return "not a whole number of 32 bits"
+    if isinstance(type_, dt.Decimal):
+        if config.rounding == "half_up":
+            return "not a number"
+        return f"not a number of at most {type_.scale} decimals"
+    unclear = "" if config.time_zone == "UTC" else f", or not once in {config.time_zone}"
+    return f"not a time in the declared format{unclear}"
+
+
+def _boolean(value: str) -> str:
+    true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
+    text = f"lower({value}::VARCHAR)"
+    return f"CASE WHEN {text} IN ({true}) THEN true WHEN {text} IN ({false}) THEN false END"
+
+
+def _integer(value: str, source_type: str, config: SourceConfig) -> str:
+    if source_type in ("FLOAT", "DOUBLE") or source_type.startswith("DECIMAL"):
+        return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS INT) END"
+    if source_type != "VARCHAR":
+        return f"TRY_CAST({value} AS INT)"
+    form, plain = "[+-]?[0-9]+", value
+    if config.thousands:
+        form = f"{form}|{_grouped(config.thousands)}"
+        plain = f"replace({value}, {literal(config.thousands)}, '')"
+    return (
+        f"CASE WHEN regexp_full_match({value}, {literal(form)}) THEN TRY_CAST({plain} AS INT) END"
+    )
+
+
+def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConfig) -> str:
+    stored = f"DECIMAL({type_.precision}, {type_.scale})"
+    rounds = config.rounding == "half_up"
+    if source_type == "DOUBLE":
+        exact = f"isfinite({value})" if rounds else f"round({value}, {type_.scale}) = {value}"
+        return f"CASE WHEN {exact} THEN TRY_CAST({value} AS {stored}) END"
+    if source_type.startswith("DECIMAL"):
+        precision, scale = map(int, re.findall(r"\d+", source_type))
+        cast = f"TRY_CAST({value} AS {stored})"
+        fits = scale <= type_.scale and precision - scale <= type_.precision - type_.scale
+        return cast if rounds or fits else f"CASE WHEN {cast} = {value} THEN {cast} END"
+    if source_type not in ("VARCHAR", "FLOAT"):
+        return f"TRY_CAST({value} AS {stored})"
+    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    point = re.escape(config.decimal)
+    decimals = "[0-9]*" if rounds else f"[0-9]{{0,{type_.scale}}}0*"
+    form, plain = f"[+-]?[0-9]*({point}{decimals})?", text
+    if config.thousands:
+        form = f"{form}|{_grouped(config.thousands)}({point}{decimals})?"
+        plain = f"replace({plain}, {literal(config.thousands)}, '')"
+    if config.decimal != ".":
+        plain = f"replace({plain}, {literal(config.decimal)}, '.')"
+    return (
+        f"CASE WHEN regexp_full_match({text}, {literal(form)}) "
+        f"THEN TRY_CAST({plain} AS {stored}) END"
+    )
+
+
+def _grouped(mark: str) -> str:
+    return f"[+-]?[0-9]{{1,3}}({re.escape(mark)}[0-9]{{3}})+"
+
+
+def _timestamp(value: str, source_type: str, config: SourceConfig) -> str:
+    if source_type == "TIMESTAMP WITH TIME ZONE":
+        return f"CASE WHEN isfinite({value}) THEN {value} AT TIME ZONE 'UTC' END"
+    if source_type.startswith("TIMESTAMP") or source_type == "DATE":
+        naive = f"CASE WHEN isfinite({value}) THEN {value}::TIMESTAMP END"
+        return in_utc(naive, config.time_zone)
+    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    if not config.timestamp_formats:
+        naive = in_utc(f"TRY_CAST({text} AS TIMESTAMP)", config.time_zone)
+        return (
+            f"CASE WHEN regexp_full_match({text}, {literal(ISO_TIME)}) THEN {naive} "
+            f"WHEN regexp_full_match({text}, {literal(ISO_TIME + ISO_OFFSET)}) "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
+        )
+    # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
+    tries = ", ".join(
+        f"try_strptime({text}, {literal(form)}) AT TIME ZONE 'UTC'"
+        if "%z" in form.lower()
+        else in_utc(f"try_strptime({text}, {literal(form)})", config.time_zone)
+        for form in config.timestamp_formats
+    )
+    # DuckDB reads words such as infinity in any format.
+    return f"CASE WHEN regexp_matches({text}, '[0-9]') THEN coalesce({tries}) END"
+
+
+def in_utc(naive: str, zone: str) -> str:
+    """A time of a zone in UTC; NULL where the zone skips it or has it twice."""
+    if zone == "UTC":
+        return naive
+    unclear = " OR ".join(
+        f"(at_ >= TIMESTAMP '{start}' AND at_ < TIMESTAMP '{end}')"
+        for start, end in unclear_times(zone)
+    )
+    if not unclear:
+        return f"({naive} AT TIME ZONE {literal(zone)}) AT TIME ZONE 'UTC'"
+    # The time has a name here: written out for each of hundreds of changes, DuckDB takes seconds
+    # to read the statement.
+    utc = f"(at_ AT TIME ZONE {literal(zone)}) AT TIME ZONE 'UTC'"
+    case = f"CASE WHEN {unclear} THEN NULL ELSE {utc} END"
+    return f"list_transform([{naive}], lambda at_: {case})[1]"
+
+
+@lru_cache
+def unclear_times(zone: str) -> list[tuple[datetime, datetime]]:
+    """Local times, half-open, that a zone skips or has twice, from 1990 to `PLAUSIBLE_END`."""
+    info = ZoneInfo(zone)
+
+    def offset(at: datetime) -> timedelta:
+        return at.replace(tzinfo=UTC).astimezone(info).utcoffset() or timedelta()
+
+    found = []
+    at = datetime(1990, 1, 1)  # noqa: DTZ001 (naive UTC)
+    while at.date() < PLAUSIBLE_END:
+        after = at + timedelta(days=1)
+        before, behind = offset(at), offset(after)
+        if before != behind:
+            low, high = at, after
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) / 2
+                low, high = (middle, high) if offset(middle) == before else (low, middle)
+            change = high.replace(microsecond=0)
+            found.append((change + min(before, behind), change + max(before, behind)))
+        at = after
+    return found

@@ -1,0 +1,19 @@
+"""The sources that there are: one declaration each, in a module of its own.
+
+A new source is a module here and its entry in `SOURCES`, next to its tables (`schemas`) and its
+models (the dbt project).
+"""
+
+from analytics_assets.sources.declared.base import ATTRIBUTES, Contract, Source
+from analytics_assets.sources.declared.customers import CUSTOMERS
+from analytics_assets.sources.declared.orders import ORDERS
+from analytics_assets.sources.declared.products import PRODUCTS
+from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
+from analytics_assets.sources.declared.user_sessions import USER_SESSIONS
+
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (ORDERS, USER_SESSIONS, CUSTOMERS, PRODUCTS, SUBSCRIPTIONS)
+}
+LEADING = next(name for name, source in SOURCES.items() if source.leads)
+
+__all__ = ["ATTRIBUTES", "LEADING", "SOURCES", "Contract", "Source"]

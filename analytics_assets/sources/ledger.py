@@ -1,0 +1,101 @@
+"""The ledger of loads: for each source and day, what was loaded, when, and in which version.
+
+Belongs here: reading and writing raw.source_loads. Does not belong here: loading (`load`), or
+comparing with what a source has now (`changes`).
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import TABLES
+from analytics_assets.sources.declared import LEADING
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.windows import window_predicate
+
+
+@dataclass(frozen=True)
+class DayLoad:
+    """What became of the rows of one day (of the whole source, where it has no days)."""
+
+    read: int
+    accepted: int
+    rejected: int
+
+
+def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
+    """Data version of what was last loaded of a source, for each day; none before any load."""
+    if not session.exists(TABLES["source_loads"]):
+        return {}
+    return dict(
+        session.rows(
+            "SELECT window_date, source_version FROM raw.source_loads WHERE source = ?", [source]
+        )
+    )
+
+
+def last_load(warehouse: Warehouse, window: Window) -> datetime | None:
+    """When a day of the window was loaded last; None where none was."""
+    if not warehouse.path.exists():
+        return None
+    with warehouse.read() as session:
+        if not session.exists(TABLES["source_loads"]):
+            return None
+        inside = window_predicate("window_date", window)
+        query = f"SELECT max(loaded_at) FROM raw.source_loads WHERE {inside}"
+        newest: datetime | None = session.value(query)
+    return newest
+
+
+def loaded_to(warehouse: Warehouse) -> date | None:
+    """Exclusive end of the days that have been loaded; None before the first load."""
+    if not warehouse.path.exists():
+        return None
+    with warehouse.read() as session:
+        if not session.exists(TABLES["source_loads"]):
+            return None
+        end: date | None = session.value(
+            "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = ?", [LEADING]
+        )
+    return end
+
+
+def of_source(source: str, window: Window | None) -> str:
+    """SQL condition of the rows of a source and window, in tables of all sources."""
+    condition = f"source = '{source}'"
+    return (
+        condition
+        if window is None
+        else f"{condition} AND {window_predicate('window_date', window)}"
+    )
+
+
+def write_ledger(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    days: dict[date | None, DayLoad],
+    versions: dict[date | None, str],
+    window: Window | None,
+    loaded_at: datetime,
+) -> None:
+    """Replace what the ledger says of the days."""
+    connection.execute(f"DELETE FROM raw.source_loads WHERE {of_source(source, window)}")
+    connection.execute(
+        "INSERT INTO raw.source_loads BY NAME "
+        "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
+        "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
+        "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
+        "?::TIMESTAMP AS loaded_at",
+        [
+            source,
+            list(days),
+            [versions[day] for day in days],
+            [load.read for load in days.values()],
+            [load.accepted for load in days.values()],
+            [load.rejected for load in days.values()],
+            loaded_at,
+        ],
+    )

@@ -1,0 +1,114 @@
+"""PostgreSQL through ADBC.
+
+Belongs here: a session of one snapshot, and the words that only PostgreSQL has. Does not belong
+here: what all databases share (`databases`).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from analytics_assets.quoting import identifier, literal
+from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.sources.readers.databases import DatabaseReader, Session
+
+
+class PostgresReader(DatabaseReader):
+    """A table or query of PostgreSQL; the address comes from an environment variable."""
+
+    format = kind = "postgres"
+    words = ("connection_env", "table", "query")
+    place_word = "connection_env"
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A read-only transaction of one snapshot (REPEATABLE READ)."""
+        variable = self.config.connection_env
+        address = os.environ.get(str(variable))
+        if not address:
+            raise SourceError(
+                f"{self.config.source}: the environment variable {variable} is not set. Set it to "
+                "the database's address: postgresql://user:password@host:port/database."
+            )
+        try:
+            import adbc_driver_postgresql.dbapi as postgres
+        except ImportError as error:
+            raise SourceError(
+                f"{self.config.source}: reading PostgreSQL needs analytics_assets[postgres]."
+            ) from error
+        try:
+            connection = postgres.connect(address)
+        except postgres.Error as error:
+            # Not chained: the message may hold the address, and so the password.
+            raise SourceError(
+                f"{self.config.source}: the database of {variable} cannot be reached. Check the "
+                f"address, and that it answers: {_first_line(error, address)}"
+            ) from None
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                cursor.execute("SET LOCAL TIME ZONE 'UTC'")
+                cursor.execute("SET LOCAL DateStyle = 'ISO, YMD'")
+            yield _PostgresSession(connection)
+        except postgres.Error as error:
+            raise SourceError(
+                f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
+            ) from None
+        finally:
+            connection.close()
+
+    def day_of(self, column: str, type_: str) -> str | None:
+        """The date in UTC; a time without zone is in the configured one."""
+        if type_ == "timestamp with time zone":
+            return f"({column} AT TIME ZONE 'UTC')::date"
+        if type_ == "timestamp without time zone":
+            zone = literal(self.config.time_zone)
+            return f"(({column} AT TIME ZONE {zone}) AT TIME ZONE 'UTC')::date"
+        return column if type_ == "date" else None
+
+    def checksum(self, columns: list[str]) -> str:
+        """Sum of a 64-bit hash of each row."""
+        return f"sum(hashtextextended(row({', '.join(columns)})::text, 0)::numeric)::text"
+
+
+class _PostgresSession(Session):
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def types(self, query: str) -> list[tuple[str, str]]:
+        with self._connection.cursor() as cursor:
+            # Arrow's types leave out what PostgreSQL calls them; an empty row has both.
+            cursor.execute(f"SELECT * FROM ({query}) AS described LIMIT 0")
+            names = [column[0] for column in cursor.description]
+            listed = ", ".join(f"pg_typeof({identifier(name)})::text" for name in names)
+            cursor.execute(
+                f"SELECT {listed} FROM (SELECT 1) AS one LEFT JOIN ({query}) AS described ON false"
+            )
+            types = cursor.fetchone()
+        return list(zip(names, types, strict=True))
+
+    def plain(self, name: str, type_: str) -> str:
+        column = identifier(name)
+        if type_ in ("smallint", "integer", "bigint", "real", "double precision", "text", "date"):
+            return column
+        if type_.startswith("timestamp"):
+            return column
+        return f"{column}::text AS {column}"
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def stream(self, query: str) -> Any:
+        # Kept: a cursor that is forgotten closes its stream.
+        self._streaming = self._connection.cursor()
+        self._streaming.execute(query)
+        return self._streaming.fetch_record_batch()
+
+
+def _first_line(error: Exception, address: str) -> str:
+    """What a database says, without the address that holds the password."""
+    lines = str(error).replace(address, "...").splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""The graph of two configurations as text (`write`)."""
