@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev test lint bench clean lock
+.PHONY: help run dev schema test lint bench pictures clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -13,6 +13,9 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 
 dev: $(VENV)/.made   ## the Dagster UI, with the instance set up
 	$(BIN)/analytics-assets dev
+
+schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
+	$(BIN)/python -m analytics_assets.schemas.dbt_yaml
 
 # Each process would compile the project and its tests anew where bytecode is not kept.
 test: export PYTHONDONTWRITEBYTECODE :=
@@ -26,6 +29,9 @@ lint: $(VENV)/.made  ## style, format, types
 
 bench: $(VENV)/.made ## this project against hand-written code, ten million lines; about an hour
 	$(BIN)/python benchmarks/run.py --write
+
+pictures: $(VENV)/.made ## the pictures of the README, from the published sample of make run
+	PYTHONPATH=. $(BIN)/python docs/images/make.py
 
 clean:           ## forget the environment; data under .analytics stays
 	rm -rf $(VENV)

@@ -396,18 +396,13 @@ def _table(assets: dict[str, Any]) -> str:
 
 def _where_to_look(settings: Settings) -> None:
     """What is published, and how to see it."""
-    import duckdb
-
-    from analytics_assets.warehouse.publish import current_build
+    from analytics_assets.warehouse.publish import current_build, open_build
 
     with _project_errors():
         build = current_build(settings.published_dir)
     click.echo()
-    with duckdb.connect(str(build), read_only=True) as connection:
-        held = {
-            table
-            for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-        }
+    with open_build(build) as session:
+        held = {table for (table,) in session.rows("SELECT table_name FROM duckdb_tables()")}
         for table, of, where in (
             (
                 "churn_predictions",
@@ -417,10 +412,10 @@ def _where_to_look(settings: Settings) -> None:
             ("subscription_predictions", "subscribers who have not left", "TRUE"),
         ):
             if table in held:
-                bands = connection.execute(
+                bands = session.rows(
                     f"SELECT risk_band, count(*) FROM churn.{table} WHERE {where} "
                     "GROUP BY 1 ORDER BY 2 DESC"
-                ).fetchall()
+                )
                 words = ", ".join(f"{band} {customers:,}" for band, customers in bands)
                 click.echo(f"Churn risk of {of}: {words or 'no predictions'}.")
     click.echo(f"Published copy (read-only DuckDB): {build}")

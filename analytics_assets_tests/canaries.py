@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import duckdb
+from analytics_assets.warehouse.session import Session
 
 
 def places_of(pattern: re.Pattern[bytes], folder: Path, apart: Iterable[Path] = ()) -> list[Path]:
@@ -22,16 +22,16 @@ def places_of(pattern: re.Pattern[bytes], folder: Path, apart: Iterable[Path] = 
     return [file for file in files if pattern.search(file.read_bytes())]
 
 
-def tables_with(text: str, connection: duckdb.DuckDBPyConnection) -> set[str]:
+def tables_with(text: str, session: Session) -> set[str]:
     """Tables and views that hold the text in any column, whatever its type."""
-    relations = connection.execute(
+    relations = session.rows(
         "SELECT DISTINCT schema_name || '.' || table_name FROM duckdb_columns() WHERE NOT internal"
-    ).fetchall()
+    )
     assert len(relations) > 10
     return {
         name
         for (name,) in relations
-        if connection.execute(
+        if session.rows(
             f"SELECT 1 FROM {name} AS r WHERE contains(lower(r::VARCHAR), ?) LIMIT 1", [text]
-        ).fetchone()
+        )
     }

@@ -30,6 +30,7 @@ from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.sample import write_sample
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
@@ -81,21 +82,19 @@ class Project:
         }
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.read() as connection:
-            return connection.execute(sql).fetchall()
+        with self.warehouse.read() as session:
+            return session.rows(sql)
 
     def run(self, plans: list[RunPlan]) -> Outcome:
         log = self.settings.home / "logs" / "backfill.log"
         return run_backfill(self.definitions(), self.instance, plans, log)
 
 
-def table_contents(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+def table_contents(session: Session, table: str) -> list[tuple[Any, ...]]:
     """The rows of a declared table, sorted, without the columns that may differ by load."""
     declared = TABLES[table]
     stable = [f'"{name}"' for name in declared.columns if name not in declared.volatile]
-    return connection.execute(
-        f"SELECT {', '.join(stable)} FROM {declared.relation} ORDER BY ALL"
-    ).fetchall()
+    return session.rows(f"SELECT {', '.join(stable)} FROM {declared.relation} ORDER BY ALL")
 
 
 def make_settings(home: Path, **environment: str) -> Settings:
@@ -241,7 +240,9 @@ def built_project(shared: Path, manifest: Path) -> Iterator[Project]:
 def copied_project(built_project: Project, tmp_path: Path) -> Iterator[Project]:
     """A copy of the built project with an instance of its own, to be changed."""
     home = tmp_path / "copy"
-    shutil.copytree(built_project.settings.home, home)
+    # Another process may be reading the sources there, in a scratch folder that goes meanwhile.
+    scratch = shutil.ignore_patterns("incoming-*")
+    shutil.copytree(built_project.settings.home, home, ignore=scratch)
     settings = make_settings(home, ANALYTICS_CHURN_HORIZON_DAYS=str(HORIZON_DAYS))
     # It names the folder that it was written for.
     (settings.dagster_home / "dagster.yaml").unlink()

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +24,8 @@ from analytics_assets.reports.profile import write_profile
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.sources.sample import write_sample
-from analytics_assets.warehouse.publish import current_build
+from analytics_assets.warehouse.publish import current_build, open_build
+from analytics_assets.warehouse.session import Session
 
 from .canaries import places_of, tables_with
 from .conftest import (
@@ -147,10 +147,10 @@ products: {{path: "{sample}/products.csv"}}
     failures = []
     with open_project(settings["days"]) as project:
         contents["again"] = all_contents(project)
-        with project.warehouse.read() as connection:
+        with project.warehouse.read() as session:
             for table in ("raw_customers", "rejected_rows"):
                 pages = settings["days"].profiles_dir
-                write_profile(connection, TABLES[table], pages, datetime(2024, 5, 1), 7)  # noqa: DTZ001
+                write_profile(session, TABLES[table], pages, datetime(2024, 5, 1), 7)  # noqa: DTZ001
         text = (folder / "customers.csv").read_text()
         for name, broken in UNREADABLE.items():
             (folder / "customers.csv").write_bytes(broken(text))
@@ -161,8 +161,8 @@ products: {{path: "{sample}/products.csv"}}
 
 
 def all_contents(project: Project) -> dict[str, list[tuple[Any, ...]]]:
-    with project.warehouse.read() as connection:
-        return {name: table_contents(connection, name) for name in COMPARED}
+    with project.warehouse.read() as session:
+        return {name: table_contents(session, name) for name in COMPARED}
 
 
 @pytest.mark.parametrize("name", COMPARED)
@@ -200,25 +200,25 @@ def test_without_a_model_the_rest_of_the_day_is_made_and_published(some_days: So
 
 
 @pytest.fixture(scope="module")
-def warehouse(some_days: SomeDays) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(str(some_days.settings.warehouse_path), read_only=True) as connection:
-        yield connection
+def warehouse(some_days: SomeDays) -> Iterator[Session]:
+    with open_build(some_days.settings.warehouse_path) as session:
+        yield session
 
 
 def test_the_planted_rows_are_accepted_doubled_and_rejected(
-    warehouse: duckdb.DuckDBPyConnection, some_days: SomeDays
+    warehouse: Session, some_days: SomeDays
 ) -> None:
-    assert warehouse.execute(
+    assert warehouse.rows(
         "SELECT count(*), count(DISTINCT customer_id) FROM raw.raw_customers WHERE email = ?",
         [ADDRESS],
-    ).fetchall() == [(3, 2)]
+    ) == [(3, 2)]
     rejected = "SELECT source, count(*) FROM raw.rejected_rows WHERE contains(row::VARCHAR, ?)"
-    found = warehouse.execute(f"{rejected} GROUP BY 1 ORDER BY 1", [ADDRESS]).fetchall()
+    found = warehouse.rows(f"{rejected} GROUP BY 1 ORDER BY 1", [ADDRESS])
     assert found == [("customers", 4), ("orders", 4 * DAYS.days)]
-    failed = warehouse.execute(
+    failed = warehouse.rows(
         "SELECT DISTINCT asset || '.' || check_name FROM quality.data_quality_metrics "
         "WHERE NOT passed AND contains(family, 'i')"
-    ).fetchall()
+    )
     assert {
         ("raw_customers.no_row_twice",),
         ("rejected_rows.no_rejected_customers",),
@@ -236,13 +236,13 @@ def test_a_planted_value_is_in_no_file_but_the_warehouse(some_days: SomeDays) ->
 
 
 def test_a_planted_value_is_in_no_table_after_staging(
-    warehouse: duckdb.DuckDBPyConnection, some_days: SomeDays
+    warehouse: Session, some_days: SomeDays
 ) -> None:
     holders = {"raw.raw_customers", "raw.rejected_rows", "staging.stg_customers"}
     assert tables_with(CANARY, warehouse) == holders
     published = current_build(some_days.settings.published_dir)
-    with duckdb.connect(str(published), read_only=True) as connection:
-        assert tables_with(CANARY, connection) == set()
+    with open_build(published) as session:
+        assert tables_with(CANARY, session) == set()
 
 
 def test_a_planted_value_is_in_nothing_that_a_command_prints(some_days: SomeDays) -> None:

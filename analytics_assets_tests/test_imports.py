@@ -85,6 +85,13 @@ def test_models_know_no_dagster(module: str) -> None:
     assert not {root for root in roots if root.startswith("dagster")}
 
 
+@pytest.mark.parametrize("module", IN_A_LAYER)
+def test_duckdb_is_imported_by_the_warehouse_and_the_sources_alone(module: str) -> None:
+    """Everything else speaks the warehouse's Session, so that another engine can serve it."""
+    roots = {name.split(".")[0] for name in imported(tree_of(module), module)}
+    assert part_of(module) in ("warehouse", "sources") or "duckdb" not in roots
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_opens_with_a_docstring(module: str) -> None:
     assert ast.get_docstring(tree_of(module))

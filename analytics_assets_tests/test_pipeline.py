@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pytest
 from dagster import AssetCheckSeverity, AssetKey, DagsterEventType
@@ -19,7 +18,7 @@ from analytics_assets.automation.jobs import PROFILE_ASSETS
 from analytics_assets.automation.outdated import outdated
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.publish import current_build
+from analytics_assets.warehouse.publish import current_build, open_build
 
 from .canaries import places_of, tables_with
 from .conftest import OF_SAMPLE, Project, table_contents
@@ -385,8 +384,8 @@ def test_column_lineage_leads_to_the_right_columns(built_project: Project) -> No
 def test_personal_columns_end_with_staging(built_project: Project) -> None:
     personal = {name for table in TABLES.values() for name in table.personal_columns}
     assert {"email", "first_name", "last_name"} <= personal
-    with duckdb.connect(str(current_build(built_project.settings.published_dir))) as connection:
-        columns = connection.execute("SELECT DISTINCT column_name FROM duckdb_columns()").fetchall()
+    with open_build(current_build(built_project.settings.published_dir)) as session:
+        columns = session.rows("SELECT DISTINCT column_name FROM duckdb_columns()")
     assert not personal & {name for (name,) in columns}
 
 
@@ -401,14 +400,14 @@ def test_no_address_of_the_sample_is_in_anything_that_is_written_but_the_source_
         places_of(addresses, home, apart=(home / "sample", built_project.settings.warehouse_path))
         == []
     )
-    with built_project.warehouse.read() as connection:
-        assert tables_with("@example.", connection) == {
+    with built_project.warehouse.read() as session:
+        assert tables_with("@example.", session) == {
             "raw.raw_customers",
             "staging.stg_customers",
         }
     published = current_build(built_project.settings.published_dir)
-    with duckdb.connect(str(published), read_only=True) as connection:
-        assert tables_with("@example.", connection) == set()
+    with open_build(published) as session:
+        assert tables_with("@example.", session) == set()
 
 
 # What readers get.
@@ -446,10 +445,10 @@ def test_the_published_copy_opens_for_reading_and_holds_what_the_warehouse_holds
 ) -> None:
     path = current_build(built_project.settings.published_dir)
     with (
-        duckdb.connect(str(path), read_only=True) as published,
+        open_build(path) as published,
         built_project.warehouse.read() as warehouse,
     ):
-        groups = published.execute("SELECT DISTINCT schema_name FROM duckdb_tables()").fetchall()
+        groups = published.rows("SELECT DISTINCT schema_name FROM duckdb_tables()")
         assert {name for (name,) in groups} == {"core", "marts", "churn", "quality"}
         for table in OF_SAMPLE:
             if table.group in ("core", "marts", "churn"):

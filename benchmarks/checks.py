@@ -82,8 +82,8 @@ def load(settings: Settings, sources: SourcesConfig, window: Window) -> None:
     warehouse.prepare(stand_ins(sources))
     for config in sources.sources.values():
         days = window if config.contract.time_column else None
-        with warehouse.transaction() as connection:
-            load_source(connection, config, sources.calendar, days, datetime(2026, 1, 1))  # noqa: DTZ001
+        with warehouse.transaction() as session:
+            load_source(session.connection, config, sources.calendar, days, datetime(2026, 1, 1))  # noqa: DTZ001
     models = [f"stg_{source}" for source in sources.sources] + MODELS.split()
     dbt(settings, window, "run", "--select", *models)
 
@@ -102,8 +102,8 @@ def check(
     ]
     checks = all_checks(settings, sources, daily_partitions(sources.calendar), tables)
     spent: Counter[str] = Counter()
-    with build_warehouse(settings).read() as connection:
-        counted = Counted(connection)
+    with build_warehouse(settings).read() as session:
+        counted = Counted(session)
         found: Iterable[Finding] = evaluate(counted, checks, lambda check: window)  # type: ignore[arg-type]
         for finding in found:
             spent[finding.check.family] += finding.seconds

@@ -53,12 +53,12 @@ def fill(warehouse: Warehouse, frame: pd.DataFrame) -> None:
     """The snapshot of a day; columns that scoring does not read are null."""
     table = TABLES["customer_analytics_daily"]
     warehouse.prepare()
-    with warehouse.transaction() as connection:
-        connection.execute(table.ddl)
-        connection.register("made", frame)
+    with warehouse.transaction() as session:
+        session.execute(table.ddl)
+        session.register("made", frame)
         read = ["customer_id", *FEATURES.inputs]
         columns = ", ".join(f'"{name}"' for name in read)
-        connection.execute(
+        session.execute(
             f"INSERT INTO {table.relation} (snapshot_date, as_of, {columns}) "
             f"SELECT DATE '2024-12-31', DATE '2025-01-01', {columns} FROM made"
         )
@@ -79,12 +79,12 @@ def main(customers: int) -> None:
         warehouse = Warehouse(Path(folder) / "warehouse.duckdb")
         fill(warehouse, features(customers, seed=99))
         day = Window(date(2024, 12, 31), date(2025, 1, 1))
-        with warehouse.read() as connection:
+        with warehouse.read() as session:
             began, before = time.perf_counter(), time.process_time()
-            made = predicted(connection, model, day)
+            made = predicted(session, model, day)
             seconds, cpu = time.perf_counter() - began, time.process_time() - before
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-            frame = connection.execute("FROM marts.customer_analytics_daily").fetchdf()
+            frame = session.frame("FROM marts.customer_analytics_daily")
         before = time.process_time()
         score(model, frame, batch_rows=len(frame))
         plain = time.process_time() - before

@@ -77,11 +77,11 @@ FILL = """
 def fill(warehouse: Warehouse, customers: int) -> None:
     """The tables that the models read."""
     warehouse.prepare()
-    with warehouse.transaction() as connection:
+    with warehouse.transaction() as session:
         for table in TABLES.values():
             if table.group == "core" or table.name in WINDOWS:
-                connection.execute(table.ddl)
-        connection.execute(FILL.format(customers=customers, days=DAYS, first=FIRST))
+                session.execute(table.ddl)
+        session.execute(FILL.format(customers=customers, days=DAYS, first=FIRST))
 
 
 def run_model(model: str, home: Path) -> None:
@@ -93,8 +93,8 @@ def run_model(model: str, home: Path) -> None:
 
 def aggregate(home: Path) -> None:
     """The least that any feature costs."""
-    with Warehouse(home / "warehouse.duckdb").write() as connection:
-        connection.execute(
+    with Warehouse(home / "warehouse.duckdb").write() as session:
+        session.execute(
             "CREATE TABLE main.made AS SELECT customer_id, max(order_date), sum(sale_orders), "
             "sum(gross_amount) FROM core.customer_days GROUP BY customer_id"
         )
@@ -133,19 +133,17 @@ def main(customers: int) -> None:
         home = Path(folder)
         warehouse = Warehouse(home / "warehouse.duckdb")
         fill(warehouse, customers)
-        with warehouse.read() as connection:
-            lines, days = connection.execute(
+        with warehouse.read() as session:
+            lines, days = session.rows(
                 "SELECT (SELECT count(*) FROM core.fact_orders), count(*) FROM core.customer_days"
-            ).fetchall()[0]
+            )[0]
         print(f"{customers:,} customers, {days:,} active days, {lines:,} lines")
         prepare_manifest(load_settings({"ANALYTICS_HOME": folder}))
         plain = measured("aggregate", home)
         for model in WINDOWS:
             cost = measured(model, home)
-            with warehouse.read() as connection:
-                ((rows,),) = connection.execute(
-                    f"SELECT count(*) FROM {TABLES[model].relation}"
-                ).fetchall()
+            with warehouse.read() as session:
+                ((rows,),) = session.rows(f"SELECT count(*) FROM {TABLES[model].relation}")
             print(
                 f"{model}: {rows:,} rows in {cost['seconds']:.1f} s "
                 f"({cost['seconds'] / rows * 1e6:.1f} s for a million, {cost['cpu']:.1f} s of CPU),"

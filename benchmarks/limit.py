@@ -17,6 +17,7 @@ from analytics_assets.assets.churn.model import FEATURES, _training_rows, traini
 from analytics_assets.churn.model import score
 from analytics_assets.churn.training import train
 from analytics_assets.settings import load_settings
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 
 
 def main(shop: Path, file: Path, end: str) -> None:
@@ -42,7 +43,7 @@ def main(shop: Path, file: Path, end: str) -> None:
             words = statement.query.split("CREATE TABLE ")
             part = words[1].split()[0].split(".")[1] if len(words) > 1 else "between"
             clock = took(part, clock)
-        rows = _training_rows(connection, settings)
+        rows = _training_rows(DuckDBSession(connection), settings)
         model = train(rows, FEATURES, training_plan(settings)).model
         clock = took("training", clock)
         snapshot = connection.execute(

@@ -68,8 +68,8 @@ def alone(file: Path, warehouse: Warehouse) -> None:
     columns = ", ".join(f"'{name}': '{types[name]}'" for name in COLUMNS)
     read = f"read_csv('{file}', columns = {{{columns}}}, header = true, auto_detect = false)"
     source = read if file.suffix == ".csv" else f"'{file}'"
-    with warehouse.transaction() as connection:
-        connection.execute("CREATE OR REPLACE TABLE raw.raw_orders AS SELECT * FROM " + source)
+    with warehouse.transaction() as session:
+        session.execute("CREATE OR REPLACE TABLE raw.raw_orders AS SELECT * FROM " + source)
 
 
 CONTESTANTS: dict[str, Callable[[Path, Warehouse], None]] = {"ours": ours, "alone": alone}
@@ -87,11 +87,11 @@ def run(name: str, file: Path) -> None:
             "cpu": time.process_time() - cpu,
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         }
-        with warehouse.read() as connection:
-            rows = connection.execute(
+        with warehouse.read() as session:
+            rows = session.row(
                 f"SELECT count(*), sum(hash({', '.join(COLUMNS)})::HUGEINT)::VARCHAR "
                 "FROM raw.raw_orders"
-            ).fetchone()
+            )
         print(json.dumps({**figures, "rows": rows}))
 
 

@@ -82,18 +82,18 @@ def _number(values: Any, *names: str) -> float | None:
     return None
 
 
-def write_report(results: dict[str, Any], folder: Path, readme: Path) -> None:
-    """results.json, results.md and results.png; and the table between its marks in the README."""
+def write_report(results: dict[str, Any], folder: Path, page: Path) -> None:
+    """results.json, results.md and results.png; and the table between its marks in the page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     table = _table(results)
     (folder / "results.md").write_text("\n\n".join([table, *_steps(results)]) + "\n")
     _chart(results, folder / "results.png")
     begin, end = MARKS
-    before, found, rest = readme.read_text().partition(begin)
+    before, found, rest = page.read_text().partition(begin)
     if found:
         after = rest.partition(end)[2]
-        readme.write_text(f"{before}{begin}\n{table}\n{end}{after}")
+        page.write_text(f"{before}{begin}\n{table}\n{end}{after}")
 
 
 def _table(results: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ years      as many lines over five years of partitions
 customers  a million customers
 growth     a full backfill of ten times the lines, with more memory; not among the defaults
 
-With --write a table and a chart go to `benchmarks/results/`, the table to the README, too.
+With --write a table and a chart go to `benchmarks/results/`, and the table to
+`docs/performance.md`.
 Seconds are the machine's; what is held to are the ratios, of one run.
 """
 
@@ -239,7 +240,7 @@ def main() -> None:
         bench.results["machine"] = machine()
         results.write_text(json.dumps(bench.results, indent=1))
     if words.write:
-        write_report(bench.results, HERE / "results", HERE.parent / "README.md")
+        write_report(bench.results, HERE / "results", HERE.parent / "docs" / "performance.md")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         retry_policy=RETRY,
     )
     def published_warehouse(warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
-        with warehouse.read() as connection:
-            failed = failed_checks(connection)
+        with warehouse.read() as session:
+            failed = failed_checks(session)
         if failed:
             raise Failure(
                 f"Not published, the last build stays: {', '.join(failed)} failed when last "

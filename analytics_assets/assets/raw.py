@@ -138,11 +138,11 @@ def _rejected_rows(sources: list[str]) -> AssetsDefinition:
     def rejected_rows(warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
         # The loads wrote the rows, in the transactions of the rows that they accepted; what is
         # left is to say what lies there now.
-        with warehouse.read() as connection:
-            counts = connection.execute(
+        with warehouse.read() as session:
+            counts = session.rows(
                 "SELECT source, reasons, count(*) AS rows FROM raw.rejected_rows "
                 "GROUP BY ALL ORDER BY rows DESC, source, reasons"
-            ).fetchall()
+            )
         return MaterializeResult(
             asset_key=table.name,
             metadata={

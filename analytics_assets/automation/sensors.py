@@ -175,8 +175,8 @@ def _of_days(
     )
     def retrain_when_scores_fail(context: RunStatusSensorContext) -> RunRequest | SkipReason:
         try:
-            with warehouse.read() as connection:
-                version, reasons = reasons_to_retrain(connection)
+            with warehouse.read() as session:
+                version, reasons = reasons_to_retrain(session)
         except WarehouseError as error:
             return SkipReason(str(error))
         if not reasons:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import duckdb
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, MetadataValue
 
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
+from analytics_assets.warehouse.session import Session
 
 KEYS_SHOWN = 5
 # The dimensions of the quality score; each check counts towards one.
@@ -148,11 +148,9 @@ class Finding:
         )
 
 
-Evaluate = Callable[
-    [duckdb.DuckDBPyConnection, Scans, Sequence[Check], Window | None], Iterable[Finding]
-]
+Evaluate = Callable[[Session, Scans, Sequence[Check], Window | None], Iterable[Finding]]
 # Asks for the figures that a family's checks will look at.
-Want = Callable[[duckdb.DuckDBPyConnection, Scans, Sequence[Check], Window | None], None]
+Want = Callable[[Session, Scans, Sequence[Check], Window | None], None]
 
 
 def rows_in_words(rows: int, failing: int) -> str:
@@ -164,20 +162,13 @@ def rows_in_words(rows: int, failing: int) -> str:
     return f"{failing:,} of {rows:,} rows ({failing / rows:.2%})"
 
 
-def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
-    """The rows of a small result, by name."""
-    result = connection.execute(query)
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def fetch_keys(
-    connection: duckdb.DuckDBPyConnection, names: Sequence[str], listing: str
-) -> list[dict[str, Any]]:
+def fetch_keys(session: Session, names: Sequence[str], listing: str) -> list[dict[str, Any]]:
     """Keys of a few rows of a FROM clause."""
+    if not names:
+        return []
     columns = ", ".join(names)
     return hidden(
-        fetch_rows(connection, f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}")
+        session.records(f"SELECT {columns} {listing} ORDER BY {columns} LIMIT {KEYS_SHOWN}")
     )
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import duckdb
-
 from analytics_assets.checks import rows
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.rows import ListedRows, conditions, placed
@@ -21,8 +19,9 @@ from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.warehouse.connection import WarehouseError, column_types
+from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.publish import current_build
+from analytics_assets.warehouse.session import Session
 
 # A null share has moved when it differs by so much, and by more than so many standard errors of
 # the difference of two shares.
@@ -128,7 +127,7 @@ def _checks(
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -138,29 +137,27 @@ def evaluate(
         compared: Compared = check.rule
         attach = ""
         if compared.published:
-            attach = _attached(connection, compared)
+            attach = _attached(session, compared)
             if not attach:
                 yield Finding(check, passed=True, description=NOTHING)
                 continue
         if isinstance(compared, Categories):
             listed = replace(check, rule=_new_words(compared))
-            found = next(iter(rows.evaluate(connection, scans, [listed], window)))
+            found = next(iter(rows.evaluate(session, scans, [listed], window)))
         else:
-            found = _null_shares(connection, check, window)
+            found = _null_shares(session, check, window)
         yield replace(found, check=check, query=found.query and f"{attach}{found.query}")
 
 
-def _attached(connection: duckdb.DuckDBPyConnection, compared: Compared) -> str:
+def _attached(session: Session, compared: Compared) -> str:
     """Attach the newest build; the statement that did, or nothing where it does not compare."""
     assert compared.published
     try:
-        path = str(current_build(compared.published)).replace("'", "''")
+        path = current_build(compared.published)
     except WarehouseError:
         return ""
-    # It goes with the connection.
-    statement = f"ATTACH IF NOT EXISTS '{path}' AS published (READ_ONLY);\n"
-    connection.execute(statement)
-    there = column_types(connection, compared.table, "published")
+    statement = session.attach(path, "published")
+    there = session.columns(compared.table, "published")
     # A build of before a change to the table has other columns.
     return statement if {*compared.columns} <= there.keys() else ""
 
@@ -185,17 +182,14 @@ def _new_words(compared: Categories) -> ListedRows:
     )
 
 
-def _null_shares(
-    connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None
-) -> Finding:
+def _null_shares(session: Session, check: Check, window: Window | None) -> Finding:
     began = time.perf_counter()
     compared: NullShares = check.rule
     places = conditions(compared.table.window_column, window)
     counts = ", ".join(f"count(*) - count({name})" for name in compared.columns)
 
     def counted(source: str) -> tuple[int, ...]:
-        found = connection.execute(f"SELECT count(*), {counts} FROM {source}").fetchone()
-        return found or ()
+        return session.row(f"SELECT count(*), {counts} FROM {source}")
 
     of_window, before = (placed(source, places) for source in (compared.now, compared.before))
     (now, *nulls_now), (then, *nulls_then) = counted(of_window), counted(before)

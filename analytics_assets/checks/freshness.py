@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-import duckdb
 from dagster import PartitionsDefinition
 
-from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows, tidy
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, tidy
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.session import Session
 
 FEWEST_WEEKS = 4  # after so many without a load a weekday is one on which the shop is closed
 
@@ -48,7 +48,7 @@ def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Chec
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -58,13 +58,12 @@ def evaluate(
         began = time.perf_counter()
         source, daily = check.rule
         if check.name == "no_day_left_out":
-            yield _left_out(connection, check, source, began)
+            yield _left_out(session, check, source, began)
             continue
         expected = daily.get_last_partition_key()
-        row = connection.execute(
+        found = session.value(
             "SELECT max(window_date)::VARCHAR FROM raw.source_loads WHERE source = ?", [source]
-        ).fetchone()
-        found = row[0] if row else None
+        )
         missing = None
         days = [expected] if expected else []
         if found and expected:
@@ -87,9 +86,7 @@ def evaluate(
         )
 
 
-def _left_out(
-    connection: duckdb.DuckDBPyConnection, check: Check, source: str, began: float
-) -> Finding:
+def _left_out(session: Session, check: Check, source: str, began: float) -> Finding:
     """The days without a load between the first and the newest that have one."""
     query = tidy(f"""
     WITH loaded AS (
@@ -105,7 +102,7 @@ def _left_out(
     )
     ORDER BY 1
     """)
-    days = [row["day"] for row in fetch_rows(connection, query)]
+    days = [row["day"] for row in session.records(query)]
     named = ", ".join(map(str, days[:KEYS_SHOWN])) + (", ..." if len(days) > KEYS_SHOWN else "")
     return Finding(
         check,

@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import duckdb
-
-from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import relation_kind
+from analytics_assets.warehouse.session import Session
 
 RETRAIN = (
     "Train again (job retrain; the sensor retrain_when_scores_fail asks for it). If the new model "
@@ -68,7 +66,7 @@ def checks() -> Iterator[Check]:
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -76,7 +74,7 @@ def evaluate(
     """What performance and drift say of the newest scores."""
     for check in checks:
         began = time.perf_counter()
-        description, rows, wrong, query = check.rule(connection)
+        description, rows, wrong, query = check.rule(session)
         yield Finding(
             check,
             passed=not wrong,
@@ -93,31 +91,30 @@ def evaluate(
 Verdict = tuple[str, int, list[dict[str, object]], str]
 
 
-def _scores_hold(connection: duckdb.DuckDBPyConnection) -> Verdict:
+def _scores_hold(session: Session) -> Verdict:
     held = "The newest closed scores held, or there is none."
-    problem = shortfall(connection)
-    newest = _rows(connection, "churn_performance", NEWEST_SCORES)
+    problem = shortfall(session)
+    newest = _rows(session, "churn_performance", NEWEST_SCORES)
     keys = [{name: row[name] for name in ("as_of", "model_version")} for row in newest]
     query = f"SELECT * FROM (\n{NEWEST_SCORES}\n) WHERE shortfall IS NOT NULL"
     return problem or held, len(newest), keys if problem else [], query
 
 
-def _inputs_hold(connection: duckdb.DuckDBPyConnection) -> Verdict:
+def _inputs_hold(session: Session) -> Verdict:
     held = "Inputs and scores are as at training."
-    problem = drifted(connection)
-    newest = _rows(connection, "churn_drift", NEWEST_INPUTS)
+    problem = drifted(session)
+    newest = _rows(session, "churn_drift", NEWEST_INPUTS)
     wrong = [row["feature"] for row in newest if row["verdict"] in ("moderate", "major")]
     keys = [{"feature": name} for name in sorted(wrong)]
     return problem or held, len(newest), keys, f"{NEWEST_INPUTS}\n    AND {DRIFTED}"
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> list[dict[str, Any]]:
+def _rows(session: Session, name: str, query: str) -> list[dict[str, Any]]:
     """Rows of a query over a table that a young shop does not have."""
-    there = relation_kind(connection, TABLES[name]) is not None
-    return fetch_rows(connection, query) if there else []
+    return session.records(query) if session.exists(TABLES[name]) else []
 
 
-def reasons_to_retrain(connection: duckdb.DuckDBPyConnection) -> tuple[str, list[str]]:
+def reasons_to_retrain(session: Session) -> tuple[str, list[str]]:
     """What speaks for another training.
 
     Returns:
@@ -125,22 +122,22 @@ def reasons_to_retrain(connection: duckdb.DuckDBPyConnection) -> tuple[str, list
         none where everything holds.
 
     """
-    newest = _rows(connection, "churn_drift", NEWEST_INPUTS)
+    newest = _rows(session, "churn_drift", NEWEST_INPUTS)
     version = newest[0]["model_version"] if newest else ""
-    found = [reason for reason in (shortfall(connection), drifted(connection)) if reason]
+    found = [reason for reason in (shortfall(session), drifted(session)) if reason]
     return version, found
 
 
-def shortfall(connection: duckdb.DuckDBPyConnection) -> str | None:
+def shortfall(session: Session) -> str | None:
     """In what the newest closed scores were worse than promised; None where they held."""
-    rows = _rows(connection, "churn_performance", NEWEST_SCORES)
+    rows = _rows(session, "churn_performance", NEWEST_SCORES)
     problem = rows[0]["shortfall"] if rows else None
     return f"{rows[0]['as_of']}: {problem}" if problem else None
 
 
-def drifted(connection: duckdb.DuckDBPyConnection) -> str | None:
+def drifted(session: Session) -> str | None:
     """What has drifted on the newest day that was scored; None where nothing has."""
-    rows = _rows(connection, "churn_drift", f"{NEWEST_INPUTS} AND {DRIFTED} ORDER BY psi DESC")
+    rows = _rows(session, "churn_drift", f"{NEWEST_INPUTS} AND {DRIFTED} ORDER BY psi DESC")
     if not rows:
         return None
     features = ", ".join(f"{row['feature']} ({row['verdict']}, {row['psi']:.2f})" for row in rows)

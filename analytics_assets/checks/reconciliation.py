@@ -1,7 +1,7 @@
 """Rows and money add up between the layers, on every day.
 
-Belongs here: the equations of DESIGN, as figures of two relations. Does not belong here: rules
-within one table (`schema`, `validity`, dbt tests).
+Belongs here: the equations of docs/quality.md, as figures of two relations. Does not belong here:
+rules within one table (`schema`, `validity`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-import duckdb
-
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.session import Session
 
 Figures = dict[date | None, Decimal]
 REMEDY = (
@@ -112,6 +111,20 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
                 ),
             )
     if "subscriptions" not in sources.absent:
+        for column, figure in (
+            ("subscribers", "count(*)"),
+            ("churned", "count(*) FILTER (churned)"),
+        ):
+            yield _check(
+                "churn_by_contract",
+                f"{column}_are_those_of_the_subscribers",
+                f"{column} of all contracts is that of subscription_analytics.",
+                Equation(
+                    Side("marts.subscription_analytics", figure),
+                    (Side("marts.churn_by_contract", f"coalesce(sum({column}), 0)"),),
+                    windowed=False,
+                ),
+            )
         yield _check(
             "churn_by_contract",
             "imputed_charges_are_the_missing_ones",
@@ -129,7 +142,6 @@ def _sales() -> Iterator[Check]:
     day = "order_date"
     net = "coalesce(sum(net_amount), 0)"
     extended = "coalesce(sum(extended_amount), 0)"
-    days = Side("core.customer_days", net, day)
     yield _check(
         "fact_orders",
         "money_of_staged_is_money_of_fact",
@@ -164,46 +176,43 @@ def _sales() -> Iterator[Check]:
             windowed=False,
         ),
     )
-    yield _check(
-        "customer_days",
-        "lines_of_fact_are_lines_of_days",
-        "customer_days counts every line of the fact.",
-        Equation(
-            Side("core.fact_orders", by=day),
-            (Side("core.customer_days", "coalesce(sum(lines), 0)", day),),
-        ),
-    )
-    yield _check(
-        "customer_days",
-        "money_of_fact_is_money_of_days",
-        "Net of the fact (sales and returns) is net of customer_days.",
-        Equation(
-            Side(
-                "core.fact_orders",
-                "coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0)",
-                day,
+    in_days = {
+        "lines": ("Lines", "coalesce(sum(lines), 0)"),
+        "gross": ("Gross (sales)", "coalesce(sum(gross_amount), 0)"),
+        "money": ("Net (sales and returns)", net),
+    }
+    in_fact = {
+        "lines": "count(*)",
+        "gross": "coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0)",
+        "money": "coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0)",
+    }
+    for name, (words, figure) in in_days.items():
+        money = name != "lines"
+        yield _check(
+            "customer_days",
+            f"{name}_of_fact_{'is' if money else 'are'}_{name}_of_days",
+            f"{words} of the fact and of customer_days are the same.",
+            Equation(
+                Side("core.fact_orders", in_fact[name], day),
+                (Side("core.customer_days", figure, day),),
+                money=money,
             ),
-            (days,),
-            money=True,
-        ),
-    )
-    yield _check(
-        "sales_daily",
-        "money_of_days_is_money_of_sales",
-        "Net of customer_days is net of sales_daily.",
-        Equation(days, (Side("marts.sales_daily", net, day),), windowed=False, money=True),
-    )
-    yield _check(
-        "customer_sales",
-        "money_of_days_is_money_of_customers",
-        "Net of customer_days is net of customer_sales.",
-        Equation(
-            Side("core.customer_days", net, "date_trunc('month', order_date)::DATE"),
-            (Side("marts.customer_sales", net, "month"),),
-            windowed=False,
-            money=True,
-        ),
-    )
+        )
+        for mart, last, by, of_day in (
+            ("sales_daily", "sales", day, day),
+            ("customer_sales", "customers", "month", "date_trunc('month', order_date)::DATE"),
+        ):
+            yield _check(
+                mart,
+                f"{name}_of_days_{'is' if money else 'are'}_{name}_of_{last}",
+                f"{words} of customer_days and of {mart} are the same.",
+                Equation(
+                    Side("core.customer_days", figure, of_day),
+                    (Side(f"marts.{mart}", figure, by),),
+                    windowed=False,
+                    money=money,
+                ),
+            )
 
 
 def _accounted(source: str, day: str | None) -> Check:
@@ -244,7 +253,7 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
 
 
 def want(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -256,7 +265,7 @@ def want(
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,

@@ -3,14 +3,13 @@
 Belongs here: which families there are, their policies, and how many steps a run makes of them. Does
 not belong here: any one check (a module a family).
 
-One step evaluates all checks of a layer over one connection: families share scans and temporary
+One step evaluates all checks of a layer over one session: families share scans and temporary
 tables. A blocking check keeps every later step of the run from starting; that of later runs is the
 publishing step's, which reads the ledger.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import duckdb
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckKey,
@@ -42,6 +41,7 @@ from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.session import Session
 
 EVALUATE: Mapping[str, Evaluate] = {
     "schema": schema.evaluate,
@@ -92,7 +92,7 @@ def all_checks(
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     checks: Sequence[Check],
     window_of: Callable[[Check], Window | None],
 ) -> Iterator[Finding]:
@@ -100,12 +100,12 @@ def evaluate(
     batches: dict[tuple[Evaluate, Window | None], list[Check]] = {}
     for check in sorted(checks, key=lambda check: list(EVALUATE).index(check.family)):
         batches.setdefault((EVALUATE[check.family], window_of(check)), []).append(check)
-    scans = Scans(connection)
+    scans = Scans(session)
     for (of_family, window), members in batches.items():
         if of_family in WANT:
-            WANT[of_family](connection, scans, members, window)
+            WANT[of_family](session, scans, members, window)
     for (of_family, window), members in batches.items():
-        yield from of_family(connection, scans, members, window)
+        yield from of_family(session, scans, members, window)
 
 
 def check_definitions(
@@ -144,8 +144,8 @@ def _definition(
     ) -> Iterator[AssetCheckResult]:
         tags = context.run.tags
         selected = [by_key[key] for key in context.selected_asset_check_keys]
-        with warehouse.read() as connection:
-            for finding in evaluate(connection, selected, lambda check: check_window(check, tags)):
+        with warehouse.read() as session:
+            for finding in evaluate(session, selected, lambda check: check_window(check, tags)):
                 yield finding.result(policies[finding.check.family])
 
     return step

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-import duckdb
-
 from analytics_assets.checks.base import (
     KEYS_SHOWN,
     Check,
@@ -24,6 +22,7 @@ from analytics_assets.checks.base import (
 from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 REFERENCE_DAYS = 90  # days before a window that it is compared with
@@ -81,7 +80,7 @@ class ListedRows:
 
 
 def want(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -95,20 +94,20 @@ def want(
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
 ) -> Iterator[Finding]:
     """The findings of checks whose rules are `RowRule` or `ListedRows`."""
     counted = [check for check in checks if isinstance(check.rule, RowRule)]
-    yield from _counted(connection, scans, counted, window)
+    yield from _counted(session, scans, counted, window)
     given: set[str] = set()
     for check in checks:
         if isinstance(check.rule, ListedRows):
-            yield _listed(connection, scans, check, window, given)
+            yield _listed(session, scans, check, window, given)
     for name in given:
-        connection.execute(f"DROP TABLE temp.main.{name}")
+        session.drop(name)
 
 
 def conditions(day: str | None, window: Window | None) -> dict[str, str]:
@@ -156,7 +155,7 @@ def _total(rule: ListedRows, window: Window | None) -> str:
 
 
 def _counted(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -171,7 +170,7 @@ def _counted(
             failing.setdefault(of_check, []).append(check)
     shown: dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]] = {}
     for members in failing.values():
-        shown |= _evidence(connection, members, window)
+        shown |= _evidence(session, members, window)
     for check, days in counted:
         rule: RowRule = check.rule
         seen = window if _day(check) else None
@@ -186,7 +185,7 @@ def _counted(
 
 
 def _evidence(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], window: Window | None
+    session: Session, checks: Sequence[Check], window: Window | None
 ) -> dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]]:
     """Keys of a few failing rows, their kinds and the seconds of each check of one scan.
 
@@ -212,10 +211,8 @@ def _evidence(
         f"WHERE {window_predicate(str(day), window if day else None)}"
     )
     broken = " OR ".join(f"broken_{number}" for number in range(len(checks)))
-    found = connection.execute(
-        f"SELECT {', '.join(figures)} FROM ({marked}) WHERE {broken}"
-    ).fetchone()
-    values = iter(found or ())
+    found = session.row(f"SELECT {', '.join(figures)} FROM ({marked}) WHERE {broken}")
+    values = iter(found)
     spent = (time.perf_counter() - began) / len(checks)
     evidence = {}
     for check, keys, kinds in zip(checks, values, values, strict=False):
@@ -226,7 +223,7 @@ def _evidence(
 
 
 def _listed(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     check: Check,
     window: Window | None,
@@ -239,28 +236,29 @@ def _listed(
 
     for name, sql in rule.given:
         if name not in given:
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {placed(sql, places)}")
+            session.keep(name, placed(sql, places))
             given.add(name)
-    whole = rule.whole if rule.whole and _holds_all(connection, rule, places) else None
+    whole = rule.whole if rule.whole and _holds_all(session, rule, places) else None
     query = placed(whole or rule.query, places)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {query}")
-    failing = dict(connection.execute("SELECT day, count(*) FROM listed GROUP BY 1").fetchall())
+    session.keep("listed", query)
+    failing: dict[date | None, int] = dict(
+        session.rows("SELECT day, count(*) FROM listed GROUP BY 1")
+    )
     totals = scans.days(_total(rule, window), "count(*)")
     days = {day: (rows, failing.pop(day, 0)) for day, rows in totals.items()}
     days |= {day: (count, count) for day, count in failing.items()}
-    keys = fetch_keys(connection, rule.keys, "FROM listed")
+    keys = fetch_keys(session, rule.keys, "FROM listed")
     details: dict[str, Any] = {}
     for name, sql in rule.details.items():
-        row = connection.execute(placed(sql, places)).fetchone()
-        details[name] = row[0] if row else None
+        details[name] = session.value(placed(sql, places))
     if rule.kind and keys:
         details["by kind"] = dict(
-            connection.execute(
+            session.rows(
                 f"SELECT {rule.kind}, count(*) FROM listed GROUP BY 1 ORDER BY 2 DESC, 1 "
                 f"LIMIT {KINDS_SHOWN}"
-            ).fetchall()
+            )
         )
-    connection.execute("DROP TABLE listed")
+    session.drop("listed")
     shown = ",\n".join(f"{name} AS (\n{placed(sql, places)}\n)" for name, sql in rule.given)
     if shown:
         query = (
@@ -271,12 +269,10 @@ def _listed(
     return _finding(check, seen, days, keys, query, details, time.perf_counter() - began)
 
 
-def _holds_all(
-    connection: duckdb.DuckDBPyConnection, rule: ListedRows, places: Mapping[str, str]
-) -> bool:
+def _holds_all(session: Session, rule: ListedRows, places: Mapping[str, str]) -> bool:
     """Whether no row lies outside the window."""
     outside = placed(f"SELECT 1 FROM {rule.total} WHERE NOT ({{window}}) LIMIT 1", places)
-    return connection.execute(outside).fetchone() is None
+    return not session.rows(outside)
 
 
 def _finding(

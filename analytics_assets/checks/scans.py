@@ -11,9 +11,8 @@ import time
 from datetime import date
 from typing import Any
 
-import duckdb
-
 from analytics_assets.partitions import Window
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 Days = dict[date | None, Any]
@@ -45,8 +44,8 @@ def count_where(condition: str) -> str:
 class Scans:
     """Figures wanted of scans, asked for together when the first of a scan is looked at."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._wanted: dict[str, dict[str, None]] = {}
         self._uses: dict[str, int] = {}
         self._found: dict[str, tuple[dict[str, Days], float]] = {}
@@ -71,8 +70,7 @@ class Scans:
         if scan not in self._found:
             began = time.perf_counter()
             figures = list(self._wanted[scan])
-            rows = self._connection.execute(scan.replace("{figures}", ", ".join(figures)))
-            found = rows.fetchall()
+            found = self._session.rows(scan.replace("{figures}", ", ".join(figures)))
             self._found[scan] = (
                 {
                     figure: {row[0]: row[position] for row in found}

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 from dagster import MetadataValue
 
 from analytics_assets.checks.base import Check, Finding, fetch_keys
 from analytics_assets.checks.scans import Scans, count_where, scan
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import column_types
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
@@ -66,7 +65,7 @@ def checks(tables: Sequence[Table]) -> Iterator[Check]:
 
 
 def want(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -74,12 +73,12 @@ def want(
     """Ask for the rows and the broken rules of each table that has its columns."""
     for check in checks:
         table = TABLES[check.asset]
-        if not structure_problems(connection, table):
+        if not structure_problems(session, table):
             scans.want(_scan(table, window), "count(*)", *(_count(r) for r in rules(table)))
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -92,7 +91,7 @@ def evaluate(
         began = time.perf_counter()
         table = TABLES[check.asset]
         seen = window if table.day_column else None
-        problems = structure_problems(connection, table)
+        problems = structure_problems(session, table)
         rows, spent = 0, time.perf_counter() - began
         if not problems:
             rows, problems = _broken_rules(scans, table, window)
@@ -101,8 +100,8 @@ def evaluate(
         empty = not rows and not problems and table.name not in MAY_BE_EMPTY
         if empty and seen:
             # A day without rows is one; a table without any is not.
-            empty = connection.execute(f"SELECT 1 FROM {table.relation} LIMIT 1").fetchone() is None
-        keys, query = _failing_rows(connection, table, seen, problems)
+            empty = not session.rows(f"SELECT 1 FROM {table.relation} LIMIT 1")
+        keys, query = _failing_rows(session, table, seen, problems)
         if problems and not query:
             query = f"DESCRIBE {table.relation}"
         named = "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
@@ -169,26 +168,23 @@ def _broken(value: str, check: Any) -> str:
     raise NotImplementedError(f"no SQL for the check {check.name}")
 
 
-def structure_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+def structure_problems(session: Session, table: Table) -> list[dict[str, Any]]:
     """Columns that are missing, unknown or of another type, in Pandera's words.
 
     Pandera takes 50 ms a table to say that nothing is wrong: where the columns are those of the
     declaration to the letter it is not asked.
     """
     # Imported here: only a run needs them, and every load of the definitions would pay for them.
-    import ibis
     from pandera.config import ValidationDepth, config_context
     from pandera.errors import SchemaErrors
 
-    there = column_types(connection, table)
-    if not there:
+    if not session.exists(table):
         return [{"column": "", "rule": "the table does not exist", "failing rows": 0}]
-    if there == {name: str(duckdb.sqltype(type_)) for name, type_ in table.sql_types.items()}:
+    if session.has_declared_columns(table):
         return []
-    relation = ibis.duckdb.from_connection(connection).table(table.name, database=table.group)
     try:
         with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
-            table.schema.validate(relation, lazy=True)
+            table.schema.validate(session.ibis(table), lazy=True)
     except SchemaErrors as errors:
         return [_problem(error) for error in errors.schema_errors]
     return []
@@ -228,7 +224,7 @@ def _broken_rules(
 
 
 def _failing_rows(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     table: Table,
     window: Window | None,
     problems: list[dict[str, Any]],
@@ -244,5 +240,4 @@ def _failing_rows(
     )
     # A column that holds what it should not may hold anything.
     names = [name for name in table.key if name not in wrong]
-    keys = fetch_keys(connection, names, listing) if names else []
-    return keys, f"SELECT *\n{listing}"
+    return fetch_keys(session, names, listing), f"SELECT *\n{listing}"

@@ -1,7 +1,7 @@
 """What should stand once stands once.
 
-Belongs here: keys over whole tables, and rows that a source supplied more than once. Does not
-belong here: keys within the models' window (dbt tests).
+Belongs here: the keys of tables, and rows that a source supplied more than once. Does not belong
+here: keys that are missing (`schema`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,10 @@ CHANGING = ("status", "updated_at")
 
 
 def checks(sources: SourcesConfig, tables: Sequence[Table]) -> Iterator[Check]:
-    """A key for each table that no dbt test covers over its whole length, and repeated rows."""
+    """The key of each table, and repeated rows."""
     for table in tables:
-        # A view is one window of its raw table, and dbt tests the key of what is built at once.
-        whole = table.group in ("raw", "churn") or table.name.startswith("fact_")
-        if whole and table.name != "churn_features":
+        # The rows of a view are checked where they are stored.
+        if table.group != "staging":
             yield _key(table)
     for config in sources.sources.values():
         yield _repeated(config.contract)
@@ -39,25 +38,33 @@ def _key(table: Table) -> Check:
     day = table.day_column
     days = day or "NULL::DATE"
 
-    def repeated(where: str) -> str:
+    def repeated(where: str, of: str = "TRUE") -> str:
         return f"""
             SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
             FROM {table.relation}
-            WHERE {_may_stand_twice(table, table.key, where)}
+            WHERE {of} AND {_may_stand_twice(table, table.key, where)}
             GROUP BY {key} HAVING count(*) > 1
             """
 
-    of_window = f"hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})"
+    if day in table.key:
+        # Rows of other days have other keys.
+        query = repeated("{window}", "{window}")
+    else:
+        query = repeated(
+            f"hash({key}) IN (SELECT hash({key}) FROM {table.relation} WHERE {{window}})"
+        )
     return Check(
         "uniqueness",
         table.name,
-        "key_stands_once",
-        f"No {key} stands twice in the whole of {table.relation}; the window's are looked for.",
+        "key_is_unique",
+        f"No two rows of {table.relation} have the same {key}; the keys of the window are looked "
+        "up in the whole table.",
         "uniqueness",
-        "A row was loaded on two days, or a key is none. De-duplication looks within a day: "
-        "load the days of the listed keys again, or correct the dates in the source.",
+        "A source delivered a row on two days (de-duplication looks within a day), or a model "
+        "joins a row to several or groups by less than its key. Load the days of the listed keys "
+        "again; if they are still there twice, correct the dates in the source or the model's SQL.",
         ListedRows(
-            repeated(of_window),
+            query,
             total=table.relation,
             day_column=day,
             keys=table.key,

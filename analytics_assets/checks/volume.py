@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import duckdb
-
-from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, fetch_rows, tidy
+from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding, tidy
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 WEEKS = 8
@@ -45,7 +44,7 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     scans: Scans,
     checks: Sequence[Check],
     window: Window | None,
@@ -56,7 +55,7 @@ def evaluate(
     for check in checks:
         began = time.perf_counter()
         query = tidy(_query(check.rule, window))
-        days = fetch_rows(connection, query)
+        days = session.records(query)
         tested = [day for day in days if day["weeks"] >= FEWEST_WEEKS]
         off = [day for day in tested if day["off"]]
         yield Finding(

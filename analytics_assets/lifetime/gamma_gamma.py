@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma, erfc, gammaln
 
-from analytics_assets.lifetime.bgnbd import checked_weights
+from analytics_assets.lifetime.history import checked_weights
 from analytics_assets.lifetime.likelihood import FitError, Floats, LogLikelihood, maximise
 
 PARAMETERS = ("p", "q", "v")

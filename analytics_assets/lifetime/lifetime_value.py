@@ -16,8 +16,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analytics_assets.lifetime.bgnbd import BgNbd, histories, unique_rows
+from analytics_assets.lifetime.bgnbd import BgNbd
 from analytics_assets.lifetime.gamma_gamma import GammaGamma, spends
+from analytics_assets.lifetime.history import histories, unique_rows
 from analytics_assets.lifetime.likelihood import Floats
 
 _AGE_STEP = 0.02  # of ln(alpha + age): customers within a step share a simulation

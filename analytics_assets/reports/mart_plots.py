@@ -6,26 +6,26 @@ Belongs here: which mart shows what. Does not belong here: how a plot is drawn (
 from collections.abc import Callable
 from typing import Any
 
-import duckdb
 from dagster import MetadataValue
 
 from analytics_assets.reports import plots
 from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
+from analytics_assets.warehouse.session import Session
 
 
-def _cohorts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    frame = connection.execute(
+def _cohorts(session: Session) -> dict[str, Any]:
+    frame = session.frame(
         "SELECT cohort_month, month_number, retention_rate, is_complete "
         "FROM marts.customer_cohort_analysis ORDER BY ALL"
-    ).fetchdf()
+    )
     return {"retention": MetadataValue.md(plots.cohort_heatmap(frame))} if len(frame) else {}
 
 
-def _sales(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    frame = connection.execute(
+def _sales(session: Session) -> dict[str, Any]:
+    frame = session.frame(
         "SELECT date_trunc('month', order_date) AS month, sum(gross_amount)::DOUBLE AS gross, "
         "sum(net_amount)::DOUBLE AS net FROM marts.sales_daily GROUP BY 1 ORDER BY 1"
-    ).fetchdf()
+    )
     if frame.empty:
         return {}
     series = {name: frame[name].tolist() for name in ("gross", "net")}
@@ -36,10 +36,10 @@ def _sales(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
-def _segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    rows = connection.execute(
+def _segments(session: Session) -> dict[str, Any]:
+    rows = session.rows(
         "SELECT segment, count(*) FROM marts.user_analytics GROUP BY 1 ORDER BY 2 DESC, 1"
-    ).fetchall()
+    )
     if not rows:
         return {}
     return {
@@ -49,10 +49,10 @@ def _segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
-def _contracts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    rows = connection.execute(
+def _contracts(session: Session) -> dict[str, Any]:
+    rows = session.rows(
         "SELECT contract, churn_rate FROM marts.churn_by_contract ORDER BY 2 DESC, 1 LIMIT 20"
-    ).fetchall()
+    )
     if not rows:
         return {}
     names, rates = zip(*rows, strict=True)
@@ -60,11 +60,11 @@ def _contracts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     return {"churn by contract": MetadataValue.md(chart)}
 
 
-def _segment_moves(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    moves = connection.execute(
+def _segment_moves(session: Session) -> dict[str, Any]:
+    moves = session.frame(
         "SELECT month, from_segment, to_segment, customers FROM marts.customer_segment_moves "
         "ORDER BY ALL"
-    ).fetchdf()
+    )
     if moves.empty:
         return {}
     month = moves["month"].max()
@@ -86,7 +86,7 @@ def _segment_moves(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
-PLOTS: dict[str, Callable[[duckdb.DuckDBPyConnection], dict[str, Any]]] = {
+PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "customer_cohort_analysis": _cohorts,
     "sales_daily": _sales,
     "customer_segment_moves": _segment_moves,

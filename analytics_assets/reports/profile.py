@@ -15,9 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from analytics_assets.schemas import Table
+from analytics_assets.warehouse.session import Session
 
 SAMPLE_ROWS = 2000
 CATEGORIES = 50  # a text column of at most so many values has them listed
@@ -66,7 +65,7 @@ class Figures:
 
 
 def write_profile(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     table: Table,
     folder: Path,
     made: datetime,
@@ -75,7 +74,7 @@ def write_profile(
     """Write `<table>.html` and the figures that it shows, `<table>.json`.
 
     Args:
-        connection: to the warehouse.
+        session: of the warehouse.
         table: the table.
         folder: where the pages lie.
         made: when, as the page says it.
@@ -84,11 +83,11 @@ def write_profile(
     Returns:
         What has drifted since the page before, in words.
     """
-    figures = count_figures(connection, table, made)
+    figures = count_figures(session, table, made)
     stored = folder / f"{table.name}.json"
     before = read_figures(stored)
     drift = drifted(before, figures) if before else []
-    page = _page(table, figures, before, drift, _report(connection, table, seed))
+    page = _page(table, figures, before, drift, _report(session, table, seed))
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in (
         (folder / f"{table.name}.html", page),
@@ -100,7 +99,7 @@ def write_profile(
     return drift
 
 
-def count_figures(connection: duckdb.DuckDBPyConnection, table: Table, made: datetime) -> Figures:
+def count_figures(session: Session, table: Table, made: datetime) -> Figures:
     """Count a table's columns, in one pass, and the categories of its texts."""
     kinds = {name: _kind(type_) for name, type_ in table.sql_types.items()}
     wanted = ["count(*)"]
@@ -112,20 +111,18 @@ def count_figures(connection: duckdb.DuckDBPyConnection, table: Table, made: dat
         bounds = shown and kind in ("number", "time")
         wanted += [f"{end}({column})::VARCHAR" if bounds else "NULL" for end in ("min", "max")]
         wanted.append(f"avg({column})::DOUBLE" if shown and kind == "number" else "NULL")
-    found = connection.execute(f"SELECT {', '.join(wanted)} FROM {table.relation}").fetchone()
-    assert found is not None
-    rows, *rest = found
+    rows, *rest = session.row(f"SELECT {', '.join(wanted)} FROM {table.relation}")
     columns = {}
     for position, (name, kind) in enumerate(kinds.items()):
         nulls, distinct, least, greatest, mean = rest[5 * position : 5 * position + 5]
-        categories = {}
+        categories: dict[str, int] = {}
         named = name in table.key or name.endswith("_id")  # names of rows are no categories
         if kind == "text" and not named and distinct is not None and distinct <= CATEGORIES:
             categories = dict(
-                connection.execute(
+                session.rows(
                     f'SELECT "{name}", count(*) FROM {table.relation} WHERE "{name}" IS NOT NULL '
                     f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {CATEGORIES}"
-                ).fetchall()
+                )
             )
         columns[name] = ColumnFigures(
             table.sql_types[name], nulls, distinct, least, greatest, mean, categories
@@ -189,7 +186,7 @@ def _kind(type_: str) -> str:
     return "text" if type_ in ("VARCHAR", "TEXT") else "other"
 
 
-def _report(connection: duckdb.DuckDBPyConnection, table: Table, seed: int) -> str:
+def _report(session: Session, table: Table, seed: int) -> str:
     """The part of the page that skrub makes, of the same rows for the same table and seed."""
     from skrub import TableReport
 
@@ -205,10 +202,10 @@ def _report(connection: duckdb.DuckDBPyConnection, table: Table, seed: int) -> s
             column = f"{column}::DOUBLE AS {column}"
         columns.append(column)
     key = ", ".join(f'"{name}"' for name in table.key)
-    frame = connection.execute(
+    frame = session.frame(
         f"SELECT {', '.join(columns)} FROM {table.relation} "
         f"ORDER BY hash({seed}, {key}), {key} LIMIT {SAMPLE_ROWS}"
-    ).df()
+    )
     if frame.empty:
         return "<p>No rows.</p>"
     report = TableReport(frame, verbose=0, plot_distributions=True, compute_associations=False)

@@ -152,7 +152,7 @@ WEIGHT = "1: known so; -1: as it stands now, taken out for that time"
 
 @table(
     group="core",
-    key=("order_id", "correction_number"),
+    key=("order_date", "order_id", "correction_number"),
     partitioning="daily",
     window_column="order_date",
 )
@@ -166,7 +166,7 @@ class OrderCorrections(TableModel):
 
     order_date: Date = column("UTC date of the order; the daily partition")
     order_id: Text = column("Identifier of the order")
-    correction_number: Integer = column("Number of the row within the order", ge=1)
+    correction_number: Integer = column("Number of the row within the order and its day", ge=1)
     known_from: Date = column("First as_of that the row holds for")
     known_to: Date = column("First as_of that it no longer holds for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
@@ -180,7 +180,7 @@ class OrderCorrections(TableModel):
 
 @table(
     group="core",
-    key=("session_id", "known_from", "weight"),
+    key=("session_date", "session_id", "known_from", "weight"),
     partitioning="daily",
     window_column="session_date",
 )

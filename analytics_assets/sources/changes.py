@@ -12,7 +12,7 @@ from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import loaded_versions
 from analytics_assets.sources.readers import reader_of
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.warehouse.connection import Warehouse
 
 
 def source_versions(
@@ -91,9 +91,8 @@ def _loaded(config: SourceConfig, warehouse: Warehouse) -> tuple[Mapping[date | 
     if not warehouse.path.exists():
         return {}, None
     table = config.contract.table
-    with warehouse.read() as connection:
+    with warehouse.read() as session:
         newest = None
-        if config.change_detection == "updated_at" and relation_kind(connection, table):
-            row = connection.execute(f"SELECT max(updated_at) FROM {table.relation}").fetchone()
-            newest = row and row[0]
-        return loaded_versions(connection, config.source), newest
+        if config.change_detection == "updated_at" and session.kind(table):
+            newest = session.value(f"SELECT max(updated_at) FROM {table.relation}")
+        return loaded_versions(session, config.source), newest

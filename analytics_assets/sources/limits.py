@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from statistics import median
 
-import duckdb
-
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.warehouse.connection import relation_kind
+from analytics_assets.warehouse.session import Session
 
 # Of fewer rows a share says little.
 MIN_ROWS = 100
@@ -21,7 +19,7 @@ BASELINE_WEEKS = 4
 
 
 def require_within_limits(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     config: SourceConfig,
     window: Window | None,
     read: Mapping[date | None, int],
@@ -32,7 +30,7 @@ def require_within_limits(
     """Refuse a load that is more likely a fault than news.
 
     Args:
-        connection: the warehouse, with the ledger as it was before this load.
+        session: the warehouse, with the ledger as it was before this load.
         config: the source and its limits.
         window: the days of the load.
         read: rows read, for each day.
@@ -53,7 +51,7 @@ def require_within_limits(
         )
     if any_volume or config.max_volume_change is None:
         return
-    expected = _expected(connection, config.source, window, read)
+    expected = _expected(session, config.source, window, read)
     if expected is None or expected < MIN_ROWS:
         return
     least = expected * (1 - config.max_volume_change)
@@ -69,18 +67,18 @@ def require_within_limits(
 
 
 def _expected(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     source: str,
     window: Window | None,
     read: Mapping[date | None, int],
 ) -> float | None:
     """Rows that earlier loads make one expect: the same days', else the same weekdays' before."""
-    if relation_kind(connection, TABLES["source_loads"]) is None:
+    if session.kind(TABLES["source_loads"]) is None:
         return None
     ledger: dict[date | None, int] = dict(
-        connection.execute(
+        session.rows(
             "SELECT window_date, rows_read FROM raw.source_loads WHERE source = ?", [source]
-        ).fetchall()
+        )
     )
     if window is None:
         return ledger.get(None)

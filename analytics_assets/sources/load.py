@@ -25,8 +25,10 @@ from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
-from analytics_assets.warehouse.windows import replace_window, window_predicate
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.windows import window_predicate
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ def load(
     """
 
     def attempt(careful: bool) -> LoadResult:
-        with warehouse.transaction() as connection:
+        with warehouse.transaction() as session:
             return load_source(
-                connection,
+                session.connection,
                 config,
                 calendar,
                 window,
@@ -150,7 +152,7 @@ def load_source(
                 "written. Nothing was loaded; look whether the source is being written to."
             )
         require_within_limits(
-            connection,
+            DuckDBSession(connection),
             config,
             window,
             {day: load.read for day, load in days.items()},
@@ -165,14 +167,14 @@ def load_source(
     return result
 
 
-def loaded_versions(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date | None, str]:
+def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
     """Data version of what was last loaded of a source, for each day; none before any load."""
-    if relation_kind(connection, TABLES["source_loads"]) is None:
+    if not session.exists(TABLES["source_loads"]):
         return {}
     return dict(
-        connection.execute(
+        session.rows(
             "SELECT window_date, source_version FROM raw.source_loads WHERE source = ?", [source]
-        ).fetchall()
+        )
     )
 
 
@@ -180,26 +182,26 @@ def last_load(warehouse: Warehouse, window: Window) -> datetime | None:
     """When a day of the window was loaded last; None where none was."""
     if not warehouse.path.exists():
         return None
-    with warehouse.read() as connection:
-        if relation_kind(connection, TABLES["source_loads"]) is None:
+    with warehouse.read() as session:
+        if not session.exists(TABLES["source_loads"]):
             return None
         inside = window_predicate("window_date", window)
         query = f"SELECT max(loaded_at) FROM raw.source_loads WHERE {inside}"
-        row = connection.execute(query).fetchone()
-    return row[0] if row else None
+        newest: datetime | None = session.value(query)
+    return newest
 
 
 def loaded_to(warehouse: Warehouse) -> date | None:
     """Exclusive end of the days of orders that have been loaded; None before the first load."""
     if not warehouse.path.exists():
         return None
-    with warehouse.read() as connection:
-        if relation_kind(connection, TABLES["source_loads"]) is None:
+    with warehouse.read() as session:
+        if not session.exists(TABLES["source_loads"]):
             return None
-        row = connection.execute(
+        end: date | None = session.value(
             "SELECT max(window_date) + 1 FROM raw.source_loads WHERE source = 'orders'"
-        ).fetchone()
-    return row[0] if row else None
+        )
+    return end
 
 
 def _in(window: Window | None) -> str:
@@ -226,8 +228,7 @@ def _insert(
     number = "coalesce(_load_row, 1)"
     listed.append(f"CASE WHEN _trimmed IS NULL THEN {number} ELSE -{number} END AS source_row")
     with stage.reading():
-        return replace_window(
-            connection,
+        return DuckDBSession(connection).replace_window(
             table,
             f"(SELECT {', '.join(listed)}, source_file, {_stamp(loaded_at)} "
             f"FROM {stage.typed} WHERE _reasons IS NULL AND {_in(window)})",
@@ -347,8 +348,7 @@ def _reject(
     if not stage.looked:
         connection.execute(f"DELETE FROM raw.rejected_rows WHERE {where}")
         return {}
-    replace_window(
-        connection,
+    DuckDBSession(connection).replace_window(
         TABLES["rejected_rows"],
         f"(SELECT '{config.source}' AS source, _window_date AS window_date, source_file, "
         "source_row, source_line, array_to_string(_reasons, '; ') AS reasons, _json AS row, "

@@ -13,7 +13,7 @@ from typing import Any
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.contract import CONTRACTS
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.warehouse.connection import Warehouse
 
 COLUMNS = (
     "source", "window_date", "source_file", "source_row", "source_line", "reasons", "row",
@@ -95,7 +95,7 @@ def _defused(value: Any) -> Any:
 def _query(warehouse: Warehouse, query: str, values: list[Any]) -> list[Any]:
     if not warehouse.path.exists():
         return []
-    with warehouse.read() as connection:
-        if relation_kind(connection, TABLES["rejected_rows"]) is None:
+    with warehouse.read() as session:
+        if session.kind(TABLES["rejected_rows"]) is None:
             return []
-        return connection.execute(query, values).fetchall()
+        return session.rows(query, values)

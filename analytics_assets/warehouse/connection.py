@@ -11,7 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from analytics_assets.schemas import TABLES, Table
+from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 
 POOL = "warehouse"  # limit 1: one process writes at a time
 SCHEMAS = ("raw", "staging", "core", "marts", "churn", "quality")
@@ -51,14 +52,14 @@ class Warehouse:
         return self.path.with_name("source_files.sqlite")
 
     @contextmanager
-    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def write(self) -> Iterator[DuckDBSession]:
         """A read-write connection."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open(read_only=False) as connection:
-            yield connection
+        with self._open(read_only=False) as session:
+            yield session
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def read(self) -> Iterator[DuckDBSession]:
         """A read-only connection.
 
         Raises:
@@ -69,26 +70,26 @@ class Warehouse:
                 f"There is no warehouse at {self.path}. Materialize the raw assets first, or check "
                 "ANALYTICS_HOME."
             )
-        with self._open(read_only=True) as connection:
-            yield connection
+        with self._open(read_only=True) as session:
+            yield session
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self) -> Iterator[DuckDBSession]:
         """A read-write connection in a transaction: all of the block is kept, or none of it."""
-        with self.write() as connection:
+        with self.write() as session:
             # A commit goes into the file at once: into the log, from which the connection's end
             # would bring it there, DuckDB may write whole rows once more, uncompressed, where rows
             # that the transaction inserted were updated in it (91 bytes an order line).
-            connection.execute("SET checkpoint_threshold = '1B'")
-            connection.execute("SET auto_checkpoint_skip_wal_threshold = 0")
-            connection.execute("BEGIN")
+            session.execute("SET checkpoint_threshold = '1B'")
+            session.execute("SET auto_checkpoint_skip_wal_threshold = 0")
+            session.execute("BEGIN")
             try:
-                yield connection
-                connection.execute("COMMIT")
+                yield session
+                session.execute("COMMIT")
             except BaseException:
                 # A fatal error (disk full at a checkpoint) leaves nothing to roll back.
                 with suppress(duckdb.Error):
-                    connection.execute("ROLLBACK")
+                    session.execute("ROLLBACK")
                 raise
 
     def prepare(self, absent: Collection[str] = ()) -> None:
@@ -99,20 +100,20 @@ class Warehouse:
                 them read an empty table instead.
         """
         made = [t for t in TABLES.values() if t.group in ("raw", "quality") or t.name in absent]
-        with self.transaction() as connection:
+        with self.transaction() as session:
             for schema in SCHEMAS:
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            kinds = _relation_kinds(connection)
+                session.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            kinds = session.kinds()
             for table in made:
                 kind = kinds.get((table.group, table.name))
-                if kind == "VIEW":
+                if kind == "view":
                     # The source was configured once and no longer is.
-                    connection.execute(f"DROP VIEW {table.relation}")
-                if kind != "BASE TABLE":
-                    connection.execute(table.ddl)
+                    session.execute(f"DROP VIEW {table.relation}")
+                if kind != "table":
+                    session.execute(table.ddl)
 
     @contextmanager
-    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _open(self, *, read_only: bool) -> Iterator[DuckDBSession]:
         deadline = time.monotonic() + self._patience
         pause = 0.05
         while True:
@@ -134,39 +135,6 @@ class Warehouse:
                 pause = min(pause * 2, 2.0)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            yield connection
+            yield DuckDBSession(connection)
         finally:
             connection.close()
-
-
-def relation_kind(connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
-    """'BASE TABLE', 'VIEW', or None where the relation does not exist."""
-    row = connection.execute(
-        "SELECT table_type FROM information_schema.tables "
-        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
-        [table.group, table.name],
-    ).fetchone()
-    return row[0] if row else None
-
-
-def _relation_kinds(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], str]:
-    """The same of all relations, by schema and name: as fast as for one."""
-    rows = connection.execute(
-        "SELECT table_schema, table_name, table_type FROM information_schema.tables "
-        "WHERE table_catalog = current_database()"
-    ).fetchall()
-    return {(schema, name): kind for schema, name, kind in rows}
-
-
-def column_types(
-    connection: duckdb.DuckDBPyConnection, table: Table, catalog: str | None = None
-) -> dict[str, str]:
-    """DuckDB's types of a relation's columns, in order; of an attached catalog or the main."""
-    return dict(
-        connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = coalesce(?, current_database()) "
-            "AND schema_name = ? AND table_name = ? ORDER BY column_index",
-            [catalog, table.group, table.name],
-        ).fetchall()
-    )

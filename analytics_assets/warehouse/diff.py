@@ -1,4 +1,4 @@
-"""What differs between two published builds: tables, columns, rows by key.
+"""What differs between two builds, or between two homes: tables, columns, rows by key.
 
 Belongs here: comparing two files. Does not belong here: publishing them (`publish`) or words for a
 terminal (`cli`).
@@ -11,8 +11,10 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import WarehouseError, column_types
-from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
+from analytics_assets.warehouse.connection import WarehouseError
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets.warehouse.publish import POINTER, current_build
+from analytics_assets.warehouse.session import Session
 
 KEYS_SHOWN = 5
 
@@ -56,11 +58,11 @@ class TableDiff:
 
 
 def find_build(published_dir: Path, name: str) -> Path:
-    """The file of a build.
+    """The file of a build, or the warehouse of a home.
 
     Args:
         published_dir: where builds lie.
-        name: its number (7 or 000007), CURRENT, or the path of a file.
+        name: the build's number (7 or 000007), CURRENT, a file, or the folder of a home.
 
     Raises:
         WarehouseError: there is no such build.
@@ -70,11 +72,13 @@ def find_build(published_dir: Path, name: str) -> Path:
     builds = [path.name for path in sorted(published_dir.glob("[0-9]*"))]
     if name.isdigit() and f"{int(name):06d}" in builds:
         return published_dir / f"{int(name):06d}" / "warehouse.duckdb"
-    if Path(name).is_file():
-        return Path(name)
+    warehouse = Path(name) / "warehouse.duckdb"
+    for path in (Path(name), warehouse):
+        if path.is_file():
+            return path
     raise WarehouseError(
         f"There is no build {name!r} in {published_dir}: it has {', '.join(builds) or 'none'}. "
-        f"Name one of these, {POINTER}, or a DuckDB file."
+        f"Name one of these, {POINTER}, a DuckDB file, or the folder of a home."
     )
 
 
@@ -86,32 +90,33 @@ def diff_builds(a: Path, b: Path, tables: Sequence[str] = ()) -> list[TableDiff]
     Args:
         a: file of a build.
         b: file of another.
-        tables: names of the tables; all published ones by default, without the ledgers.
+        tables: names of the tables; by default all that are stored, without the ledgers.
 
     Raises:
-        WarehouseError: a table is not a published one.
+        WarehouseError: a table is not declared, or is a view.
     """
-    published = {t.name: t for t in TABLES.values() if t.group in PUBLISHED_GROUPS}
-    unknown = [name for name in tables if name not in published]
+    stored = {table.name: table for table in TABLES.values() if table.group != "staging"}
+    unknown = [name for name in tables if name not in stored]
     if unknown:
         raise WarehouseError(
-            f"No published table is named {', '.join(unknown)}; there are {', '.join(published)}."
+            f"No stored table is named {', '.join(unknown)}; there are {', '.join(stored)}."
         )
     # The ledgers grow with every run; they are compared when they are asked for.
-    chosen = tables or [name for name, table in published.items() if table.group != "quality"]
+    ledgers = ("source_loads", *(t.name for t in stored.values() if t.group == "quality"))
+    chosen = tables or [name for name in stored if name not in ledgers]
     with duckdb.connect() as connection:
+        session = DuckDBSession(connection)
         for name, path in (("a", a), ("b", b)):
-            quoted = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
-        found = [_diff(connection, published[name]) for name in chosen]
+            session.attach(path, name)
+        found = [_diff(session, stored[name]) for name in chosen]
     return [diff for diff in found if diff is not None]
 
 
-def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | None:
+def _diff(session: Session, table: Table) -> TableDiff | None:
     """None where neither build has the table."""
-    types = [column_types(connection, table, build) for build in ("a", "b")]
+    types = [session.columns(table, build) for build in ("a", "b")]
     rows = [
-        _count(connection, f"FROM {build}.{table.relation}") if columns else None
+        session.count(f"{build}.{table.relation}") if columns else None
         for build, columns in zip(("a", "b"), types, strict=True)
     ]
     if not any(types):
@@ -136,11 +141,11 @@ def _diff(connection: duckdb.DuckDBPyConnection, table: Table) -> TableDiff | No
     both = [
         name for name in in_a if name in in_b and name not in table.volatile and name not in key
     ]
-    return _rows(connection, table, shape, key, both)
+    return _rows(session, table, shape, key, both)
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     table: Table,
     shape: TableDiff,
     key: list[str],
@@ -163,19 +168,17 @@ def _rows(
             *(f"{matched} AND {condition}" for condition in differs.values()),
         )
     )
-    found = connection.execute(f"SELECT {counts} {joined}").fetchone()
-    assert found is not None
-    added, removed, changed, *by_column = found
+    added, removed, changed, *by_column = session.row(f"SELECT {counts} {joined}")
     shown: list[tuple[str]] = []
     if added or removed or changed:
         named = " || ', ' || ".join(
             f'coalesce(a."{name}"::VARCHAR, b."{name}"::VARCHAR, \'null\')' for name in key
         )
-        shown = connection.execute(
+        shown = session.rows(
             f"SELECT CASE WHEN {side[0]} THEN '+ ' WHEN {side[1]} THEN '- ' ELSE '~ ' END || "
             f"{named} AS shown {joined} WHERE {side[0]} OR {side[1]} OR {any_differs} "
             f"ORDER BY 1 LIMIT {KEYS_SHOWN}"
-        ).fetchall()
+        )
     return TableDiff(
         shape.table,
         shape.rows,
@@ -188,8 +191,3 @@ def _rows(
         shape.types_changed,
         tuple(row[0] for row in shown),
     )
-
-
-def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    row = connection.execute(f"SELECT count(*) {source}").fetchone()
-    return int(row[0]) if row else 0

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import duckdb
 import pandas as pd
 from dagster import InputContext, OutputContext
 from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
@@ -20,7 +19,8 @@ from dagster_duckdb_pandas.duckdb_pandas_type_handler import DuckDBPandasTypeHan
 from analytics_assets.partitions import Window, add_partition_metadata
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.windows import WindowError, partition_row_counts, replace_window
+from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.windows import WindowError, partition_row_counts
 
 
 class WarehouseClient(DuckDbClient):
@@ -32,15 +32,14 @@ class WarehouseClient(DuckDbClient):
     @contextmanager
     def connect(  # type: ignore[override]
         self, context: OutputContext | InputContext, _: TableSlice
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for the duration of one store or load."""
-        opened = (
-            self._warehouse.read()
-            if isinstance(context, InputContext)
-            else self._warehouse.transaction()
-        )
-        with opened as connection:
-            yield connection
+    ) -> Iterator[Any]:
+        """A session to store with; to load, the connection that dagster-duckdb-pandas reads."""
+        if isinstance(context, InputContext):
+            with self._warehouse.read() as session:
+                yield session.connection
+        else:
+            with self._warehouse.transaction() as session:
+                yield session
 
     @staticmethod
     def delete_table_slice(
@@ -57,7 +56,7 @@ class DataFrameHandler(DuckDBPandasTypeHandler):
         context: OutputContext,
         table_slice: TableSlice,
         obj: pd.DataFrame,
-        connection: duckdb.DuckDBPyConnection,
+        connection: Session,
     ) -> None:
         """Replace the slice of the table by the frame.
 
@@ -72,7 +71,7 @@ class DataFrameHandler(DuckDBPandasTypeHandler):
             )
         window = _window(table_slice)
         connection.register("incoming_frame", obj)
-        rows = replace_window(connection, table, "incoming_frame", window)
+        rows = connection.replace_window(table, "incoming_frame", window)
         if window is None:
             context.add_output_metadata({"dagster/row_count": rows})
             return

@@ -13,7 +13,8 @@ refresh does not write the whole history again. What differs is told by hashes o
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,12 +22,9 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.schemas import TABLES, Table
-from analytics_assets.warehouse.connection import (
-    Warehouse,
-    WarehouseError,
-    column_types,
-    relation_kind,
-)
+from analytics_assets.warehouse.connection import Warehouse, WarehouseError
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets.warehouse.session import Session
 
 POINTER = "CURRENT"
 PUBLISHED_GROUPS = ("core", "marts", "churn", "quality")
@@ -104,48 +102,53 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
     return Build(directory / "warehouse.duckdb", rows)
 
 
-def published_tables(connection: duckdb.DuckDBPyConnection) -> list[Table]:
+@contextmanager
+def open_build(path: Path) -> Iterator[Session]:
+    """A read-only session over the file of a build."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        yield DuckDBSession(connection)
+
+
+def published_tables(session: Session) -> list[Table]:
     """The declared tables of the published groups that exist."""
     return [
         table
         for table in TABLES.values()
-        if table.group in PUBLISHED_GROUPS and relation_kind(connection, table)
+        if table.group in PUBLISHED_GROUPS and session.kind(table)
     ]
 
 
 def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, int]:
-    with warehouse.read() as connection:
+    with warehouse.read() as session:
         # A copy is no faster with more, and comes last, when the process holds most besides.
-        limit = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-        number, unit = str(limit and limit[0]).split()
-        connection.execute(f"SET memory_limit = '{float(number) / 2} {unit}'")
-        tables = published_tables(connection)
+        number, unit = session.value("SELECT current_setting('memory_limit')").split()
+        session.execute(f"SET memory_limit = '{float(number) / 2} {unit}'")
+        tables = published_tables(session)
         changes: dict[str, Change] = {}
         # Whatever is wrong with the build before, this one does without it.
         with suppress(duckdb.Error):
-            changes = _changes(connection, tables, before) if before else {}
+            changes = _changes(session, tables, before) if before else {}
         if changes and before:
             shutil.copyfile(before, path)
-        connection.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_WRITE)")
+        session.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_WRITE)")
         for group in PUBLISHED_GROUPS:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS copy.{group}")
+            session.execute(f"CREATE SCHEMA IF NOT EXISTS copy.{group}")
         for relation in changes.keys() - {table.relation for table in tables}:
-            connection.execute(f"DROP TABLE copy.{relation}")
+            session.execute(f"DROP TABLE copy.{relation}")
         rows = {}
         for table in tables:
             days = changes.get(table.relation)
             if days is None:
-                connection.execute(f"DROP TABLE IF EXISTS copy.{table.relation}")
-                connection.execute(f"CREATE TABLE copy.{table.relation} AS FROM {table.relation}")
+                session.execute(f"DROP TABLE IF EXISTS copy.{table.relation}")
+                session.execute(f"CREATE TABLE copy.{table.relation} AS FROM {table.relation}")
             elif days:
                 of_days = f"WHERE {table.window_column} IN (SELECT unnest(?))"
-                connection.execute(f"DELETE FROM copy.{table.relation} {of_days}", [days])
-                connection.execute(
+                session.execute(f"DELETE FROM copy.{table.relation} {of_days}", [days])
+                session.execute(
                     f"INSERT INTO copy.{table.relation} FROM {table.relation} {of_days}", [days]
                 )
-            count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
-            rows[table.relation] = int(count[0]) if count else 0
-        connection.execute("DETACH copy")
+            rows[table.relation] = session.count(table.relation)
+        session.execute("DETACH copy")
     return rows
 
 
@@ -153,41 +156,37 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
 Change = list[date] | None
 
 
-def _changes(
-    connection: duckdb.DuckDBPyConnection, tables: list[Table], before: Path
-) -> dict[str, Change]:
+def _changes(session: Session, tables: list[Table], before: Path) -> dict[str, Change]:
     """What differs from the build before, by relation; nothing where it is most of the rows."""
-    connection.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
+    session.execute(f"ATTACH '{_quoted(before)}' AS before (READ_ONLY)")
     try:
-        held = connection.execute(
+        held = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
             "WHERE database_name = 'before'"
-        ).fetchall()
+        )
         changes: dict[str, Change] = {relation: None for (relation,) in held}
         changed = rows = 0
         for table in tables:
-            now = _marks(connection, table, "")
+            now = _marks(session, table, "")
             rows += sum(count for count, _ in now.values())
-            columns = [column_types(connection, table, name) for name in (None, "before")]
+            columns = [session.columns(table, name) for name in (None, "before")]
             same_columns = [*columns[0].items()] == [*columns[1].items()]  # in the same order
-            then = _marks(connection, table, "before.") if same_columns else {}
+            then = _marks(session, table, "before.") if same_columns else {}
             days = [day for day in {*now, *then} if now.get(day) != then.get(day)]
             whole = not same_columns or None in days
             changed += sum(now[day][0] for day in (now if whole else days) if day in now)
             changes[table.relation] = None if whole else [day for day in days if day]
         return changes if changed <= rows / 2 else {}
     finally:
-        connection.execute("DETACH before")
+        session.execute("DETACH before")
 
 
-def _marks(
-    connection: duckdb.DuckDBPyConnection, table: Table, catalog: str
-) -> dict[date | None, tuple[int, int]]:
+def _marks(session: Session, table: Table, catalog: str) -> dict[date | None, tuple[int, int]]:
     """Rows and the sum of their hashes of each day; of a table without days under None."""
-    found = connection.execute(
+    found = session.rows(
         f"SELECT {table.window_column or 'NULL::DATE'}, count(*), sum(hash(rows)::HUGEINT) "
         f"FROM {catalog}{table.relation} AS rows GROUP BY 1"
-    ).fetchall()
+    )
     return {day: (count, mark) for day, count, mark in found}
 
 
@@ -197,10 +196,10 @@ def _quoted(path: Path) -> str:
 
 def _verify(path: Path, rows: dict[str, int]) -> None:
     """Open the build as a reader would, and count."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_build(path) as session:
         for relation, expected in rows.items():
-            found = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
-            if found != (expected,):
+            found = session.count(relation)
+            if found != expected:
                 raise WarehouseError(
                     f"The copy of {relation} has {found} rows, not {expected}: not published. "
                     "Check the disk, then materialize published_warehouse again."

@@ -19,7 +19,6 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
-from analytics_assets.warehouse.windows import replace_window
 from analytics_assets_tests.conftest import make_settings
 from analytics_assets_tests.rows import default, insert
 
@@ -46,10 +45,10 @@ def fill(warehouse: Warehouse, name: str, frame: pd.DataFrame) -> None:
             if column not in frame.columns
         }
     )[table.columns]
-    with warehouse.transaction() as connection:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.group}")
-        connection.register("rows_of_test", rows)
-        replace_window(connection, table, "rows_of_test", None)
+    with warehouse.transaction() as session:
+        session.execute(f"CREATE SCHEMA IF NOT EXISTS {table.group}")
+        session.register("rows_of_test", rows)
+        session.DuckDBSession(table).replace_window("rows_of_test", None)
 
 
 def buyers(months: int, customers: int = 250, signal: float = 1.5, seed: int = 0) -> pd.DataFrame:
@@ -96,8 +95,8 @@ class Shop:
         fill(self.warehouse, name, frame)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.read() as connection:
-            return connection.execute(sql).fetchall()
+        with self.warehouse.read() as session:
+            return session.rows(sql)
 
     def make(self, name: str, day: str | None = None) -> Any:
         """Materialize an asset, with what is made together with it."""
@@ -130,9 +129,9 @@ def shop(tmp_path: Path) -> Shop:
     """No closed label yet, and one customer to score."""
     shop = Shop(small_settings(tmp_path / "home"))
     shop.warehouse.prepare()
-    with shop.warehouse.write() as connection:
-        insert(connection, "churn_features", {"churned": None, "label_window_closed": False})
-        insert(connection, "customer_analytics_daily", {"snapshot_date": DAY, "sale_orders": 3})
+    with shop.warehouse.write() as session:
+        insert(session, "churn_features", {"churned": None, "label_window_closed": False})
+        insert(session, "customer_analytics_daily", {"snapshot_date": DAY, "sale_orders": 3})
     return shop
 
 

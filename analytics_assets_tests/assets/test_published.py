@@ -12,6 +12,7 @@ from analytics_assets.assets.published import serving_assets
 from analytics_assets.assets.quality.blocking import failed_checks, failed_now
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.rows import insert
 
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
@@ -53,33 +54,33 @@ def verdicts(connection: duckdb.DuckDBPyConnection, *rows: dict[str, object]) ->
 
 def test_an_error_counts_until_the_check_has_passed_in_any_run(ledger) -> None:
     verdicts(ledger, {"job": "load"})
-    assert failed_checks(ledger) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
     verdicts(ledger, {"job": "load"}, {"job": "by hand", "passed": True})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 @pytest.mark.parametrize("harmless", [{"severity": "WARN"}, {"passed": True}])
 def test_warnings_and_passes_do_not_count(ledger, harmless) -> None:
     verdicts(ledger, {"job": "load", **harmless})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_a_pass_on_another_day_does_not_clear_a_failed_day(ledger) -> None:
     failed = {"job": "load", **of_days(FIRST, FIRST)}
     passed = {"job": "load", "passed": True, **of_days(SECOND, SECOND)}
     verdicts(ledger, failed, passed)
-    assert failed_checks(ledger) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
     verdicts(ledger, failed, passed, {"job": "load", "passed": True, **of_days(FIRST, SECOND)})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_a_failed_range_is_cleared_day_by_day(ledger) -> None:
     failed = {"job": "load", **of_days(FIRST, SECOND)}
     days = [{"job": "load", "passed": True, **of_days(day, day)} for day in (FIRST, SECOND)]
     verdicts(ledger, failed, days[0])
-    assert failed_checks(ledger) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
     verdicts(ledger, failed, *days)
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_of_a_failed_range_only_its_failed_days_have_to_pass(ledger) -> None:
@@ -88,29 +89,29 @@ def test_of_a_failed_range_only_its_failed_days_have_to_pass(ledger) -> None:
     for day, passed in ((FIRST, True), (SECOND, False)):
         row = {**FAILED, "run_id": "0", "evaluated_at": datetime(2024, 1, 1)}
         insert(ledger, "data_quality_metrics", {**row, "day": day, "passed": passed})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_a_later_warning_takes_the_place_of_an_error(ledger) -> None:
     verdicts(ledger, {"job": "load"}, {"job": "load", "severity": "WARN"})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_a_check_that_its_job_no_longer_has_does_not_count(ledger) -> None:
     verdicts(ledger, {"job": "load"}, {"job": "load", "check_name": "other", "passed": True})
-    assert failed_checks(ledger) == []
+    assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_another_job_that_checks_other_things_hides_nothing(ledger) -> None:
     verdicts(ledger, {"job": "load"}, {"job": "score", "check_name": "other", "passed": True})
-    assert failed_checks(ledger) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
 
 
 def test_nothing_is_published_while_a_check_has_failed(settings: Settings) -> None:
     warehouse = Warehouse(settings.warehouse_path)
     warehouse.prepare()
-    with warehouse.write() as connection:
-        verdicts(connection, {"job": "load"})
+    with warehouse.write() as session:
+        verdicts(session, {"job": "load"})
     result = materialize(
         serving_assets(settings, []), resources={"warehouse": warehouse}, raise_on_error=False
     )
@@ -131,5 +132,5 @@ def test_a_failure_of_a_run_that_no_ledger_has_yet_counts(settings: Settings) ->
         assert not materialize([raw_orders], instance=instance, raise_on_error=False).success
         assert failed_now(instance, warehouse, {"raw"}) == ["raw_orders.key"]
         assert failed_now(instance, warehouse, {"core"}) == []
-    with warehouse.read() as connection:
-        assert connection.execute("FROM quality.data_quality_metrics").fetchall() == []
+    with warehouse.read() as session:
+        assert session.rows("FROM quality.data_quality_metrics") == []

@@ -71,16 +71,16 @@ def warehouse(settings: Settings) -> Warehouse:
 def newest_day_loaded(warehouse: Warehouse, *loaded: str) -> tuple[bool, str]:
     calendar = Calendar(date(2024, 2, 1), date(2024, 3, 1))
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", "x/{date}.csv")})
-    with warehouse.transaction() as connection:
+    with warehouse.transaction() as session:
         for day in loaded:
-            connection.execute(
+            session.execute(
                 "INSERT INTO raw.source_loads VALUES ('orders', ?, 'v', 0, 0, 0, ?)",
                 [day, datetime(2030, 1, 1, tzinfo=UTC)],
             )
     both = freshness.checks(sources, daily_partitions(calendar))
     checks = [check for check in both if check.name == "newest_day_loaded"]
-    with warehouse.read() as connection:
-        (finding,) = evaluate(connection, checks, lambda check: None)
+    with warehouse.read() as session:
+        (finding,) = evaluate(session, checks, lambda check: None)
     return finding.passed, finding.description
 
 

@@ -77,8 +77,10 @@ class Shop:
 
     def load(self, window: Window, loaded_at: datetime = LOADED_AT) -> None:
         self.warehouse.prepare()
-        with self.warehouse.transaction() as connection:
-            load_source(connection, self.sources.sources["orders"], CALENDAR, window, loaded_at)
+        with self.warehouse.transaction() as session:
+            load_source(
+                session.connection, self.sources.sources["orders"], CALENDAR, window, loaded_at
+            )
 
     def tick(self, instance: DagsterInstance | None = None) -> Any:
         with nullcontext(instance) if instance else DagsterInstance.ephemeral() as of_runs:

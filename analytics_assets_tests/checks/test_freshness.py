@@ -21,14 +21,14 @@ def check(
     *days: date,
     name: str = "newest_day_loaded",
 ) -> AssetCheckResult:
-    with warehouse.write() as connection:
+    with warehouse.write() as session:
         for day in days:
-            insert(connection, "source_loads", {"source": source, "window_date": day})
+            insert(session, "source_loads", {"source": source, "window_date": day})
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", "orders.csv")})
-    with warehouse.read() as connection:
+    with warehouse.read() as session:
         both = checks(sources, daily_partitions(calendar))
         found = [check for check in both if check.name == name]
-        (finding,) = evaluate(connection, found, lambda check: None)
+        (finding,) = evaluate(session, found, lambda check: None)
     return finding.result("warn")
 
 

@@ -21,6 +21,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.contract import CONTRACTS
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import make_settings
 from analytics_assets_tests.rows import DAY, insert
 
@@ -46,7 +47,7 @@ def connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnecti
 
 
 def find(connection: duckdb.DuckDBPyConnection, check: Check, window: Window | None) -> Finding:
-    (finding,) = evaluate(connection, [check], lambda check: window)
+    (finding,) = evaluate(DuckDBSession(connection), [check], lambda check: window)
     return finding
 
 
@@ -162,7 +163,7 @@ def test_what_is_wanted_of_one_scan_is_asked_in_one_query() -> None:
         connection.execute(
             "CREATE TABLE t AS SELECT DATE '2024-01-10' + i::INT AS d, i FROM range(3) r(i)"
         )
-        scans = Scans(connection)
+        scans = Scans(DuckDBSession(connection))
         days = scan("t", "d", Window(DAY, DAY + timedelta(2)))
         scans.want(days, "count(*)", "sum(i)")
         assert scans.days(days, "sum(i)") == {DAY: 0, DAY + timedelta(1): 1}
@@ -251,7 +252,7 @@ def dbt_specs(settings: Any) -> list[Any]:
 @pytest.mark.slow
 def test_the_tests_of_dbt_are_a_family_like_the_others(tmp_path: Path) -> None:
     blocking = make_settings(tmp_path / "home")
-    assert "fact_orders_key" in dbt_specs(blocking)
+    assert "fact_orders_customer_id_member" in dbt_specs(blocking)
     manifest = blocking.dbt_target_dir / "manifest.json"
 
     def severities() -> set[str]:
@@ -263,7 +264,7 @@ def test_the_tests_of_dbt_are_a_family_like_the_others(tmp_path: Path) -> None:
     assert severities() == {"warn"}
     # Of another home: dagster-dbt reads a manifest once in a process.
     off = dbt_specs(make_settings(tmp_path / "off", ANALYTICS_CHECKS="dbt=off"))
-    assert "fact_orders_key" not in off
+    assert "fact_orders_customer_id_member" not in off
     assert "schema" in off
 
 
@@ -279,7 +280,7 @@ def test_a_key_that_stands_twice_is_found_whatever_its_numbers(
 ) -> None:
     numbers = [-65, -1, 0, 1, 63, 64, 127, 128, 2**31 - 1]
     twice = {-1, 64, 2**31 - 1}
-    check = checks(tmp_path)["fact_orders.key_stands_once"]
+    check = checks(tmp_path)["fact_orders.key_is_unique"]
     with duckdb.connect() as connection:
         lines = [{"order_id": order, "line_number": n} for order in "ab" for n in numbers]
         insert(connection, "fact_orders", *lines)

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pytest
 
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import all_checks, evaluate
 from analytics_assets.partitions import Window, daily_partitions
+from analytics_assets.warehouse.session import Session
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
@@ -47,24 +47,22 @@ STATISTICAL = {
 class Found:
     """The findings over the whole sample, and the rows that their queries list."""
 
-    def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, project: Project, session: Session) -> None:
         calendar = project.calendar
         assert calendar.end is not None
         window = Window(calendar.start, calendar.end)
         checks = all_checks(
             project.settings, project.sources, daily_partitions(calendar), CHECKED_OF_SAMPLE
         )
-        found = list(evaluate(connection, checks, lambda check: window))
+        found = list(evaluate(session, checks, lambda check: window))
         self.findings = {f"{f.check.asset}.{f.check.name}": f for f in found}
         self.manifest = json.loads((project.settings.sample_dir / "manifest.json").read_text())
         planted = pd.read_csv(project.settings.sample_dir / "dirty_rows.csv", dtype=str)
         self.planted = planted.fillna("")
-        self._connection = connection
+        self._session = session
 
     def listed(self, name: str) -> list[dict[str, Any]]:
-        result = self._connection.execute(str(self.findings[name].query))
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return self._session.records(str(self.findings[name].query))
 
     def lines(self, kind: str) -> set[tuple[str, str]]:
         rows = self.planted[self.planted["kind"] == kind]
@@ -73,8 +71,8 @@ class Found:
 
 @pytest.fixture(scope="module")
 def found(built_project: Project) -> Iterator[Found]:
-    with built_project.warehouse.read() as connection:
-        yield Found(built_project, connection)
+    with built_project.warehouse.read() as session:
+        yield Found(built_project, session)
 
 
 def test_every_planted_kind_has_its_check(found: Found) -> None:
@@ -106,9 +104,9 @@ def test_the_query_lists_the_planted_lines_and_no_clean_one(found: Found, kind: 
 @pytest.mark.parametrize("kind", ["exact_duplicate", "same_key_new_content"])
 def test_the_raw_rows_listed_are_those_of_the_planted_lines(found: Found, kind: str) -> None:
     listed = found.listed(FINDS[kind])
-    raw = found._connection.execute(
+    raw = found._session.rows(
         "SELECT source_file, source_row, order_id, line_number::VARCHAR FROM raw.raw_orders"
-    ).fetchall()
+    )
     line_of = {(file, row): (order, line) for file, row, order, line in raw}
     assert {line_of[row["source_file"], row["source_row"]] for row in listed} == found.lines(kind)
 

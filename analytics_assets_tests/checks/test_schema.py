@@ -18,6 +18,7 @@ from analytics_assets.partitions import Calendar, Window, daily_partitions, mont
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import CHECK_POLICIES, Settings
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE
 from analytics_assets_tests.rows import DAY, insert
 
@@ -29,7 +30,9 @@ ONE_DAY = Window(DAY, DAY + timedelta(1))
 def evaluate(
     connection: duckdb.DuckDBPyConnection, table: Table, window: Window | None
 ) -> AssetCheckResult:
-    (finding,) = registry.evaluate(connection, list(schema.checks([table])), lambda check: window)
+    (finding,) = registry.evaluate(
+        DuckDBSession(connection), list(schema.checks([table])), lambda check: window
+    )
     return finding.result("block")
 
 
@@ -275,9 +278,9 @@ def test_a_run_checks_its_partition_of_daily_tables_and_the_whole_of_others(
     warehouse: Warehouse, verdict: Callable[..., dict[str, bool]]
 ) -> None:
     bad = {"quantity": None}
-    with warehouse.write() as connection:
-        insert(connection, "raw_orders", {}, {"order_date": date(2024, 1, 11), **bad})
-        insert(connection, "raw_products", {"product_id": None})
+    with warehouse.write() as session:
+        insert(session, "raw_orders", {}, {"order_date": date(2024, 1, 11), **bad})
+        insert(session, "raw_products", {"product_id": None})
     names = ["raw_orders", "raw_products"]
     assert verdict(names, partition_key="2024-01-10") == {"raw_orders": True, "raw_products": False}
     assert verdict(names, partition_key="2024-01-11")["raw_orders"] is False
@@ -292,9 +295,9 @@ def test_a_run_of_a_month_checks_that_month_of_monthly_tables(
     warehouse: Warehouse, verdict: Callable[..., dict[str, bool]]
 ) -> None:
     january, february = date(2024, 1, 1), date(2024, 2, 1)
-    with warehouse.write() as connection:
-        insert(connection, "churn_features", {"month": january})
-        insert(connection, "churn_features", {"month": february, "customer_id": None})
+    with warehouse.write() as session:
+        insert(session, "churn_features", {"month": january})
+        insert(session, "churn_features", {"month": february, "customer_id": None})
     assert verdict(["churn_features"], partition_key="2024-01-01") == {"churn_features": True}
     assert verdict(["churn_features"], partition_key="2024-02-01") == {"churn_features": False}
 

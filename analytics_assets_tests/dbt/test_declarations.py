@@ -1,6 +1,7 @@
 """What dbt's project says of a table is what its Pandera model says."""
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.schemas.churn import FEATURE_COLUMNS
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
+from analytics_assets.schemas.dbt_yaml import COMMAND, write_yaml, yaml_files
 
 from .conftest import DBT_TABLES, PROJECT
 
@@ -34,8 +36,13 @@ def test_every_model_is_declared(manifest: Any) -> None:
 def test_descriptions_and_order_of_columns(manifest: Any, table: Table) -> None:
     node = model(manifest, table)
     assert node.description == table.summary
-    described = [(name, column.description) for name, column in node.columns.items()]
-    declared = [(name, column.description) for name, column in table.schema.columns.items()]
+    described = [
+        (name, column.description, column.data_type) for name, column in node.columns.items()
+    ]
+    declared = [
+        (name, column.description, table.sql_types[name])
+        for name, column in table.schema.columns.items()
+    ]
     assert described == declared
 
 
@@ -48,24 +55,33 @@ def test_layer_and_window(manifest: Any, table: Table) -> None:
     assert node.config.incremental_strategy == ("window" if table.window_column else None)
 
 
-def test_sources_are_raw_tables(manifest: Any) -> None:
+def test_the_generated_files_are_up_to_date() -> None:
+    for path, text in yaml_files(PROJECT).items():
+        assert path.read_text() == text, f"{path.name} is out of date: run `{COMMAND}`"
+
+
+def test_a_changed_file_is_written_again_and_no_other(tmp_path: Path) -> None:
+    project = tmp_path / "dbt_project"
+    shutil.copytree(PROJECT / "models", project / "models")
+    changed = project / "models/core/core.yml"
+    changed.write_text("models: []")
+    assert write_yaml(project) == [changed]
+    assert changed.read_text() == (PROJECT / "models/core/core.yml").read_text()
+
+
+def test_sources_are_tables_that_python_writes(manifest: Any) -> None:
     assert manifest.sources
     for source in manifest.sources.values():
         table = TABLES[source.name]
         assert (source.schema, source.description) == (table.group, table.summary)
-        assert source.config.meta["dagster"]["asset_key"] == [table.name]
 
 
-def test_accepted_values_are_the_declared_ones(manifest: Any) -> None:
-    seen = 0
-    for node in manifest.nodes.values():
-        if node.resource_type == "test" and node.test_metadata.name == "accepted_values":
-            arguments = node.test_metadata.kwargs
-            table = TABLES[node.attached_node.removeprefix("model.analytics_assets.")]
-            (check,) = table.schema.columns[arguments["column_name"]].checks
-            assert set(arguments["values"]) == set(check.statistics["allowed_values"]), node.name
-            seen += 1
-    assert seen
+def test_the_tests_say_what_they_prove_and_what_to_do(manifest: Any) -> None:
+    tests = [node for node in manifest.nodes.values() if node.resource_type == "test"]
+    assert tests
+    for node in tests:
+        assert node.config.meta["description"].endswith("."), node.name
+        assert node.config.meta["remedy"].endswith("."), node.name
 
 
 def test_the_unknown_member_has_one_name() -> None:

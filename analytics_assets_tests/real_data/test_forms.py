@@ -16,7 +16,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import load_source
-from analytics_assets.warehouse.connection import Warehouse, relation_kind
+from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets_tests.conftest import Project
 from analytics_assets_tests.dbt import conftest as dbt_conftest
 from analytics_assets_tests.real_data.conftest import DATA, EXAMPLE
@@ -62,9 +62,9 @@ def loaded(config: SourceConfig, path: Path, loaded_at: datetime) -> None:
     assert calendar.end is not None
     warehouse = Warehouse(path)
     warehouse.prepare()
-    with warehouse.transaction() as connection:
+    with warehouse.transaction() as session:
         result = load_source(
-            connection, config, calendar, Window(calendar.start, calendar.end), loaded_at
+            session.connection, config, calendar, Window(calendar.start, calendar.end), loaded_at
         )
     assert (result.total.read, result.total.rejected) == (541_909, 0)
 
@@ -99,14 +99,12 @@ def by_day(retail: Project, manifest: Path, tmp_path_factory: pytest.TempPathFac
         assert result.success, dbt_conftest.failures(result)
         order += [done.node.name for done in result.result.results]  # type: ignore[union-attr]
     models = {file.stem: file for file in (dbt.path.parent / "target/compiled").rglob("*.sql")}
-    with retail.warehouse.read() as connection:
-        loads = connection.execute("SELECT DISTINCT loaded_at FROM raw.raw_orders").fetchall()
+    with retail.warehouse.read() as session:
+        loads = session.rows("SELECT DISTINCT loaded_at FROM raw.raw_orders")
         ((loaded_at,),) = loads
         # What is made of sources that are not there may be not there, either.
         contents = {
-            name: content(connection, name)
-            if relation_kind(connection, TABLES[name])
-            else (0, None)
+            name: content(session.connection, name) if session.kind(TABLES[name]) else (0, None)
             for name in order
         }
     return Tables(loaded_at, {name: models[name].read_text() for name in order}, contents)

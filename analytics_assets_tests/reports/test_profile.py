@@ -22,6 +22,7 @@ from analytics_assets.reports.profile import (
     write_profile,
 )
 from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import HORIZON_DAYS, Project
 from analytics_assets_tests.rows import insert
 
@@ -54,7 +55,7 @@ def test_figures_are_exact_and_without_personal_values(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     customers(connection)
-    figures = count_figures(connection, CUSTOMERS, MADE)
+    figures = count_figures(DuckDBSession(connection), CUSTOMERS, MADE)
     assert figures.rows == 40
     assert figures.columns["country"].categories == {"DE": 30, "FR": 10}
     assert figures.columns["last_name"].nulls == 20
@@ -71,7 +72,7 @@ def test_a_page_holds_no_personal_value_and_asks_no_network(
     customers(connection)
     insert(connection, "rejected_rows", *[{"row": f"canary {n}"} for n in range(30)])
     for name in ("raw_customers", "rejected_rows"):
-        write_profile(connection, TABLES[name], tmp_path, MADE, seed=7)
+        write_profile(DuckDBSession(connection), TABLES[name], tmp_path, MADE, seed=7)
         page = (tmp_path / f"{name}.html").read_text()
         assert HIDDEN in page
         for file in tmp_path.iterdir():
@@ -91,7 +92,7 @@ def test_money_is_a_number_of_all_its_digits(
 ) -> None:
     prices = [{"product_id": f"P{n}", "list_price": Decimal("1000.5") + n} for n in range(60)]
     insert(connection, "raw_products", *prices)
-    write_profile(connection, TABLES["raw_products"], tmp_path, MADE, seed=7)
+    write_profile(DuckDBSession(connection), TABLES["raw_products"], tmp_path, MADE, seed=7)
     page = (tmp_path / "raw_products.html").read_text()
     assert "<td class=n>1,030</td>" in page  # the mean
     assert "Float64DType" in page  # with a distribution, unlike an object
@@ -103,7 +104,7 @@ def test_the_same_table_and_seed_give_the_same_sample(
     insert(connection, "fact_orders", *[{"order_id": f"O{n}"} for n in range(3000)])
 
     def sampled(seed: int) -> set[str]:
-        page = profile._report(connection, LINES, seed)
+        page = profile._report(DuckDBSession(connection), LINES, seed)
         return set(re.findall(r"\bO\d+\b", page))
 
     once = sampled(7)
@@ -118,14 +119,14 @@ def test_drift_is_told_against_the_page_before(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     customers(connection)
-    assert write_profile(connection, CUSTOMERS, tmp_path, MADE, seed=7) == []
-    assert write_profile(connection, CUSTOMERS, tmp_path, MADE, seed=7) == []
+    assert write_profile(DuckDBSession(connection), CUSTOMERS, tmp_path, MADE, seed=7) == []
+    assert write_profile(DuckDBSession(connection), CUSTOMERS, tmp_path, MADE, seed=7) == []
     page = tmp_path / "raw_customers.html"
     assert "Nothing notable against the profile of 2024-03-01 12:00 UTC." in page.read_text()
     connection.execute("UPDATE raw.raw_customers SET country = 'NL' WHERE country = 'FR'")
     connection.execute("UPDATE raw.raw_customers SET last_name = NULL, city = NULL")
     connection.execute("DELETE FROM raw.raw_customers WHERE source_row > 30")
-    assert write_profile(connection, CUSTOMERS, tmp_path, MADE, seed=7) == [
+    assert write_profile(DuckDBSession(connection), CUSTOMERS, tmp_path, MADE, seed=7) == [
         "rows: 40 before, 30 now",
         "last_name: missing in 50.0% before, in 100.0% now",
         "country: NL is new",
@@ -140,7 +141,7 @@ def test_columns_that_came_went_or_changed_type_are_told(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     customers(connection)
-    now = count_figures(connection, CUSTOMERS, MADE)
+    now = count_figures(DuckDBSession(connection), CUSTOMERS, MADE)
     columns = dict(now.columns)
     columns["old"] = columns.pop("city")
     columns["country"] = replace(columns["country"], type="BLOB")
@@ -161,7 +162,7 @@ def test_figures_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> N
 
 def test_an_empty_table_has_a_page(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     insert(connection, "churn_model")
-    write_profile(connection, TABLES["churn_model"], tmp_path, MADE, seed=7)
+    write_profile(DuckDBSession(connection), TABLES["churn_model"], tmp_path, MADE, seed=7)
     assert "No rows." in (tmp_path / "churn_model.html").read_text()
 
 

@@ -88,8 +88,8 @@ class Source:
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if "warehouse" in self.__dict__:
-            with self.warehouse.transaction() as connection:
-                yield connection
+            with self.warehouse.transaction() as session:
+                yield session.connection
             return
         if self._memory is None:
             self.empty()

@@ -109,21 +109,19 @@ def shops(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Iterator[
     warehouse = Warehouse(built.path)
 
     def load(window: Window) -> Shop:
-        with warehouse.transaction() as connection:
+        with warehouse.transaction() as session:
             at = datetime(2024, 3, 1, tzinfo=UTC).replace(tzinfo=None)
-            load_source(connection, orders, CALENDAR, window, at)
+            load_source(session.connection, orders, CALENDAR, window, at)
             for config in others:
-                load_source(connection, config, CALENDAR, None, at)
+                load_source(session.connection, config, CALENDAR, None, at)
         span = (str(window.start), str(window.end))
         # Moves between segments are made of churn features.
         layers = ("--select", "staging", "core", "marts", "--exclude", "customer_segment_moves")
         built.built("build", *layers, "--exclude-resource-type", "unit_test", window=span)
         shop = Shop()
-        with warehouse.read() as connection:
+        with warehouse.read() as session:
             for table in TABLES:
-                held = connection.execute(f"FROM {table} ORDER BY ALL")
-                names = [column[0] for column in held.description]
-                shop.tables[table] = [dict(zip(names, row, strict=True)) for row in held.fetchall()]
+                shop.tables[table] = session.records(f"FROM {table} ORDER BY ALL")
         return shop
 
     def write(files: dict[str, list[dict[str, str]]]) -> None:

@@ -10,6 +10,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.limits import MIN_ROWS, require_within_limits
 from analytics_assets.sources.readers import SourceError
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.sources.conftest import Source
 from analytics_assets_tests.sources.forms import csv_text
 
@@ -118,7 +119,7 @@ def volume(
                 [at, rows, rows],
             )
         config = SourceConfig(source, max_volume_change=change)
-        require_within_limits(connection, config, window, read, 0, {}, False)
+        require_within_limits(DuckDBSession(connection), config, window, read, 0, {}, False)
 
 
 @pytest.mark.parametrize(

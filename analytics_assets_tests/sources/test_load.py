@@ -545,8 +545,8 @@ def test_before_the_first_load_nothing_was_loaded(tmp_path: Path) -> None:
     with warehouse.write():
         pass
     assert loaded_to(warehouse) is None
-    with warehouse.read() as connection:
-        assert loaded_versions(connection, "orders") == {}
+    with warehouse.read() as session:
+        assert loaded_versions(session, "orders") == {}
 
 
 SPAN = Window(day(1), day(13))

@@ -17,7 +17,6 @@ from analytics_assets.warehouse.connection import (
     SCHEMAS,
     Warehouse,
     WarehouseError,
-    relation_kind,
 )
 
 Opener = Callable[[Path, str], object]
@@ -43,15 +42,15 @@ def test_a_failed_start_of_a_transaction_leaks_no_lock(
     warehouse: Warehouse, in_another_process: Opener
 ) -> None:
     warehouse.prepare()
-    with pytest.raises(duckdb.Error), warehouse.transaction() as connection:
-        connection.execute("COMMIT")
+    with pytest.raises(duckdb.Error), warehouse.transaction() as session:
+        session.execute("COMMIT")
     in_another_process(warehouse.path, "write")
 
 
 def test_reading_cannot_write(warehouse: Warehouse) -> None:
     warehouse.prepare()
-    with warehouse.read() as connection, pytest.raises(duckdb.Error, match="read-only"):
-        connection.execute("CREATE TABLE t AS SELECT 1")
+    with warehouse.read() as session, pytest.raises(duckdb.Error, match="read-only"):
+        session.execute("CREATE TABLE t AS SELECT 1")
 
 
 def test_reading_goes_on_beside_another_reader(
@@ -59,8 +58,8 @@ def test_reading_goes_on_beside_another_reader(
 ) -> None:
     warehouse.prepare()
     in_another_process(warehouse.path, "read")
-    with warehouse.read() as connection:
-        assert connection.execute("SELECT count(*) FROM raw.raw_orders").fetchone() == (0,)
+    with warehouse.read() as session:
+        assert session.row("SELECT count(*) FROM raw.raw_orders") == (0,)
 
 
 @pytest.mark.parametrize("method", ["write", "read", "transaction"])
@@ -81,8 +80,8 @@ def test_patience_waits_until_the_other_process_is_done(
     warehouse.prepare()
     holder = in_another_process(warehouse.path, "write")
     threading.Timer(0.3, holder.stdin.close).start()  # type: ignore[attr-defined]
-    with Warehouse(warehouse.path, patience=20).read() as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with Warehouse(warehouse.path, patience=20).read() as session:
+        assert session.row("SELECT 1") == (1,)
     holder.stdin = None  # type: ignore[attr-defined]
 
 
@@ -110,26 +109,26 @@ def test_writing_makes_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_transaction_keeps_all_of_its_block(warehouse: Warehouse) -> None:
-    with warehouse.transaction() as connection:
-        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
-        connection.execute("INSERT INTO t VALUES (2)")
-    with warehouse.read() as connection:
-        assert connection.execute("SELECT sum(n) FROM t").fetchone() == (3,)
+    with warehouse.transaction() as session:
+        session.execute("CREATE TABLE t AS SELECT 1 AS n")
+        session.execute("INSERT INTO t VALUES (2)")
+    with warehouse.read() as session:
+        assert session.row("SELECT sum(n) FROM t") == (3,)
 
 
 @pytest.mark.parametrize("error", [BoomError, KeyboardInterrupt])
 def test_a_transaction_keeps_nothing_of_a_block_that_fails(
     warehouse: Warehouse, error: type[BaseException]
 ) -> None:
-    with warehouse.write() as connection:
-        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
-    with pytest.raises(error), warehouse.transaction() as connection:
-        connection.execute("DELETE FROM t")
-        connection.execute("CREATE TABLE u AS SELECT 1")
+    with warehouse.write() as session:
+        session.execute("CREATE TABLE t AS SELECT 1 AS n")
+    with pytest.raises(error), warehouse.transaction() as session:
+        session.execute("DELETE FROM t")
+        session.execute("CREATE TABLE u AS SELECT 1")
         raise error
-    with warehouse.read() as connection:
-        assert connection.execute("FROM t").fetchall() == [(1,)]
-        assert connection.execute("SELECT table_name FROM duckdb_tables").fetchall() == [("t",)]
+    with warehouse.read() as session:
+        assert session.rows("FROM t") == [(1,)]
+        assert session.rows("SELECT table_name FROM duckdb_tables") == [("t",)]
 
 
 @pytest.mark.parametrize("method", ["write", "read"])
@@ -138,72 +137,69 @@ def test_times_are_utc_whatever_the_machine_says(
 ) -> None:
     warehouse.prepare()
     monkeypatch.setenv("TZ", "Pacific/Auckland")
-    with getattr(warehouse, method)() as connection:
-        found = connection.execute(
+    with getattr(warehouse, method)() as session:
+        found = session.row(
             "SELECT current_setting('TimeZone'), "
             "CAST(TIMESTAMPTZ '2024-01-01 23:00:00+00' AS TIMESTAMP)::VARCHAR"
-        ).fetchone()
+        )
     assert found == ("UTC", "2024-01-01 23:00:00")
 
 
 def test_limits_reach_duckdb(tmp_path: Path) -> None:
-    with Warehouse(tmp_path / "w.duckdb", memory_limit="300MB", threads=1).write() as connection:
-        found = connection.execute(
+    with Warehouse(tmp_path / "w.duckdb", memory_limit="300MB", threads=1).write() as session:
+        found = session.row(
             "SELECT current_setting('threads'), current_setting('memory_limit'), "
             "current_setting('temp_directory')"
-        ).fetchone()
+        )
     assert found == (1, "286.1 MiB", str(tmp_path / "w.tmp"))
 
 
 def test_prepare_makes_what_python_writes_and_nothing_of_dbts(warehouse: Warehouse) -> None:
     warehouse.prepare()
-    with warehouse.read() as connection:
-        made = {t.name for t in TABLES.values() if relation_kind(connection, t)}
-        schemas = {
-            row[0]
-            for row in connection.execute("SELECT schema_name FROM duckdb_schemas()").fetchall()
-        }
+    with warehouse.read() as session:
+        made = {t.name for t in TABLES.values() if session.kind(t)}
+        schemas = {row[0] for row in session.rows("SELECT schema_name FROM duckdb_schemas()")}
     assert made == {t.name for t in TABLES.values() if t.group in ("raw", "quality")}
     assert schemas >= set(SCHEMAS) >= {t.group for t in TABLES.values()}
 
 
 def test_prepare_again_keeps_every_row(warehouse: Warehouse) -> None:
     warehouse.prepare(["stg_customers"])
-    with warehouse.write() as connection:
-        connection.execute("INSERT INTO raw.raw_products (product_id) VALUES ('P')")
-        connection.execute("INSERT INTO staging.stg_customers (customer_id) VALUES ('C')")
+    with warehouse.write() as session:
+        session.execute("INSERT INTO raw.raw_products (product_id) VALUES ('P')")
+        session.execute("INSERT INTO staging.stg_customers (customer_id) VALUES ('C')")
     warehouse.prepare(["stg_customers"])
-    with warehouse.read() as connection:
-        assert connection.execute("SELECT product_id FROM raw.raw_products").fetchall() == [("P",)]
-        found = connection.execute("SELECT customer_id FROM staging.stg_customers").fetchall()
+    with warehouse.read() as session:
+        assert session.rows("SELECT product_id FROM raw.raw_products") == [("P",)]
+        found = session.rows("SELECT customer_id FROM staging.stg_customers")
     assert found == [("C",)]
 
 
 def test_the_empty_table_of_an_absent_source_replaces_its_view(warehouse: Warehouse) -> None:
     warehouse.prepare()
     table = TABLES["stg_customers"]
-    with warehouse.write() as connection:
-        connection.execute(f"CREATE VIEW {table.relation} AS SELECT 'old' AS customer_id")
+    with warehouse.write() as session:
+        session.execute(f"CREATE VIEW {table.relation} AS SELECT 'old' AS customer_id")
     warehouse.prepare()
-    with warehouse.read() as connection:
-        assert relation_kind(connection, table) == "VIEW"
+    with warehouse.read() as session:
+        assert session.kind(table) == "view"
     warehouse.prepare([table.name])
-    with warehouse.read() as connection:
-        assert relation_kind(connection, table) == "BASE TABLE"
-        assert connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone() == (0,)
-        columns = [row[0] for row in connection.execute(f"DESCRIBE {table.relation}").fetchall()]
+    with warehouse.read() as session:
+        assert session.kind(table) == "table"
+        assert session.row(f"SELECT count(*) FROM {table.relation}") == (0,)
+        columns = [row[0] for row in session.rows(f"DESCRIBE {table.relation}")]
     assert columns == table.columns
 
 
 def test_a_commit_logs_no_row_that_goes_into_the_file(warehouse: Warehouse) -> None:
-    with warehouse.transaction() as connection:
-        connection.execute("CREATE TABLE t (number BIGINT, text VARCHAR)")
-    with warehouse.transaction() as connection:
-        connection.execute("INSERT INTO t SELECT 1, 'text ' || n FROM range(300000) r(n)")
-        connection.execute("UPDATE t SET number = rowid")
-        connection.execute("COMMIT")
+    with warehouse.transaction() as session:
+        session.execute("CREATE TABLE t (number BIGINT, text VARCHAR)")
+    with warehouse.transaction() as session:
+        session.execute("INSERT INTO t SELECT 1, 'text ' || n FROM range(300000) r(n)")
+        session.execute("UPDATE t SET number = rowid")
+        session.execute("COMMIT")
         assert not warehouse.path.with_name(f"{warehouse.path.name}.wal").exists()
-        connection.execute("BEGIN")
+        session.execute("BEGIN")
 
 
 @pytest.mark.slow
@@ -213,16 +209,14 @@ def test_a_kill_leaves_a_window_old_or_new_and_whole(warehouse: Warehouse) -> No
         from pathlib import Path
         from analytics_assets.warehouse.connection import Warehouse
         for round in itertools.count(1):
-            with Warehouse(Path(sys.argv[1])).transaction() as connection:
-                connection.execute("DELETE FROM t")
-                connection.execute(f"INSERT INTO t SELECT {round}, 1 FROM range(200000)")
-                connection.execute("UPDATE t SET number = rowid WHERE number = 1")
+            with Warehouse(Path(sys.argv[1])).transaction() as session:
+                session.execute("DELETE FROM t")
+                session.execute(f"INSERT INTO t SELECT {round}, 1 FROM range(200000)")
+                session.execute("UPDATE t SET number = rowid WHERE number = 1")
             print(round, flush=True)
     """
-    with warehouse.transaction() as connection:
-        connection.execute(
-            "CREATE TABLE t AS SELECT 0 AS round, n AS number FROM range(200000) r(n)"
-        )
+    with warehouse.transaction() as session:
+        session.execute("CREATE TABLE t AS SELECT 0 AS round, n AS number FROM range(200000) r(n)")
     delays = random.Random(0)
     for _ in range(4):
         command = [sys.executable, "-c", textwrap.dedent(replace), str(warehouse.path)]
@@ -232,9 +226,9 @@ def test_a_kill_leaves_a_window_old_or_new_and_whole(warehouse: Warehouse) -> No
             time.sleep(delays.uniform(0, 0.3))
             process.kill()
             acknowledged = max(acknowledged, *map(int, ["0", *process.stdout.read().split()]))
-        with warehouse.transaction() as connection:
-            rows = connection.execute(
+        with warehouse.transaction() as session:
+            rows = session.rows(
                 "SELECT round, count(*), count(DISTINCT number) FROM t GROUP BY round"
-            ).fetchall()
+            )
         assert [row[1:] for row in rows] == [(200_000, 200_000)]
         assert rows[0][0] in (acknowledged, acknowledged + 1)

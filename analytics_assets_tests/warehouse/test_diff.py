@@ -1,4 +1,4 @@
-"""What differs between two published builds."""
+"""What differs between two published builds, and between two homes."""
 
 from pathlib import Path
 
@@ -108,14 +108,25 @@ def test_a_build_is_named_by_number_pointer_or_file(tmp_path: Path) -> None:
     assert find_build(published, "1") == find_build(published, "000001") == first
     assert find_build(published, "CURRENT") == second
     assert find_build(published, str(first)) == first
+    assert find_build(published, str(first.parent)) == first
     with pytest.raises(WarehouseError, match="it has 000001, 000002"):
         find_build(published, "3")
 
 
-def test_a_table_that_is_not_published_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_is_not_stored_is_refused(tmp_path: Path) -> None:
     a = build(tmp_path, 1)
-    with pytest.raises(WarehouseError, match="No published table is named raw_customers"):
-        diff_builds(a, a, ["raw_customers"])
+    with pytest.raises(WarehouseError, match="No stored table is named stg_orders"):
+        diff_builds(a, a, ["stg_orders"])
+
+
+def test_raw_tables_of_two_homes_are_compared(tmp_path: Path) -> None:
+    homes = [tmp_path / "a", tmp_path / "b"]
+    for home, quantity in zip(homes, (1, 2), strict=True):
+        home.mkdir()
+        with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+            insert(connection, "raw_orders", {"quantity": quantity})
+    (found,) = diff_builds(*(find_build(tmp_path, str(home)) for home in homes))
+    assert (found.table, found.changed, found.columns) == ("raw.raw_orders", 1, {"quantity": 1})
 
 
 def test_the_command_prints_and_exits_like_diff(tmp_path: Path) -> None:

@@ -262,8 +262,8 @@ def test_leaks_the_lock_on_exception(
         if wrong == "store":
             run(warehouse, returning(frame(TWO)))
         else:
-            with warehouse.write() as connection:
-                connection.execute("DROP TABLE raw.readings")
+            with warehouse.write() as session:
+                session.execute("DROP TABLE raw.readings")
             run(warehouse, made, downstream([]), selection=["totals"])
     assert caught.tb is not None
     in_another_process(warehouse.path, "write")

@@ -26,18 +26,18 @@ def published(tmp_path: Path) -> Path:
 def filled(warehouse: Warehouse) -> Warehouse:
     """Two published tables, and personal data in raw and staging."""
     warehouse.prepare()
-    with warehouse.write() as connection:
-        insert(connection, "raw_customers", {"email": "canary@example.com"})
-        insert(connection, "stg_customers", {"email": "canary@example.com"})
-        insert(connection, "dim_customers", {"customer_id": "C1"})
-        insert(connection, "churn_predictions", {"customer_id": "C1"})
+    with warehouse.write() as session:
+        insert(session, "raw_customers", {"email": "canary@example.com"})
+        insert(session, "stg_customers", {"email": "canary@example.com"})
+        insert(session, "dim_customers", {"customer_id": "C1"})
+        insert(session, "churn_predictions", {"customer_id": "C1"})
     return warehouse
 
 
 def add_customer(warehouse: Warehouse) -> None:
-    with warehouse.write() as connection:
-        insert(connection, "dim_customers", {"customer_id": "more"})
-        insert(connection, "churn_predictions", {"customer_id": "more"})
+    with warehouse.write() as session:
+        insert(session, "dim_customers", {"customer_id": "more"})
+        insert(session, "churn_predictions", {"customer_id": "more"})
 
 
 def rows(build: Path) -> list[int]:
@@ -142,20 +142,20 @@ def test_a_build_upon_another_is_what_the_warehouse_holds(
             insert(connection, "churn_predictions", row | {"model_version": "a"})
         insert(connection, "customer_days", {"customer_id": "C2", "order_date": "2024-01-02"})
     publish(filled, published, 3)
-    with filled.write() as connection:
-        connection.execute(change)
+    with filled.write() as session:
+        session.execute(change)
     build = publish(filled, published, 3)
-    with filled.read() as connection:
-        connection.execute(f"ATTACH '{build.path}' AS build (READ_ONLY)")
-        held = connection.execute(
+    with filled.read() as session:
+        session.execute(f"ATTACH '{build.path}' AS build (READ_ONLY)")
+        held = session.rows(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
             "WHERE database_name = 'build'"
-        ).fetchall()
+        )
         assert {name for (name,) in held} == set(build.rows)
         for name, count in build.rows.items():
             for one, other in ((name, f"build.{name}"), (f"build.{name}", name)):
-                assert not connection.execute(f"FROM {one} EXCEPT ALL FROM {other}").fetchall()
-            assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (count,)
+                assert not session.rows(f"FROM {one} EXCEPT ALL FROM {other}")
+            assert session.count(name) == count
 
 
 def test_a_build_writes_only_the_days_that_differ(filled: Warehouse, published: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import Table
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.windows import (
     WindowError,
     partition_row_counts,
-    replace_window,
     window_predicate,
 )
 from analytics_assets_tests.warehouse.conftest import readings
@@ -55,7 +55,7 @@ def test_the_window_is_half_open() -> None:
 def test_only_the_window_is_replaced(connection: duckdb.DuckDBPyConnection) -> None:
     before, after = DAY - timedelta(1), DAY + timedelta(1)
     put(connection, (before, "kept", 1), (DAY, "gone", 1), (DAY, "gone", 2), (after, "kept", 1))
-    assert replace_window(connection, readings(), f"(SELECT {COLUMNS})", ONE_DAY) == 1
+    assert DuckDBSession(connection).replace_window(readings(), f"(SELECT {COLUMNS})", ONE_DAY) == 1
     assert names(connection) == [(before, "kept"), (DAY, "a"), (after, "kept")]
 
 
@@ -64,19 +64,22 @@ def test_columns_go_by_name_and_not_by_position(connection: duckdb.DuckDBPyConne
         "(SELECT 0.5 AS share, 2 AS second, 1 AS first, 'n' AS note, 'a' AS name, "
         "DATE '2024-01-10' AS day)"
     )
-    replace_window(connection, readings(), swapped, ONE_DAY)
+    DuckDBSession(connection).replace_window(readings(), swapped, ONE_DAY)
     assert connection.execute("FROM raw.readings").fetchall() == [(DAY, "a", 1, 2, "n", 0.5)]
 
 
 def test_an_empty_relation_empties_the_window(connection: duckdb.DuckDBPyConnection) -> None:
     put(connection, (DAY, "gone", 1), (DAY + timedelta(1), "kept", 1))
-    assert replace_window(connection, readings(), f"(SELECT {COLUMNS} LIMIT 0)", ONE_DAY) == 0
+    assert (
+        DuckDBSession(connection).replace_window(readings(), f"(SELECT {COLUMNS} LIMIT 0)", ONE_DAY)
+        == 0
+    )
     assert names(connection) == [(DAY + timedelta(1), "kept")]
 
 
 def test_an_empty_relation_makes_the_table(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE raw.readings")
-    replace_window(connection, readings(), f"(SELECT {COLUMNS} LIMIT 0)", ONE_DAY)
+    DuckDBSession(connection).replace_window(readings(), f"(SELECT {COLUMNS} LIMIT 0)", ONE_DAY)
     types = [row[1] for row in connection.execute("DESCRIBE raw.readings").fetchall()]
     assert types == ["DATE", "VARCHAR", "INTEGER", "INTEGER", "VARCHAR", "DOUBLE"]
 
@@ -91,7 +94,7 @@ def test_a_row_outside_the_window_is_refused_and_nothing_written(
     with pytest.raises(
         WindowError, match=r"1 rows lie outside the window \[2024-01-10, 2024-01-11"
     ):
-        replace_window(connection, readings(), rows, ONE_DAY)
+        DuckDBSession(connection).replace_window(readings(), rows, ONE_DAY)
     assert names(connection) == [(DAY, "kept")]
 
 
@@ -108,7 +111,7 @@ def test_a_missing_or_unknown_column_is_refused_and_nothing_written(
 ) -> None:
     put(connection, (DAY, "kept", 1))
     with pytest.raises(WindowError, match=sentence):
-        replace_window(connection, readings(), f"(SELECT {columns})", ONE_DAY)
+        DuckDBSession(connection).replace_window(readings(), f"(SELECT {columns})", ONE_DAY)
     assert names(connection) == [(DAY, "kept")]
 
 
@@ -118,7 +121,7 @@ def test_an_all_null_column_keeps_its_type(connection: duckdb.DuckDBPyConnection
         {"day": [DAY], "name": "a", "first": 1, "second": 2, "note": None, "share": None}
     )
     connection.register("frame", frame)
-    replace_window(connection, readings(), "frame", ONE_DAY)
+    DuckDBSession(connection).replace_window(readings(), "frame", ONE_DAY)
     found = connection.execute("SELECT typeof(note), note, typeof(share) FROM raw.readings")
     assert found.fetchall() == [("VARCHAR", None, "DOUBLE")]
 
@@ -127,13 +130,17 @@ def test_without_a_window_the_whole_table_is_replaced(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     put(connection, (DAY, "gone", 1), (date(1999, 1, 1), "gone", 1))
-    assert replace_window(connection, readings(None), f"(SELECT {COLUMNS})", None) == 1
+    assert (
+        DuckDBSession(connection).replace_window(readings(None), f"(SELECT {COLUMNS})", None) == 1
+    )
     assert names(connection) == [(DAY, "a")]
 
 
 def test_a_condition_limits_what_is_replaced(connection: duckdb.DuckDBPyConnection) -> None:
     put(connection, (DAY, "kept", 1), (DAY, "gone", 7), (DAY + timedelta(1), "kept too", 7))
-    replace_window(connection, readings(), f"(SELECT {COLUMNS})", ONE_DAY, where="first = 7")
+    DuckDBSession(connection).replace_window(
+        readings(), f"(SELECT {COLUMNS})", ONE_DAY, where="first = 7"
+    )
     assert [name for _, name in names(connection)] == ["a", "kept", "kept too"]
 
 
@@ -142,7 +149,7 @@ def test_row_counts_name_the_empty_days_of_the_window_and_no_other(
 ) -> None:
     put(connection, *[(DAY + timedelta(n), "a", 1) for n in (-1, 0, 0, 2, 3)])
     window = Window(DAY, DAY + timedelta(3))
-    assert partition_row_counts(connection, readings(), window) == {
+    assert partition_row_counts(DuckDBSession(connection), readings(), window) == {
         DAY: 2,
         DAY + timedelta(1): 0,
         DAY + timedelta(2): 1,
@@ -153,7 +160,7 @@ def test_row_counts_of_a_monthly_table_are_by_month(connection: duckdb.DuckDBPyC
     months = [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)]
     put(connection, (months[0], "a", 1), (months[0], "b", 1), (months[2], "a", 1))
     window = Window(date(2024, 1, 1), date(2024, 3, 1))
-    counts = partition_row_counts(connection, readings("monthly"), window)
+    counts = partition_row_counts(DuckDBSession(connection), readings("monthly"), window)
     assert counts == {months[0]: 2, months[1]: 0}
 
 
@@ -182,7 +189,7 @@ def test_the_same_input_gives_the_same_table_whatever_the_order_or_number_of_run
         window = Window(DAY + timedelta(start), DAY + timedelta(end))
         part = source[[window.start <= day < window.end for day in source["day"]]]
         connection.register("part", part)
-        replace_window(connection, table, "part", window)
+        DuckDBSession(connection).DuckDBSession(table).replace_window("part", window)
 
     # An older state of the source, loaded in any windows, then the newest until all is covered.
     old, new = source_of(rng, days), source_of(rng, days)

@@ -78,16 +78,22 @@
 
 {# Tests of windowed models look at the window, so that a day costs a day. Without a window, in a
    run of unpartitioned models or by hand, they look at the whole table. #}
-{% macro get_where_subquery(relation) -%}
-    {%- set column = config.get('where') or '' -%}
-    {%- if column.startswith('in_window:') -%}
-        {%- set column = column.removeprefix('in_window:') | trim -%}
-        {%- if execute and env_var('ANALYTICS_WINDOW_START', '') -%}
-            (select * from {{ relation }} where {{ in_window(column) }}) dbt_subquery
-        {%- else -%}
-            {{ relation }}
-        {%- endif -%}
+{% macro in_window_if_any(column) -%}
+    {%- if execute and env_var('ANALYTICS_WINDOW_START', '') -%}
+        {{ in_window(column) }}
     {%- else -%}
-        {{ default__get_where_subquery(relation) }}
+        true
     {%- endif -%}
+{%- endmacro %}
+
+{# Query of a test: rows of the window, by day and key, whose column is in no row of a dimension. #}
+{% macro rows_without_member(relation, day, key, column, dimension) -%}
+    select {{ ([day] + key + [column]) | join(', ') }}
+    from {{ relation }}
+    where
+        {{ in_window_if_any(day) }}
+        and {{ column }} is not null
+        and {{ column }} not in (
+            select {{ column }} from {{ dimension }} where {{ column }} is not null
+        )
 {%- endmacro %}

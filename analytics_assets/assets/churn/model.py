@@ -7,7 +7,6 @@ through (`trainings`), maths (`churn`), features (the dbt project), or scores (`
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pandas as pd
 from dagster import (
     AssetExecutionContext,
@@ -27,6 +26,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.session import Session
 
 if TYPE_CHECKING:
     from analytics_assets.churn.training import Plan, TrainingResult
@@ -102,8 +102,8 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
         hold_back_training(context, warehouse)
-        with warehouse.read() as connection:
-            frame = _training_rows(connection, settings)
+        with warehouse.read() as session:
+            frame = _training_rows(session, settings)
         made = train_and_register(
             context,
             model_registry(settings),
@@ -140,7 +140,7 @@ def training_plan(settings: Settings) -> "Plan":
     )
 
 
-def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pd.DataFrame:
+def _training_rows(session: Session, settings: Settings) -> pd.DataFrame:
     """Features with their labels, and those of the newest date; at most so many, by customer.
 
     The value of a customer is what they have spent in a label window so far, on average; a tenure
@@ -150,21 +150,18 @@ def _training_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     horizon = settings.churn_horizon_days
     wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
     sampled = sample_of_customers(
-        connection, "churn.churn_features", wanted, settings.churn_training_rows
+        session, "churn.churn_features", wanted, settings.churn_training_rows
     )
-    return connection.execute(
+    return session.frame(
         f"SELECT as_of, customer_id, churned, {columns}, "
         f"greatest(net_amount, 0)::DOUBLE * {horizon} / greatest(tenure_days, {horizon}) "
         f"AS {FEATURES.value} FROM churn.churn_features WHERE ({wanted}) AND {sampled}"
-    ).fetchdf()
+    )
 
 
-def sample_of_customers(
-    connection: duckdb.DuckDBPyConnection, relation: str, wanted: str, most: int
-) -> str:
+def sample_of_customers(session: Session, relation: str, wanted: str, most: int) -> str:
     """SQL condition that leaves about so many of the wanted rows of a relation; all, if fewer."""
-    found = connection.execute(f"SELECT count(*) FROM {relation} WHERE {wanted}").fetchall()
-    rows = found[0][0]
+    rows = session.count(relation, wanted)
     if rows <= most:
         return "TRUE"
     # Whole customers, the same in each run: hashes are even.

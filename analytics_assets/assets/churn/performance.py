@@ -9,8 +9,6 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
-import duckdb
-import numpy as np
 import pandas as pd
 from dagster import (
     AssetExecutionContext,
@@ -29,8 +27,8 @@ from analytics_assets.reports import plots
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.connection import POOL, Warehouse, relation_kind
-from analytics_assets.warehouse.windows import replace_window
+from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.session import Session
 
 PERFORMANCE, DRIFT = TABLES["churn_performance"], TABLES["churn_drift"]
 CODE = ("churn", "schemas", "assets/churn/performance.py")
@@ -62,15 +60,15 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
     def churn_watch(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
-        with warehouse.read() as connection:
-            due, seen = closed_scores(connection, settings.refresh_days)
-            measured = [_measured(connection, settings, *key) for key in due]
-            drifts = _drifts(context, connection, model_registry(settings))
+        with warehouse.read() as session:
+            due, seen = closed_scores(session, settings.refresh_days)
+            measured = [_measured(session, settings, *key) for key in due]
+            drifts = _drifts(context, session, model_registry(settings))
         made = {
             PERFORMANCE: pd.DataFrame(measured, columns=PERFORMANCE.columns),
             DRIFT: pd.DataFrame(drifts, columns=DRIFT.columns),
         }
-        with warehouse.transaction() as connection:
+        with warehouse.transaction() as session:
             for table, where in (
                 (
                     PERFORMANCE,
@@ -78,9 +76,9 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
                 ),
                 (DRIFT, "snapshot_date IN (SELECT snapshot_date::DATE FROM made)"),
             ):
-                connection.register("made", made[table])
-                replace_window(connection, table, "made", None, where=where)
-            shown = {table: _shown(connection, table) for table in made}
+                session.register("made", made[table])
+                session.replace_window(table, "made", None, where=where)
+            shown = {table: _shown(session, table) for table in made}
         notes = {"measured now": len(measured), "scores that are no predictions": seen}
         yield MaterializeResult(asset_key=PERFORMANCE.name, metadata=notes | shown[PERFORMANCE])
         yield MaterializeResult(asset_key=DRIFT.name, metadata=shown[DRIFT])
@@ -88,18 +86,16 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
     return [churn_watch]
 
 
-def _shown(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
+def _shown(session: Session, table: Table) -> dict[str, Any]:
     """Row count, the newest rows as a table, and the plot of what was predicted."""
-    count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
     columns, order = {
         PERFORMANCE.name: (_MEASURES, "as_of DESC, model_version"),
         DRIFT.name: (_DRIFTS, "snapshot_date DESC, psi DESC, feature"),
     }[table.name]
-    newest = connection.execute(
+    rows = session.rows(
         f"SELECT {', '.join(columns)} FROM {table.relation} ORDER BY {order} LIMIT 30"
     )
-    rows = newest.fetchall()
-    shown: dict[str, Any] = {"dagster/row_count": count[0][0]}
+    shown: dict[str, Any] = {"dagster/row_count": session.count(table.relation)}
     if rows:
         shown["newest"] = markdown_table(columns, rows)
     if rows and table is PERFORMANCE:
@@ -113,7 +109,7 @@ def _shown(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any
 
 
 def closed_scores(
-    connection: duckdb.DuckDBPyConnection, refresh_days: int
+    session: Session, refresh_days: int
 ) -> tuple[list[tuple[date, str, int, float]], int]:
     """Scores whose window has closed and that are to be measured.
 
@@ -125,15 +121,15 @@ def closed_scores(
         seen labels from after them.
 
     """
-    if not relation_kind(connection, TABLES["churn_model"]):
+    if not session.exists(TABLES["churn_model"]):
         return [], 0  # a shop too young to have trained
     measured = "FALSE"
-    if relation_kind(connection, PERFORMANCE):
+    if session.exists(PERFORMANCE):
         measured = (
             f"EXISTS (SELECT 1 FROM {PERFORMANCE.relation} AS known WHERE known.as_of = "
             "scores.as_of AND known.model_version = scores.model_version)"
         )
-    rows = connection.execute(
+    rows = session.rows(
         f"""
         WITH observed AS (
             SELECT max(window_date) + 1 AS through FROM raw.source_loads WHERE source = 'orders'
@@ -155,12 +151,12 @@ def closed_scores(
             )
         ORDER BY ALL
         """
-    ).fetchall()
+    )
     return [row[:4] for row in rows if row[4]], sum(not row[4] for row in rows)
 
 
 def _measured(
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     settings: Settings,
     as_of: date,
     version: str,
@@ -170,7 +166,7 @@ def _measured(
     """A row of churn_performance."""
     from analytics_assets.churn.performance import measure, shortfalls
 
-    outcome = connection.execute(
+    outcome = session.frame(
         f"""
         SELECT
             churn_probability,
@@ -186,7 +182,7 @@ def _measured(
         ORDER BY scores.customer_id
         """,
         [as_of, as_of + timedelta(days=horizon), as_of, version],
-    ).fetchdf()
+    )
     measured = measure(
         outcome["churned"].to_numpy(bool),
         outcome["churn_probability"].to_numpy(float),
@@ -204,16 +200,16 @@ def _measured(
 
 
 def _drifts(
-    context: AssetExecutionContext, connection: duckdb.DuckDBPyConnection, registry: Registry
+    context: AssetExecutionContext, session: Session, registry: Registry
 ) -> list[dict[str, Any]]:
     """Rows of churn_drift for the newest day that was scored."""
     from analytics_assets.churn import drift
     from analytics_assets.churn.training import SCORE
 
-    newest = connection.execute(
+    newest = session.rows(
         "SELECT snapshot_date, any_value(model_version) FROM churn.churn_predictions "
         "GROUP BY ALL ORDER BY 1 DESC LIMIT 1"
-    ).fetchall()
+    )
     if not newest:
         return []
     day, version = newest[0]
@@ -234,12 +230,11 @@ def _drifts(
         if name != SCORE:
             relation = "marts.customer_analytics_daily"
         # A column at a time: a day has as many rows as customers.
-        values = connection.execute(
+        values = session.frame(
             f'SELECT "{name}"::DOUBLE AS value FROM {relation} WHERE snapshot_date = ? '
             f"AND {'TRUE' if name == SCORE else 'sale_orders > 0'}",
             [day],
-        ).fetchnumpy()["value"]
-        known: np.ndarray = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
-        compared = drift.drift(drift.Reference(**fields), known)
+        )["value"].to_numpy(float)
+        compared = drift.drift(drift.Reference(**fields), values)
         rows.append({**asdict(compared), "snapshot_date": day, "model_version": version})
     return rows

@@ -8,7 +8,6 @@ one (`churn`), what every scoring goes through (`scoring`), or what became of pa
 from collections.abc import Iterator
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 from dagster import (
@@ -23,6 +22,7 @@ from dagster import (
 
 from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.assets.churn.scoring import (
+    BATCH_ROWS,
     champion_verdict,
     score_asset,
     score_metadata,
@@ -34,6 +34,7 @@ from analytics_assets.partitions import Window, window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 PREDICTIONS = TABLES["churn_predictions"]
@@ -69,22 +70,23 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
                 f"The model has seen labels up to {model.trained_to}: scores of {window} are not "
                 "predictions, and say nothing of how well it predicts."
             )
-        with warehouse.read() as connection:
-            predictions = predicted(connection, model, window)
+        with warehouse.read() as session:
+            predictions = predicted(session, model, window)
         yield Output(predictions, metadata=score_metadata(predictions, version, problems))
         yield from champion_verdict(PREDICTIONS, policy, predictions, version, problems)
 
     return [churn_predictions]
 
 
-def predicted(connection: duckdb.DuckDBPyConnection, model: Any, window: Window) -> pd.DataFrame:
+def predicted(session: Session, model: Any, window: Window) -> pd.DataFrame:
     """Rows of churn_predictions for all who had bought by the days of a window."""
     # As doubles, which is what the model reads: a DECIMAL would become an object for each value.
     columns = ", ".join(f'"{name}"::DOUBLE AS "{name}"' for name in model.inputs)
-    rows = connection.sql(
+    rows = session.batches(
         f"SELECT snapshot_date, as_of, customer_id, {columns} FROM marts.customer_analytics_daily "
         f"WHERE sale_orders > 0 AND {window_predicate('snapshot_date', window)} "
-        "ORDER BY snapshot_date, customer_id"
+        "ORDER BY snapshot_date, customer_id",
+        BATCH_ROWS,
     )
     return scored(rows, model, PREDICTIONS, lambda batch, matrix, _: _expected(model, matrix))
 

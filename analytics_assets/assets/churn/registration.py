@@ -16,7 +16,6 @@ from analytics_assets.reports import plots
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import Table
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.windows import replace_window
 
 if TYPE_CHECKING:
     from analytics_assets.churn.training import Plan, TrainingResult
@@ -91,13 +90,12 @@ def candidate_rows(result: "TrainingResult", registered: Version) -> pd.DataFram
 def keep_rows(warehouse: Warehouse, rows: Mapping[Table, pd.DataFrame]) -> dict[Table, int]:
     """Write the rows of a training beside those of the trainings before; rows of each table."""
     held = {}
-    with warehouse.transaction() as connection:
+    with warehouse.transaction() as session:
         for table, made in rows.items():
-            connection.register("made", made[table.columns])
+            session.register("made", made[table.columns])
             where = "model_version IN (SELECT model_version FROM made)"
-            replace_window(connection, table, "made", None, where=where)
-            count = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()
-            held[table] = count[0][0]
+            session.replace_window(table, "made", None, where=where)
+            held[table] = session.count(table.relation)
     return held
 
 

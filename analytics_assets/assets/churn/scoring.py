@@ -4,10 +4,9 @@ Belongs here: what the scores of customers (`churn_scores`) and of subscribers (
 share. Does not belong here: where their rows come from, or maths (`churn` of the package).
 """
 
-from collections.abc import Callable, Iterator, Sequence, Sized
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pandas as pd
 from dagster import (
     AssetCheckResult,
@@ -26,6 +25,9 @@ from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import dagster_type
 from analytics_assets.schemas.marts import RISK_BANDS
 from analytics_assets.warehouse.connection import POOL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH_ROWS = 100_000
 
@@ -100,13 +102,15 @@ def usable_model(
     return found
 
 
-def scored(rows: duckdb.DuckDBPyRelation, model: Any, table: Table, extra: Extra) -> pd.DataFrame:
+def scored(
+    rows: Iterable["pa.RecordBatch"], model: Any, table: Table, extra: Extra
+) -> pd.DataFrame:
     """The rows of a table of scores.
 
     Read and scored in batches: only the results of all rows are in memory together.
 
     Args:
-        rows: The table's key columns and the model's inputs.
+        rows: Batches of the table's key columns and the model's inputs.
         model: From the registry.
         table: The table to make rows of.
         extra: Further columns of a batch, from its rows, its matrix and its probabilities.
@@ -115,7 +119,7 @@ def scored(rows: duckdb.DuckDBPyRelation, model: Any, table: Table, extra: Extra
     from analytics_assets.churn.model import reasons, risk_band
 
     parts = []
-    for batch in rows.to_arrow_reader(BATCH_ROWS):
+    for batch in rows:
         read = batch.to_pandas()
         matrix = model.matrix(read)
         probability = model.probability(matrix)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import duckdb
 import pandas as pd
 from dagster import (
     AssetExecutionContext,
@@ -26,6 +25,7 @@ from dagster import (
 from analytics_assets.assets.churn.model import sample_of_customers, training_plan
 from analytics_assets.assets.churn.registration import candidate_rows, keep_rows, train_and_register
 from analytics_assets.assets.churn.scoring import (
+    BATCH_ROWS,
     champion_verdict,
     score_asset,
     score_metadata,
@@ -40,6 +40,7 @@ from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.session import Session
 
 MODEL, PREDICTIONS = TABLES["subscription_model"], TABLES["subscription_predictions"]
 CODE = (
@@ -94,8 +95,8 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> MaterializeResult:
         hold_back_training(context, warehouse)
-        with warehouse.read() as connection:
-            frame, features = training_rows(connection, attributes, settings.churn_training_rows)
+        with warehouse.read() as session:
+            frame, features = training_rows(session, attributes, settings.churn_training_rows)
         made = train_and_register(
             context,
             subscription_registry(settings),
@@ -131,8 +132,8 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
             yield from champion_verdict(PREDICTIONS, settings.checks["churn"])
             return
         model, registered, problems = found
-        with warehouse.read() as connection:
-            predictions = predicted(connection, model)
+        with warehouse.read() as session:
+            predictions = predicted(session, model)
         yield Output(predictions, metadata=score_metadata(predictions, registered, problems))
         yield from champion_verdict(
             PREDICTIONS, settings.checks["churn"], predictions, registered, problems
@@ -142,7 +143,7 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
 
 
 def training_rows(
-    connection: duckdb.DuckDBPyConnection, attributes: tuple[str, ...], most: int
+    session: Session, attributes: tuple[str, ...], most: int
 ) -> tuple[pd.DataFrame, FeatureSet]:
     """Subscribers, and what their columns mean.
 
@@ -150,30 +151,31 @@ def training_rows(
     left out. The value of a subscriber is what they pay in a year.
 
     Args:
-        connection: The warehouse.
+        session: The warehouse.
         attributes: Names of the attributes.
         most: Rows to read; beyond, a sample of subscribers.
 
     """
-    numeric = [name for name in attributes if _is_numeric(connection, name)]
+    numeric = [name for name in attributes if _is_numeric(session, name)]
     numbers = (*NUMBERS, *numeric)
     names = (*NAMES, *(name for name in attributes if name not in numeric))
-    frame = connection.execute(
+    frame = session.frame(
         f"SELECT customer_id, churned, {_features(numbers, names)}, {YEAR} AS {VALUE} "
-        f"FROM {SUBSCRIBERS} WHERE {sample_of_customers(connection, SUBSCRIBERS, 'TRUE', most)} "
+        f"FROM {SUBSCRIBERS} WHERE {sample_of_customers(session, SUBSCRIBERS, 'TRUE', most)} "
         "ORDER BY customer_id"
-    ).fetchdf()
+    )
     held = tuple(name for name in (*numbers, *names) if frame[name].notna().any())
     categorical = tuple(name for name in names if name in held)
     return frame, FeatureSet(held, categorical=categorical, value=VALUE)
 
 
-def predicted(connection: duckdb.DuckDBPyConnection, model: Any) -> pd.DataFrame:
+def predicted(session: Session, model: Any) -> pd.DataFrame:
     """Rows of subscription_predictions."""
     numbers = [name for name in model.inputs if name not in model.categorical]
-    rows = connection.sql(
+    rows = session.batches(
         f"SELECT customer_id, {YEAR} AS {VALUE}, {_features(numbers, model.categorical)} "
-        f"FROM {SUBSCRIBERS} WHERE NOT churned ORDER BY customer_id"
+        f"FROM {SUBSCRIBERS} WHERE NOT churned ORDER BY customer_id",
+        BATCH_ROWS,
     )
     return scored(
         rows,
@@ -205,8 +207,8 @@ def _number(name: str) -> str:
     return f"CASE WHEN isfinite({number}) THEN {number} END"
 
 
-def _is_numeric(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    found = connection.execute(
+def _is_numeric(session: Session, name: str) -> bool:
+    found = session.value(
         f"SELECT count({_text(name)}) IN (0, count({_number(name)})) FROM {SUBSCRIBERS}"
-    ).fetchall()
-    return bool(found[0][0])
+    )
+    return bool(found)

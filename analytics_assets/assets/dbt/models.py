@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from dagster import (
     AssetCheckResult,
     AssetCheckSpec,
@@ -48,6 +47,7 @@ from analytics_assets.schemas import TABLES, Table
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import POOL, Warehouse
+from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import partition_row_counts
 
 with without_dbt():
@@ -286,17 +286,18 @@ def dbt_models(
             for event in events
             if isinstance(event, Output)
         }
-        with warehouse.read() as connection:
+        with warehouse.read() as session:
             for table in selected:
                 if table.name in built:
-                    _add_metadata(context, connection, table, window, lineage.get(table.name))
-            scans = Scans(connection)
+                    _add_metadata(context, session, table, window, lineage.get(table.name))
+            scans = Scans(session)
             for position, event in enumerate(events):
                 if isinstance(event, AssetCheckResult):
                     test = tests[
                         str(event.asset_key and event.asset_key.path[-1]), str(event.check_name)
                     ]
-                    found = dbt_tests.told(connection, scans, test, window, event)
+                    sql = _compiled_test(target, test.name) if not event.passed else ""
+                    found = dbt_tests.finding(session, scans, test, window, event, sql)
                     events[position] = found.result(policy)
         yield from events
         if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
@@ -308,9 +309,15 @@ def dbt_models(
     return models
 
 
+def _compiled_test(target: Path, name: str) -> str:
+    """The query of a test as dbt has sent it."""
+    (compiled,) = target.glob(f"compiled/*/**/{name}.sql")
+    return compiled.read_text(encoding="utf-8")
+
+
 def _add_metadata(
     context: AssetExecutionContext,
-    connection: duckdb.DuckDBPyConnection,
+    session: Session,
     table: Table,
     window: Window | None,
     lineage: TableColumnLineage | None,
@@ -318,9 +325,9 @@ def _add_metadata(
     metadata: dict[str, Any] = {"dagster/column_lineage": lineage} if lineage else {}
     plot = PLOTS.get(table.name)
     if plot:
-        metadata |= plot(connection)
+        metadata |= plot(session)
     if table.partitioning and window:
-        counts = partition_row_counts(connection, table, window)
+        counts = partition_row_counts(session, table, window)
         add_partition_metadata(
             context.get_step_execution_context(),
             AssetKey(table.name),
@@ -330,8 +337,7 @@ def _add_metadata(
         return
     if table.group != "staging":
         # Counting a view would run it.
-        row = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchone()
-        metadata["dagster/row_count"] = row[0] if row else 0
+        metadata["dagster/row_count"] = session.count(table.relation)
     context.add_asset_metadata(metadata, table.name)
 
 

@@ -7,12 +7,12 @@ A failed blocking check stops its own run only. What leaves the warehouse, the p
 the champion, waits in any run until the check has passed.
 """
 
-import duckdb
 from dagster import AssetExecutionContext, DagsterInstance, Failure
 
 from analytics_assets.assets.quality.ledgers import record_runs
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.session import Session
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
@@ -61,25 +61,25 @@ _FAILED_CHECKS = """
 """
 
 
-def failed_checks(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def failed_checks(session: Session) -> list[str]:
     """Checks whose newest verdict on some day, or on a whole table, is an error in any run.
 
     A failed blocking check stops its own run only; this keeps later ones from publishing what it
     found wrong. A check that passes on another day says nothing of the day on which it failed.
     """
-    return [name for (name,) in connection.execute(_FAILED_CHECKS).fetchall()]
+    return [name for (name,) in session.rows(_FAILED_CHECKS)]
 
 
 def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]) -> list[str]:
     """Failed checks of the tables of some layers, of runs that are in no ledger yet, too."""
-    with warehouse.write() as connection:
-        connection.execute("BEGIN")
+    with warehouse.write() as session:
+        session.execute("BEGIN")
         try:
-            record_runs(connection, instance, {})
-            found = failed_checks(connection)
+            record_runs(session, instance, {})
+            found = failed_checks(session)
         finally:
             # Without the checks that did not run it would be no ledger.
-            connection.execute("ROLLBACK")
+            session.execute("ROLLBACK")
     return [name for name in found if TABLES[name.split(".")[0]].group in groups]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-import duckdb
 import pandas as pd
 from dagster import (
     AssetCheckEvaluation,
@@ -31,9 +30,10 @@ from analytics_assets.reports import plots
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import POOL, Warehouse
-from analytics_assets.warehouse.windows import replace_window
+from analytics_assets.warehouse.session import Session
 
 TABLES_PLOTTED = 6  # lines that can be told apart
+NO_ROWS = MetadataValue.md("no rows yet")
 BATCH = 200  # runs that are asked of the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
@@ -71,18 +71,17 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
     def quality_ledgers(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
-        with warehouse.transaction() as connection:
-            record_runs(connection, context.instance, expected)
+        with warehouse.transaction() as session:
+            record_runs(session, context.instance, expected)
             months = [table.name for table in TABLES.values() if table.partitioning == "monthly"]
-            replace_window(connection, SCORES, f"({scores(months)})", None)
+            session.replace_window(SCORES, f"({scores(months)})", None)
             for name, summary in SUMMARIES.items():
-                count = connection.execute(f"SELECT count(*) FROM quality.{name}").fetchone()
-                plot = _score_history(connection) if name == SCORES.name else {}
+                plot = _score_history(session) if name == SCORES.name else {}
                 yield MaterializeResult(
                     asset_key=name,
                     metadata={
-                        "dagster/row_count": count[0] if count else 0,
-                        "newest": _shown(connection, summary),
+                        "dagster/row_count": session.count(f"quality.{name}"),
+                        "newest": _shown(session, summary),
                         **plot,
                     },
                 )
@@ -90,11 +89,9 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
     return [quality_ledgers]
 
 
-def record_runs(
-    connection: duckdb.DuckDBPyConnection, instance: DagsterInstance, expected: Declared
-) -> None:
+def record_runs(session: Session, instance: DagsterInstance, expected: Declared) -> None:
     """Add the runs that the ledgers do not have, and the verdicts of their checks."""
-    runs = _new_runs(instance, _final_runs(connection))
+    runs = _new_runs(instance, _final_runs(session))
     checks, executions = [], []
     for run in runs:
         assets = _materialized(instance, run)
@@ -106,10 +103,10 @@ def record_runs(
         checks += evaluations
         executions.append(_run_row(run, window, assets, evaluations))
     run_ids = [run.dagster_run.run_id for run in runs]
-    connection.register("new_runs", pd.DataFrame({"run_id": run_ids}))
+    session.register("new_runs", pd.DataFrame({"run_id": run_ids}))
     for table, rows in ((CHECKS, checks), (RUNS, executions)):
-        connection.register("new_rows", pd.DataFrame(rows, columns=table.columns))
-        replace_window(connection, table, "new_rows", None, where="run_id IN (FROM new_runs)")
+        session.register("new_rows", pd.DataFrame(rows, columns=table.columns))
+        session.replace_window(table, "new_rows", None, where="run_id IN (FROM new_runs)")
 
 
 SUMMARIES = {
@@ -134,10 +131,10 @@ SUMMARIES = {
 }
 
 
-def _score_history(connection: duckdb.DuckDBPyConnection) -> dict[str, MetadataValue]:
+def _score_history(session: Session) -> dict[str, MetadataValue]:
     """Plots of the score by day: of the layers' means, and of the tables that lost most."""
     groups = {table.name: table.group for table in TABLES.values()}
-    frame = connection.execute("SELECT asset, day, score FROM quality.data_quality_scores").df()
+    frame = session.frame("SELECT asset, day, score FROM quality.data_quality_scores")
     frame["layer"] = frame["asset"].map(groups)
     layers = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
     tables = frame.pivot(index="day", columns="asset", values="score")
@@ -160,11 +157,9 @@ def _score_history(connection: duckdb.DuckDBPyConnection) -> dict[str, MetadataV
     }
 
 
-def _final_runs(connection: duckdb.DuckDBPyConnection) -> set[str]:
+def _final_runs(session: Session) -> set[str]:
     """Runs that had ended when they were recorded: nothing can be added to them."""
-    rows = connection.execute(
-        f"SELECT run_id FROM {RUNS.relation} WHERE ended_at IS NOT NULL"
-    ).fetchall()
+    rows = session.rows(f"SELECT run_id FROM {RUNS.relation} WHERE ended_at IS NOT NULL")
     return {run_id for (run_id,) in rows}
 
 
@@ -328,7 +323,6 @@ def _utc(timestamp: float) -> datetime:
     return datetime.fromtimestamp(timestamp, UTC).replace(tzinfo=None)
 
 
-def _shown(connection: duckdb.DuckDBPyConnection, query: str) -> MetadataValue:
-    result = connection.execute(query)
-    names = [column[0] for column in result.description or []]
-    return markdown_table(names, result.fetchall())
+def _shown(session: Session, query: str) -> MetadataValue:
+    rows = session.records(query)
+    return markdown_table(rows[0], (row.values() for row in rows)) if rows else NO_ROWS

@@ -23,7 +23,7 @@ from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.reports.profile import write_profile
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.connection import POOL, Warehouse, relation_kind
+from analytics_assets.warehouse.connection import POOL, Warehouse
 
 PROFILES = "table_profiles"
 # A view holds nothing of its own, and the ledgers are about runs.
@@ -58,11 +58,11 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> MaterializeResult:
         pages = []
-        with warehouse.read() as connection:
+        with warehouse.read() as session:
             for table in TABLES.values():
-                if table.group in PROFILED_GROUPS and relation_kind(connection, table):
+                if table.group in PROFILED_GROUPS and session.kind(table):
                     drift = write_profile(
-                        connection,
+                        session,
                         table,
                         settings.profiles_dir,
                         run_started(context),

@@ -90,12 +90,12 @@ def test_too_little_history_is_no_failure_and_predicts_nothing(shop: Shop) -> No
 def test_while_a_check_of_what_it_is_made_from_has_failed_nothing_is_trained(shop: Shop) -> None:
     failed = {"check_name": "key", "passed": False, "severity": "ERROR"}
     failed |= dict.fromkeys(("day", "window_start", "window_end"))
-    with shop.warehouse.write() as connection:
-        insert(connection, "pipeline_executions", {})
-        insert(connection, "data_quality_metrics", {**failed, "asset": "sales_daily"})
+    with shop.warehouse.write() as session:
+        insert(session, "pipeline_executions", {})
+        insert(session, "data_quality_metrics", {**failed, "asset": "sales_daily"})
     assert shop.make("churn_model").success  # made from nothing of it
-    with shop.warehouse.write() as connection:
-        insert(connection, "data_quality_metrics", {**failed, "asset": "fact_orders"})
+    with shop.warehouse.write() as session:
+        insert(session, "data_quality_metrics", {**failed, "asset": "fact_orders"})
     result = shop.make("churn_model")
     assert not result.success
     (failure,) = result.get_step_failure_events()
@@ -174,9 +174,9 @@ def test_a_promotion_that_broke_off_is_recorded_by_the_next_run(trained: Shop) -
 def test_training_reads_whole_customers_and_no_more_rows_than_it_may(trained: Shop) -> None:
     trained.fill("churn_features", buyers(months=7))
     few = replace(trained.settings, churn_training_rows=1000)
-    with trained.warehouse.read() as connection:
-        frame = model._training_rows(connection, few)
-        again = model._training_rows(connection, few)
+    with trained.warehouse.read() as session:
+        frame = model._training_rows(session, few)
+        again = model._training_rows(session, few)
     assert 700 < len(frame) < 1300
     assert set(frame.groupby("customer_id").size()) == {7}
     assert frame.equals(again)

@@ -55,14 +55,14 @@ def score(shop: Shop, as_of: date, **changed: object) -> pd.DataFrame:
 
 def observe(shop: Shop, customers: list[str], bought: date, through: date) -> None:
     """Sales of a day, and loads up to the exclusive end of what was observed."""
-    with shop.warehouse.transaction() as connection:
+    with shop.warehouse.transaction() as session:
         insert(
-            connection,
+            session,
             "customer_days",
             *({"customer_id": c, "order_date": bought, "sale_orders": 1} for c in customers),
         )
         insert(
-            connection,
+            session,
             "source_loads",
             {"source": "orders", "window_date": through - timedelta(days=1)},
         )
@@ -142,8 +142,8 @@ def test_scores_that_failed_say_in_what(shop: Shop) -> None:
     shop.make("churn_performance")
     ((said,),) = shop.query("SELECT shortfall FROM churn.churn_performance")
     assert "the order of customers is worse than in the backtest" in said
-    with shop.warehouse.read() as connection:
-        assert shortfall(connection) == f"{LABELS_TO}: {said}"
+    with shop.warehouse.read() as session:
+        assert shortfall(session) == f"{LABELS_TO}: {said}"
 
 
 # Drift
@@ -155,9 +155,9 @@ def test_the_same_customers_have_not_drifted(shop: Shop) -> None:
     found = dict(shop.query("SELECT feature, verdict FROM churn.churn_drift"))
     assert found["days_since_last_order"] == found["churn_probability"] == "stable"
     assert found["tenure_days"] == found["gross_amount"] == "by construction"
-    with shop.warehouse.read() as connection:
-        assert drifted(connection) is None
-        assert reasons_to_retrain(connection)[1] == []
+    with shop.warehouse.read() as session:
+        assert drifted(session) is None
+        assert reasons_to_retrain(session)[1] == []
 
 
 def test_inputs_that_moved_are_named_with_the_score(shop: Shop) -> None:
@@ -166,8 +166,8 @@ def test_inputs_that_moved_are_named_with_the_score(shop: Shop) -> None:
     found = dict(shop.query("SELECT feature, verdict FROM churn.churn_drift"))
     assert found["days_since_last_order"] == found["orders_30d"] == "major"
     assert found["churn_probability"] in ("moderate", "major")
-    with shop.warehouse.read() as connection:
-        said = drifted(connection)
+    with shop.warehouse.read() as session:
+        said = drifted(session)
     assert said is not None
     assert said.startswith("2024-09-30: drift of ") and "days_since_last_order (major" in said
 

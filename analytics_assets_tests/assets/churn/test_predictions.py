@@ -32,7 +32,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="module")
 def port(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The server as the README starts it; nothing but this machine is reached."""
+    """The server as docs/churn-and-value.md starts it; nothing but this machine is reached."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number = free.getsockname()[1]
@@ -70,7 +70,7 @@ def port(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def ask(port: int, body: dict[str, Any]) -> tuple[int, Any]:
-    """Status and answer of a request, as the README makes it."""
+    """Status and answer of a request, as docs/churn-and-value.md makes it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Content-Type": "application/json"}

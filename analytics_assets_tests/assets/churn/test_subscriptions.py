@@ -66,8 +66,8 @@ def make(settings: Settings, warehouse: Warehouse, name: str) -> Any:
 
 def test_attributes_are_numbers_where_all_their_values_are(warehouse: Warehouse) -> None:
     fill(warehouse, "subscription_analytics", subscribers(50))
-    with warehouse.read() as connection:
-        frame, features = training_rows(connection, ATTRIBUTES, 1000)
+    with warehouse.read() as session:
+        frame, features = training_rows(session, ATTRIBUTES, 1000)
     assert features.columns == (
         *("tenure_months", "monthly_charges", "total_charges", "Seats"),
         *("contract", "Internet"),
@@ -77,9 +77,9 @@ def test_attributes_are_numbers_where_all_their_values_are(warehouse: Warehouse)
     one_word = subscribers(50)
     one_word.loc[7, "attributes"] = '{"Seats": "many"}'
     fill(warehouse, "subscription_analytics", one_word)
-    with warehouse.read() as connection:
-        assert "Seats" in training_rows(connection, ATTRIBUTES, 1000)[1].categorical
-        few, _ = training_rows(connection, ATTRIBUTES, 25)
+    with warehouse.read() as session:
+        assert "Seats" in training_rows(session, ATTRIBUTES, 1000)[1].categorical
+        few, _ = training_rows(session, ATTRIBUTES, 25)
     assert 10 < len(few) < 40
 
 
@@ -105,13 +105,13 @@ def test_subscribers_are_trained_on_registered_and_scored(
     assert champion is not None and (registry.name, champion.number) == ("churn_subscriptions", 1)
     (check,) = scored.get_asset_check_evaluations()
     assert check.passed
-    with warehouse.read() as connection:
-        rows = connection.execute(
+    with warehouse.read() as session:
+        rows = session.rows(
             "SELECT count(*), bool_and(NOT churned), count(DISTINCT model_version), bool_and(abs("
             "expected_loss - churn_probability * monthly_charges::DOUBLE * 12) < 0.0001), "
             "any_value(reason_1) FILTER (reason_1 = 'Seats') FROM churn.subscription_predictions "
             "JOIN marts.subscription_analytics USING (customer_id)"
-        ).fetchall()
+        )
     stayed = int((~subscribers()["churned"]).sum())
     assert rows == [(stayed, True, 1, True, "Seats")]
 

@@ -54,8 +54,8 @@ def test_each_call_sees_its_own_window_and_leaves_the_warehouse_free(parsed_sett
         command.run(["run", "--select", "fact_orders"], target, window, results.append)
         sql = next(target.glob("compiled/*/models/core/fact_orders.sql")).read_text()
         assert str(day) in sql
-        with warehouse.read() as connection:
-            assert connection.execute("SELECT count(*) FROM core.fact_orders").fetchone() == (0,)
+        with warehouse.read() as session:
+            assert session.row("SELECT count(*) FROM core.fact_orders") == (0,)
     assert [result["data"]["node_info"]["node_status"] for result in results] == ["success"] * 2
     assert (Path.cwd(), dict(os.environ)) == (folder, before)
 
@@ -70,15 +70,15 @@ def test_a_failing_model_is_reported_in_dbts_words_and_leaves_the_warehouse_free
             parsed_settings.home / "target",
             Window(date(2024, 2, 28), date(2024, 2, 29)),
         )
-    with warehouse.write() as connection:
-        assert connection.execute("SELECT count(*) FROM raw.raw_orders").fetchone() == (0,)
+    with warehouse.write() as session:
+        assert session.row("SELECT count(*) FROM raw.raw_orders") == (0,)
 
 
 def test_an_interrupt_ends_a_running_statement_and_frees_the_warehouse(parsed_settings):
     warehouse = build_warehouse(parsed_settings)
     warehouse.prepare(["stg_orders"])
-    with warehouse.write() as connection:
-        connection.execute(
+    with warehouse.write() as session:
+        session.execute(
             "CREATE OR REPLACE VIEW staging.stg_orders_slow AS "
             "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
         )
@@ -96,8 +96,8 @@ def test_an_interrupt_ends_a_running_statement_and_frees_the_warehouse(parsed_se
             parsed_settings.home / "target",
             None,
         )
-    with warehouse.write() as connection:
-        assert connection.execute("SELECT count(*) FROM raw.raw_orders").fetchone() == (0,)
+    with warehouse.write() as session:
+        assert session.row("SELECT count(*) FROM raw.raw_orders") == (0,)
 
 
 def test_the_manifest_is_parsed_once_and_again_when_the_project_changes(

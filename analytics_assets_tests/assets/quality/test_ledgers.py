@@ -19,6 +19,7 @@ from analytics_assets.checks.base import DIMENSIONS, Check, Finding
 from analytics_assets.checks.score import scores
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 from analytics_assets_tests.rows import insert
 
@@ -227,7 +228,7 @@ def test_tables_that_score_lowest_are_plotted_by_themselves() -> None:
     ]
     with duckdb.connect() as connection:
         insert(connection, "data_quality_scores", *rows, {"asset": "churn_model", "score": 0.1})
-        plotted = _score_history(connection)
+        plotted = _score_history(DuckDBSession(connection))
     # What has one day only has no history.
     title = "![Lowest quality scores: fact_orders, raw_orders, dim_date]"
     assert str(plotted["history of tables"].value).startswith(title)
@@ -249,9 +250,9 @@ def test_a_new_warehouse_has_the_whole_ledger_again(copied_project: Project) -> 
     )
     before = copied_project.query(counts)
     assert len(before) == 3
-    with copied_project.warehouse.write() as connection:
+    with copied_project.warehouse.write() as session:
         for name in ("data_quality_metrics", "data_quality_scores", "pipeline_executions"):
-            connection.execute(f"DROP TABLE quality.{name}")
+            session.execute(f"DROP TABLE quality.{name}")
     copied_project.warehouse.prepare()
     definitions = copied_project.definitions()
     ledgers = next(

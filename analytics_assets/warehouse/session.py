@@ -1,0 +1,154 @@
+"""What everything above the warehouse may ask of an engine.
+
+Belongs here: the interface, and the SQL that reads the same on every engine. Does not belong here:
+how one engine does it (a module each, such as `duckdb_engine`).
+
+SQL is written in DuckDB's dialect. A session of another engine gets it translated by sqlglot.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from analytics_assets.partitions import Window
+from analytics_assets.schemas import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Row = tuple[Any, ...]
+
+
+class Session(ABC):
+    """One open connection to an engine; the owner of the connection closes it.
+
+    Attributes:
+        dialect: sqlglot's name of the engine's SQL.
+    """
+
+    dialect: ClassVar[str]
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement whose result nobody reads."""
+        self._run(self._translated(sql), parameters)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a small result."""
+        return self._fetch(self._translated(sql), parameters)[1]
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row:
+        """The first row of a result that has one."""
+        return self.rows(sql, parameters)[0]
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first column of the first row; None where there is no row."""
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def records(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """All rows of a small result, by column name."""
+        names, rows = self._fetch(self._translated(sql), parameters)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> "pd.DataFrame":
+        """The result as a pandas frame."""
+        return self._frame(self._translated(sql), parameters)
+
+    def batches(self, sql: str, size: int) -> "Iterator[pa.RecordBatch]":
+        """A large result as Arrow record batches of at most `size` rows."""
+        return self._batches(self._translated(sql), size)
+
+    def count(self, relation: str, where: str = "TRUE") -> int:
+        """Rows of a relation that meet a condition."""
+        return int(self.value(f"SELECT count(*) FROM {relation} WHERE {where}"))
+
+    def exists(self, table: Table) -> bool:
+        """Whether the table or view exists."""
+        return self.kind(table) is not None
+
+    @abstractmethod
+    def kind(self, table: Table) -> str | None:
+        """'table', 'view', or None where the relation does not exist."""
+
+    @abstractmethod
+    def columns(self, table: Table, catalog: str | None = None) -> dict[str, str]:
+        """Types of a relation's columns, in order; of an attached catalog or the main one."""
+
+    @abstractmethod
+    def has_declared_columns(self, table: Table) -> bool:
+        """Whether the relation's columns are those that the table declares, in name and type."""
+
+    @abstractmethod
+    def ibis(self, table: Table) -> Any:
+        """The relation as an Ibis table."""
+
+    @abstractmethod
+    def register(self, name: str, frame: "pd.DataFrame") -> None:
+        """Let SQL read a frame by a name, until the session ends."""
+
+    @abstractmethod
+    def keep(self, name: str, sql: str) -> None:
+        """Store the result of a query under a name, until it is dropped or the session ends."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None:
+        """Drop the result that was kept under a name."""
+
+    @abstractmethod
+    def attach(self, path: Path, name: str) -> str:
+        """Make another build readable under a name, until the session ends.
+
+        Returns:
+            The statement that a person would run to do the same.
+        """
+
+    @abstractmethod
+    def replace_window(
+        self,
+        table: Table,
+        relation: str,
+        window: Window | None,
+        where: str = "TRUE",
+        *,
+        fits: bool = False,
+    ) -> int:
+        """Replace the rows of a window by those of a relation, by column name.
+
+        The caller has opened the transaction. Without a window the whole table is replaced.
+
+        Args:
+            table: the table to write; it is created where it does not exist.
+            relation: SQL relation with the table's columns, in any order.
+            window: the window; the table's window column places a row in it.
+            where: a further condition on the rows that are replaced, for tables that several loads
+                share.
+            fits: the relation is known to have the table's columns, and rows of the window only.
+                Checking costs planning and reading it once more.
+
+        Returns:
+            The number of rows inserted.
+
+        Raises:
+            WindowError: columns are missing or unknown, or rows are outside the window.
+        """
+
+    def _translated(self, sql: str) -> str:
+        if self.dialect == "duckdb":
+            return sql
+        import sqlglot
+
+        return ";\n".join(sqlglot.transpile(sql, read="duckdb", write=self.dialect))
+
+    @abstractmethod
+    def _run(self, sql: str, parameters: Sequence[Any]) -> None: ...
+
+    @abstractmethod
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> tuple[list[str], list[Row]]: ...
+
+    @abstractmethod
+    def _frame(self, sql: str, parameters: Sequence[Any]) -> "pd.DataFrame": ...
+
+    @abstractmethod
+    def _batches(self, sql: str, size: int) -> "Iterator[pa.RecordBatch]": ...
