@@ -30,11 +30,12 @@ lint: $(VENV)/.made  ## style, format, types
 bench: $(VENV)/.made ## this project against hand-written code, ten million lines; about an hour
 	$(BIN)/python benchmarks/run.py --write
 
-pictures: $(VENV)/.made ## the pictures of the README, from the published sample of make run
-	PYTHONPATH=. $(BIN)/python docs/images/make.py
+pictures: docs ## the pictures of the README, from the published sample of make run
+	PYTHONPATH=. $(BIN)/python docs/images/make.py cohorts
 
-docs: $(VENV)/.made  ## the pages of docs/ that are generated: settings
+docs: $(VENV)/.made  ## what is generated in docs/: the settings, the graph and the list of assets
 	$(BIN)/analytics-assets settings --markdown > docs/settings.md
+	PYTHONPATH=. $(BIN)/python docs/images/make.py graph
 
 snapshot: $(VENV)/.made  ## the graph as text, in analytics_assets_tests/snapshots
 	$(BIN)/python -m analytics_assets_tests.snapshots.write

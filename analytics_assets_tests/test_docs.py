@@ -21,7 +21,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from dagster import DailyPartitionsDefinition, Definitions, MonthlyPartitionsDefinition
+from dagster import Definitions
 
 from analytics_assets.cli import main
 from analytics_assets.definitions import build_definitions
@@ -295,20 +295,6 @@ def whole_graph(tmp_path_factory: pytest.TempPathFactory) -> Definitions:
     return build_definitions(make_settings(folder / "home", ANALYTICS_SOURCES=str(file)))
 
 
-def test_the_table_of_assets(whole_graph: Definitions) -> None:
-    written = {}
-    for group, assets, _ in table(DOCS / "architecture.md", "The graph"):
-        for name, partition in re.findall(r"`(\w+)`(?: \((\w)\))?", assets):
-            written[name] = (group, partition)
-    graph = whole_graph.resolve_asset_graph()
-    kinds = {DailyPartitionsDefinition: "D", MonthlyPartitionsDefinition: "M", type(None): ""}
-    assert written == {
-        key.path[-1]: (graph.get(key).group_name, kinds[type(graph.get(key).partitions_def)])
-        for key in graph.get_all_asset_keys()
-        if "subscri" not in key.path[-1] and key.path[-1] != "churn_by_contract"
-    }
-
-
 def test_the_table_of_subscribers(whole_graph: Definitions) -> None:
     rows = table(DOCS / "churn-and-value.md", "Subscribers")
     written = {name for first, *_ in rows for name in names(first)}
@@ -370,12 +356,18 @@ def test_the_table_of_words() -> None:
     assert place - {"source", "options"} <= quoted(DOCS / "sources.md")
 
 
-def test_the_picture_of_the_graph_is_up_to_date() -> None:
-    """Else `make pictures` draws it."""
+def test_the_picture_of_the_graph_and_the_table_of_assets_are_up_to_date() -> None:
+    """Else `make docs` writes them."""
     draw: dict[str, Any] = {"__file__": str(DOCS / "images" / "make.py"), "__name__": "make"}
     exec((DOCS / "images" / "make.py").read_text(encoding="utf-8"), draw)
-    picture = draw["graph_svg"](draw["sample_graph"]())
-    assert (DOCS / "images" / "graph.svg").read_text(encoding="utf-8") == picture
+    graph = draw["sample_graph"]()
+    picture = (DOCS / "images" / "graph.svg").read_text(encoding="utf-8")
+    assert picture == draw["graph_svg"](graph)
+    page = draw["ARCHITECTURE"].read_text(encoding="utf-8")
+    assert page == draw["with_assets"](page, graph)
+    rows = table(draw["ARCHITECTURE"], "The graph")
+    assert {node.group for node in graph.values()} == {group for group, *_ in rows}
+    assert set(graph) == {name for _, assets, _ in rows for name in names(assets)}
 
 
 def test_the_benchmark_writes_its_table_where_it_is_read(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
-"""Draw the pictures of the README: the asset graph and the cohorts of the sample.
+"""Draw the asset graph and the cohorts of the sample, and list the assets in architecture.md.
 
-Run `make run` first, then `make pictures`. The graph comes from the definitions of the sample, and
-`analytics_assets_tests/test_docs.py` says when the committed one is out of date. The cohorts come
-from the published build, and look as on the page of `customer_cohort_analysis` in the UI.
+The graph and the list come from the definitions of the sample: `make docs`, and
+`analytics_assets_tests/test_docs.py` says when the committed ones are out of date. The cohorts come
+from the published build, and look as on the page of `customer_cohort_analysis` in the UI: `make
+run`, then `make pictures`.
 """
 
+import re
+import sys
 from collections.abc import Collection, Iterable
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import duckdb
+from dagster import AssetKey, MonthlyPartitionsDefinition
 
 from analytics_assets.definitions import build_definitions
 from analytics_assets.reports.plots import cohort_heatmap, png
@@ -18,6 +23,7 @@ from analytics_assets.settings import load_settings
 from analytics_assets.warehouse.publish import current_build
 
 HERE = Path(__file__).parent
+ARCHITECTURE = HERE.parent / "architecture.md"
 WIDTH, MARGIN, GAP = 980, 12, 14
 BOX, ROW, TITLE = 28, 46, 26  # heights of an asset, of a row of assets, and of a group's title
 CHARACTER = 6.2
@@ -59,32 +65,58 @@ text { fill: #1f2328 }
 }
 """
 
-Graph = dict[str, tuple[str, set[str]]]  # group and parents of each asset, parents first
+
+class Node(NamedTuple):
+    """An asset: its group, what it is made from, and D or M where it has partitions."""
+
+    group: str
+    parents: set[str]
+    partitions: str
+
+
+Graph = dict[str, Node]  # parents first
 Place = tuple[float, float, float]  # left, top, width
 
 
 def sample_graph() -> Graph:
-    """The assets of the sample, each with its group and the assets that it is made from."""
+    """The assets of the sample."""
     with TemporaryDirectory() as home:
         definitions = build_definitions(load_settings({"ANALYTICS_HOME": home}))
     graph = definitions.resolve_asset_graph()
-    return {
-        key.path[-1]: (
-            graph.get(key).group_name,
-            {parent.path[-1] for parent in graph.get(key).parent_keys},
-        )
-        for key in graph.toposorted_asset_keys
-    }
+
+    def node(key: AssetKey) -> Node:
+        found = graph.get(key)
+        monthly = isinstance(found.partitions_def, MonthlyPartitionsDefinition)
+        partitions = ("M" if monthly else "D") if found.partitions_def else ""
+        parents = {parent.path[-1] for parent in found.parent_keys}
+        return Node(found.group_name, parents, partitions)
+
+    return {key.path[-1]: node(key) for key in graph.toposorted_asset_keys}
+
+
+def with_assets(page: str, graph: Graph) -> str:
+    """The page with the assets of each group in the table of groups."""
+
+    def row(match: re.Match[str]) -> str:
+        assets = [
+            f"`{name}`{f' ({node.partitions})' if node.partitions else ''}"
+            for name, node in graph.items()
+            if node.group == match[1]
+        ]
+        return f"| {match[1]} | {', '.join(assets)} |"
+
+    groups = "|".join(COLOURS)
+    return re.sub(rf"^\| ({groups}) \|[^|]*\|", row, page, flags=re.MULTILINE)
 
 
 def direct_edges(graph: Graph) -> list[tuple[str, str]]:
     """The edges without those that a longer way implies."""
     above: dict[str, set[str]] = {}
-    for name, (_, parents) in graph.items():
+    for name, (_, parents, _) in graph.items():
         above[name] = parents.union(*(above[parent] for parent in parents))
     return [
         (parent, name)
-        for name, (_, parents) in graph.items()
+        for name, (_, parents, _) in graph.items()
         for parent in sorted(parents)
         if not any(parent in above[other] for other in parents)
     ]
@@ -113,13 +145,13 @@ def layout(graph: Graph) -> tuple[dict[str, Place], dict[str, tuple[Place, float
 def _rows(graph: Graph, line: Collection[str], group: str, width: float) -> list[list[str]]:
     """The assets of a group by the longest way to them within the line, in rows that fit."""
     depth: dict[str, int] = {}
-    for name, (of, parents) in graph.items():
+    for name, (of, parents, _) in graph.items():
         if of in line:
             depth[name] = max((depth[p] + 1 for p in parents if p in depth), default=0)
-    read = {parent for name in depth for parent in graph[name][1]}
+    read = {parent for name in depth for parent in graph[name].parents}
     rows: list[list[str]] = []
     for number in range(max(depth.values()) + 1):
-        names = [name for name in depth if depth[name] == number and graph[name][0] == group]
+        names = [name for name in depth if depth[name] == number and graph[name].group == group]
         row: list[str] = []
         for name in sorted(names, key=lambda name: name in read):
             if row and sum(_width(other) + GAP for other in [*row, name]) > width:
@@ -139,7 +171,7 @@ def _place(graph: Graph, assets: dict[str, Place], names: list[str], row: Place)
     left, top, width = row
 
     def wanted(name: str) -> float:
-        parents = [assets[parent] for parent in graph[name][1] if parent in assets]
+        parents = [assets[parent] for parent in graph[name].parents if parent in assets]
         centres = [x + w / 2 for x, _, w in parents]
         return sum(centres) / len(centres) if centres else WIDTH / 2
 
@@ -164,7 +196,7 @@ def graph_svg(graph: Graph) -> str:
             f'<text class="title" x="{left + 10:.1f}" y="{top + 18:.1f}">{group}</text>'
         )
     for parent, child in direct_edges(graph):
-        if graph[child][0] not in last:
+        if graph[child].group not in last:
             shapes.append(_edge(_bottom(assets[parent]), _top(assets[child])))
     for above, below in (("marts", "quality"), ("churn", "quality"), ("churn", "serving")):
         (left, top, width), tall = groups[above]
@@ -178,7 +210,7 @@ def graph_svg(graph: Graph) -> str:
     for name, (left, top, width) in assets.items():
         shapes.append(
             f'<rect class="asset" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
-            f'height="{BOX}" rx="5" stroke="{COLOURS[graph[name][0]]}"/>'
+            f'height="{BOX}" rx="5" stroke="{COLOURS[graph[name].group]}"/>'
             f'<text x="{left + width / 2:.1f}" y="{top + 18:.1f}" text-anchor="middle">'
             f"{escape(name)}</text>"
         )
@@ -223,9 +255,16 @@ def _svg(height: float, shapes: Iterable[str]) -> str:
     )
 
 
-def main() -> None:
-    """Write both pictures next to this file."""
-    (HERE / "graph.svg").write_text(graph_svg(sample_graph()), encoding="utf-8")
+def write_graph() -> None:
+    """Write what comes from the definitions."""
+    graph = sample_graph()
+    (HERE / "graph.svg").write_text(graph_svg(graph), encoding="utf-8")
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    ARCHITECTURE.write_text(with_assets(page, graph), encoding="utf-8")
+
+
+def write_cohorts() -> None:
+    """Write what comes from the published build."""
     build = current_build(load_settings().published_dir)
     with duckdb.connect(str(build), read_only=True) as connection:
         cohorts = connection.sql(
@@ -237,4 +276,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    {"graph": write_graph, "cohorts": write_cohorts}[sys.argv[1]]()
