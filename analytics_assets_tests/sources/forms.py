@@ -1,13 +1,18 @@
 """The same rows in every form that a source can have without a server."""
+# ruff: noqa: DTZ001  (a sheet has no time zones)
 
 import csv
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import duckdb
 import pyarrow as pa
@@ -68,6 +73,71 @@ def write_table(path: Path, table: pa.Table, name: str = "orders") -> None:
         connection.execute(f"CREATE TABLE {name} AS FROM given")
 
 
+# As Excel writes a sheet, as far as a reader looks: cells with their place and kind, and a style
+# that makes a number a date.
+SHEET = '<worksheet xmlns="{ns}"><sheetData>{rows}</sheetData></worksheet>'
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+STYLES = (
+    f'<styleSheet xmlns="{MAIN}"><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/>'
+    '<xf numFmtId="22"/></cellXfs></styleSheet>'
+)
+
+
+def _cell(place: str, value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return f'<c r="{place}" t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, date):
+        moment = value if isinstance(value, datetime) else datetime(*value.timetuple()[:3])
+        days = (moment - datetime(1899, 12, 30)) / timedelta(days=1)
+        return f'<c r="{place}" s="{2 if isinstance(value, datetime) else 1}"><v>{days!r}</v></c>'
+    if isinstance(value, int | float | Decimal):
+        return f'<c r="{place}"><v>{value}</v></c>'
+    return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
+
+
+def workbook(hidden: Sequence[str] = (), **sheets: Sequence[Sequence[Any]]) -> bytes:
+    """An Excel workbook of these sheets."""
+
+    def rows(sheet: Sequence[Sequence[Any]]) -> str:
+        return "".join(
+            f'<row r="{number}">'
+            + "".join(_cell(f"{chr(65 + at)}{number}", value) for at, value in enumerate(row))
+            + "</row>"
+            for number, row in enumerate(sheet, 1)
+        )
+
+    listed = "".join(
+        f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"'
+        + (' state="hidden"/>' if name in hidden else "/>")
+        for n, name in enumerate(sheets, 1)
+    )
+    links = "".join(
+        f'<Relationship Id="rId{n}" Type="{OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+        for n in range(1, len(sheets) + 1)
+    )
+    styles = f'<Relationship Id="rId0" Type="{OFFICE}/styles" Target="styles.xml"/>'
+    root = f'<Relationship Id="rId1" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+    parts = {
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}">{root}</Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{listed}'
+        "</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}">{styles}{links}'
+        "</Relationships>",
+        "xl/styles.xml": STYLES,
+    }
+    for number, sheet in enumerate(sheets.values(), 1):
+        parts[f"xl/worksheets/sheet{number}.xml"] = SHEET.format(ns=MAIN, rows=rows(sheet))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
+
+
 @dataclass(frozen=True)
 class Form:
     """A way in which rows can lie somewhere.
@@ -116,6 +186,10 @@ class Form:
         path = source.folder / "in" / self.path
         if self.format == "duckdb":
             write_table(path, table)
+        elif self.format == "excel":
+            columns = table.to_pydict()
+            cells = [list(columns), *zip(*columns.values(), strict=True)]
+            source.write(self.path, workbook(Orders=cells))
         elif self.hive:
             folder = source.folder / "in" / self.path.split("/")[0]
             pq.write_to_dataset(
@@ -137,6 +211,7 @@ FORMS = {
     "csv.zst": Form("orders.csv.zst", {"format": "csv"}),
     "jsonl": Form("orders.jsonl", {"format": "jsonl"}),
     "jsonl.gz": Form("orders.jsonl.gz", {"format": "jsonl"}),
+    "excel": Form("orders.xlsx", {"format": "excel"}),
     "parquet": Form("orders.parquet", {"format": "parquet"}),
     "hive": Form("orders/**/*.parquet", {"format": "parquet"}, "country"),
     "duckdb": Form("shop.duckdb", {"format": "duckdb", "table": "orders"}),

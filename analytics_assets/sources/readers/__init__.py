@@ -4,13 +4,21 @@ from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
+from analytics_assets.sources.readers.excel import ExcelReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
 
 READERS: dict[str, type[Reader]] = {
     reader.format: reader
-    for reader in (DelimitedReader, ParquetReader, JsonLinesReader, PostgresReader, DuckDBReader)
+    for reader in (
+        DelimitedReader,
+        ExcelReader,
+        ParquetReader,
+        JsonLinesReader,
+        PostgresReader,
+        DuckDBReader,
+    )
 }
 
 

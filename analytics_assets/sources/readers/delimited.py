@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 
@@ -86,7 +87,7 @@ class DelimitedReader(FileReader):
     """
 
     format = kind = "csv"
-    suffixes = (".csv", ".tsv", ".txt")
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".tab", ".txt")
     words = (*FileReader.words, "delimiter", "encoding")
     own_words = {**HEAD_WORDS, "member": Entry.text}
 
