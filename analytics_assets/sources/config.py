@@ -43,8 +43,8 @@ class SourceConfig:
         connection_env: environment variable that holds the address of the database.
         columns: our column name to the source's, where they differ.
         attributes: further columns of the source, kept as texts in one column.
-        delimiter: the CSV delimiter.
-        encoding: encoding of text files.
+        delimiter: the CSV delimiter; by default a comma, and a tab in .tsv files.
+        encoding: encoding of text files: any codec that Python knows.
         timestamp_formats: strptime formats; the first that fits reads the value. Without any, ISO
             8601 is read, with or without an offset.
         time_zone: zone of times that bear none; a time that it skips or has twice is rejected.
@@ -77,7 +77,7 @@ class SourceConfig:
     connection_env: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
-    delimiter: str = ","
+    delimiter: str | None = None
     encoding: str = "utf-8"
     timestamp_formats: tuple[str, ...] = ()
     time_zone: str = "UTC"

@@ -3,6 +3,7 @@
 Belongs here: validation of words and values. Does not belong here: their meaning (`config`).
 """
 
+import codecs
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -97,10 +98,10 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "late_days": _late_days,
         "max_rejected_share": _share,
         "max_volume_change": lambda value: None if value.value() is None else _share(value),
-        "delimiter": lambda value: _character(value, '"\r\n'),
+        "delimiter": _delimiter,
         "decimal": lambda value: _character(value, MEANING_OF_NUMBERS),
         "thousands": lambda value: _character(value, MEANING_OF_NUMBERS),
-        "encoding": lambda value: _known_to(b"x".decode, value, "encoding, such as latin-1"),
+        "encoding": lambda value: _known_to(_codec, value, "encoding, such as latin-1"),
         "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
         "cancelled_order_pattern": _pattern,
         **own_words,
@@ -134,7 +135,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
 
 
 def _format_of(options: dict[str, Any]) -> str:
-    path = re.sub(r"\.(gz|zst|bz2)$", "", options.get("path", ""))
+    path = re.sub(r"\.(gz|zst|bz2|zip)$", "", options.get("path", ""))
     suffix = Path(path).suffix.lower()
     named = [name for name, one in READERS.items() if one.place_word in {*options} - {"path"}]
     fitting = [name for name, one in READERS.items() if suffix in one.suffixes]
@@ -213,6 +214,17 @@ def _character(entry: Entry, taken: str) -> str:
     if len(value) != 1 or value in taken:
         raise entry.error("write one character. It may not mean something else.")
     return value
+
+
+def _delimiter(entry: Entry) -> str:
+    """A character; in YAML's single quotes a tab is two."""
+    return "\t" if entry.value() == "\\t" else _character(entry, '"\r\n')
+
+
+def _codec(name: str) -> None:
+    """Raise LookupError where Python has no text encoding of that name."""
+    "x".encode(name)
+    codecs.getincrementaldecoder(name)
 
 
 def _form(entry: Entry) -> str:

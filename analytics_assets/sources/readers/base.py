@@ -287,7 +287,10 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
             raise no_header
         if fold in by_fold:
             twice = by_fold[fold].strip()
-            raise SourceError(f"{where}: column {twice!r} stands twice in the header.")
+            raise SourceError(
+                f"{where}: column {twice!r} stands twice in the header. "
+                "Rename or remove one of them in the source."
+            )
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     for name in dict.fromkeys((*config.contract.required, *config.columns, *config.attributes)):

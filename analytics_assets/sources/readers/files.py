@@ -21,6 +21,7 @@ import numpy as np
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import DATE_IN_PATH
+from analytics_assets.sources.readers.archives import require_text, unzipped
 from analytics_assets.sources.readers.base import (
     DoubtError,
     Reader,
@@ -30,7 +31,7 @@ from analytics_assets.sources.readers.base import (
     SourceFile,
 )
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
 CHUNK = 1 << 22
 SAMPLE_FILES = 5
 
@@ -256,19 +257,28 @@ class FileReader(Reader):
     def _local(self, file: SourceFile, scratch: Path) -> LocalFile:
         """The file itself where it can be read as it is, otherwise a copy of it."""
         path = Path(file.path)
-        compression = COMPRESSIONS.get(path.suffix) if self.text else None
+        compression = COMPRESSIONS.get(path.suffix.lower()) if self.text else None
         encoding = codecs.lookup(self.config.encoding).name if self.text else "utf-8"
         if self._file_system is not None:
             path = scratch / "fetched" / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._store_errors():
                 self._file_system.get_file(file.path, str(path))
+        if self.text and compression is None:
+            require_text(self.config, path, file.name, encoding)
         if compression is None and encoding == "utf-8":
             return LocalFile(path, file)
         # By its own suffix DuckDB would take it for compressed.
         copy = scratch / "plain" / f"{file.name}.plain"
         copy.parent.mkdir(parents=True, exist_ok=True)
+        if compression == "zip":
+            compression, path = None, unzipped(self.config, path, file.name, copy)
+            require_text(self.config, path, file.name, encoding)
+            if encoding == "utf-8":
+                return LocalFile(path, file)
         self._copy_plain(path, copy, compression, encoding, file.name)
+        if compression is not None and encoding == "utf-8":
+            require_text(self.config, copy, file.name, encoding)
         return LocalFile(copy, file)
 
     def _copy_plain(
@@ -371,6 +381,7 @@ def not_utf8(source: str, file: LocalFile) -> SourceError:
             except UnicodeDecodeError as error:
                 return SourceError(
                     f"{file.source.name}, line {number}: not UTF-8 ({error.reason}). Declare "
-                    f"`encoding` of {source} in the source configuration, or deliver UTF-8."
+                    f"`encoding` of {source} in the source configuration (cp1252 is what Windows "
+                    "writes in Western Europe and America), or deliver UTF-8."
                 )
     return SourceError(f"{file.source.name}: not UTF-8. Declare `encoding` of {source}.")

@@ -1,0 +1,115 @@
+"""Records of a CSV, cut one by one, and what bytes say of its form.
+
+Belongs here: cutting text into fields with a reason for each record that cannot be, and patterns of
+bytes. Does not belong here: when a file is cut so (`delimited`), its header (`head`).
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from analytics_assets.sources.readers.files import CHUNK
+
+MAX_RECORD = 1_000_000  # bytes; DuckDB reads lines up to a set length, and so do we
+
+Record = tuple[int, list[str], str, str | None]
+"""Line, fields, text, and what is wrong with it."""
+
+
+def records_of(
+    stream: TextIO,
+    delimiter: str,
+    number: int = 1,
+    padded: bool = False,
+    comment: str | None = None,
+) -> Iterator[Record]:
+    """Records of a CSV: line, fields (without the blanks before them, where the file is padded),
+    text, and what is wrong with it. The stream is before the line of that number; lines that begin
+    with the comment's mark are no records.
+
+    Where a quote is not closed or stands in the wrong place, only the line on which the record
+    began is malformed: reading goes on with the next, so that a stray quote swallows no rows.
+    """
+    csv.field_size_limit(sys.maxsize)
+    pending: list[str] = []  # lines that go back, last first
+    taken: list[str] = []
+    size = 0
+
+    def supply() -> Iterator[str]:
+        nonlocal size
+        while True:
+            line = pending.pop() if pending else stream.readline()
+            if not line:
+                return
+            taken.append(line)
+            size += len(line)
+            if size > MAX_RECORD:
+                raise _TooLongError
+            yield line
+
+    while True:
+        if comment:
+            begin = pending.pop() if pending else stream.readline()
+            if begin.startswith(comment):
+                number += 1
+                continue
+            if begin:
+                pending.append(begin)
+        taken.clear()
+        size = 0
+        reason = None
+        fields: list[str] = []
+        try:
+            fields = next(
+                csv.reader(supply(), delimiter=delimiter, skipinitialspace=padded, strict=True)
+            )
+        except StopIteration:
+            return
+        except _TooLongError:
+            reason = f"longer than {MAX_RECORD:,} characters, or a quote that is not closed"
+        except csv.Error as error:
+            reason = f"malformed: {error}"
+        if reason is not None:
+            pending.extend(reversed(taken[1:]))
+            del taken[1:]
+        elif any("\0" in field for field in fields):
+            reason = "a NUL byte"
+        yield number, fields, "".join(taken).rstrip("\r\n"), reason
+        number += len(taken)
+
+
+def may_end_in_delimiter(path: Path, delimiter: str) -> bool:
+    """Whether a line ends in an empty field, quoted or not."""
+    return contains(path, re.escape(delimiter.encode()) + rb'(?:"")?[\r\n]')
+
+
+def blank_beside_quote(path: Path, delimiter: str) -> bool:
+    """Whether a quoted field may have blanks before or behind it."""
+    end = rb"[\r\n" + re.escape(delimiter.encode()) + b"]"
+    return contains(path, end + rb' +"|" +' + end, hints=(b' "', b'" '))
+
+
+def contains(path: Path, pattern: bytes, hints: Sequence[bytes] = (b"",)) -> bool:
+    """Whether a pattern, of a few bytes, is found in a file whose last line has an end.
+
+    Args:
+        path: the file.
+        pattern: a regular expression.
+        hints: a piece of the file is looked at only where it holds one of these: it is faster.
+    """
+    wanted = re.compile(pattern)
+    last = b""
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(CHUNK):
+            piece = last + chunk
+            if any(hint in piece for hint in hints) and wanted.search(piece):
+                return True
+            last = chunk[-64:]
+    return wanted.search(last + b"\n") is not None
+
+
+class _TooLongError(Exception):
+    """A record is longer than a record may be."""
