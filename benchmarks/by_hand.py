@@ -1,10 +1,10 @@
-"""The same outputs as people write them by hand: pandas, with JSON between the steps.
+"""The same outputs as written by hand: pandas, with JSON between the steps.
 
-Run with `python benchmarks/by_hand.py FOLDER OUT END`. A step reads what the step before has
-written, works on frames in memory, and writes again; customers are judged row by row, with `apply`
-and `iterrows`; a random forest predicts. What pandas does well (reading, joining, grouping) is left
-to pandas. No checks, no rejected rows, no day alone, and of the features neither the spread of
-gaps nor the breadth of products.
+Run with `python benchmarks/by_hand.py FOLDER OUT END`. Each step reads the output of the step
+before, works on frames in memory, and writes its own; customers are classified row by row, with
+`apply` and `iterrows`; a random forest predicts. What pandas does well (reading, joining, grouping)
+is left to pandas. There are no checks, no rejected rows and no run of a single day, and the
+features lack the spread of gaps and the breadth of products.
 """
 
 import sys
@@ -16,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 HORIZON = 90
 LINE = ["order_id", "line_number"]
-TRAINING_ROWS = 200_000  # as the project's
+TRAINING_ROWS = 200_000  # as in the project
 SUMS = {
     "sale_orders": "sum", "sale_lines": "sum", "units": "sum", "gross_amount": "sum",
     "net_amount": "sum", "return_lines": "sum", "returned_amount": "sum",
@@ -65,7 +65,7 @@ def clean(steps: Steps, end: pd.Timestamp) -> None:
     orders["line_type"] = np.select(
         [orders["quantity"] < 0, sale], ["return", "sale"], "adjustment"
     )
-    # Lines of which a row came after their day were known otherwise before, or not at all.
+    # Lines with a row that came after their day were different before, or not known at all.
     orders["changed"] = pd.to_datetime(orders["updated_at"]).dt.normalize() > orders["order_date"]
     orders["changed"] = orders.groupby(LINE)["changed"].transform("any")
     steps.write("versions", orders[orders["changed"]])
@@ -158,7 +158,7 @@ def sales(steps: Steps) -> None:
 
 
 class Known:
-    """The days of customers as they were known by a date."""
+    """The days of customers, as known at a date."""
 
     def __init__(self, steps: Steps) -> None:
         self.days = steps.read("customer_days", ["order_date"])
@@ -182,7 +182,7 @@ class Known:
 
 
 def features_of(days: pd.DataFrame, customers: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
-    """What is known of each customer by a date."""
+    """The features of each customer, as known at a date."""
     past = days[(days["order_date"] < as_of) & (days["customer_id"] != "(unknown)")]
     buying = past[past["sale_orders"] > 0].groupby("customer_id")["order_date"]
     table = past.groupby("customer_id").agg(SUMS)
@@ -231,7 +231,7 @@ def customer_analytics(steps: Steps, end: pd.Timestamp) -> None:
         ("m", "net_amount", True),
     ):
         rank = bought[column].round(4).rank(ascending=ascending)
-        # The same average rank as in whole numbers: a fifth must not hang on rounding.
+        # The average rank in whole numbers, so that a fifth does not depend on rounding.
         doubled = (2 * rank).round().astype("int64")
         table[f"{name}_score"] = -(-5 * doubled // (2 * len(bought)))
     table["segment"] = table.apply(segment, axis=1)

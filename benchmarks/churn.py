@@ -1,9 +1,9 @@
 """How long it takes to score a million customers with their reasons, and how much memory.
 
-Run with `python benchmarks/churn.py [CUSTOMERS]`. A warehouse of made-up customers is scored as the
-asset does it: read in batches, probability, band, reasons, expected purchases and values. Prints
-seconds, CPU seconds and peak memory; and the ratio to scoring the same customers in one piece,
-without reasons and values. Limits for a million: 30 s and 4 GB.
+Run with `python benchmarks/churn.py [CUSTOMERS]`. Generated customers are scored as in the asset:
+read in batches, probability, band, reasons, expected purchases and values. Prints seconds, CPU
+seconds and peak memory, and the ratio to scoring the same customers at once, without reasons and
+values. Limits for a million: 30 s and 4 GB.
 """
 
 import resource
@@ -30,7 +30,7 @@ TRAINED_ON, HORIZON = 20_000, 90
 
 
 def features(customers: int, seed: int) -> pd.DataFrame:
-    """Customers with every feature: purchase histories that hang together, the rest at random."""
+    """Customers with every feature: consistent purchase histories, the rest at random."""
     rng = np.random.default_rng(seed)
     silence = rng.integers(1, 400, customers)
     days = rng.negative_binomial(1, 0.25, customers) + 1
@@ -50,17 +50,17 @@ def features(customers: int, seed: int) -> pd.DataFrame:
 
 
 def fill(warehouse: Warehouse, frame: pd.DataFrame) -> None:
-    """The snapshot of a day; columns that scoring does not read are null."""
+    """Store the snapshot of a day; columns that scoring does not read are null."""
     table = TABLES["customer_analytics_daily"]
     warehouse.prepare()
     with warehouse.transaction() as session:
         session.execute(table.ddl)
-        session.register("made", frame)
+        session.register("generated", frame)
         read = ["customer_id", *FEATURES.inputs]
         columns = ", ".join(f'"{name}"' for name in read)
         session.execute(
             f"INSERT INTO {table.relation} (snapshot_date, as_of, {columns}) "
-            f"SELECT DATE '2024-12-31', DATE '2025-01-01', {columns} FROM made"
+            f"SELECT DATE '2024-12-31', DATE '2025-01-01', {columns} FROM generated"
         )
 
 
@@ -81,14 +81,14 @@ def main(customers: int) -> None:
         day = Window(date(2024, 12, 31), date(2025, 1, 1))
         with warehouse.read() as session:
             began, before = time.perf_counter(), time.process_time()
-            made = predicted(session, model, day)
+            predictions = predicted(session, model, day)
             seconds, cpu = time.perf_counter() - began, time.process_time() - before
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
             frame = session.frame("FROM marts.customer_analytics_daily")
         before = time.process_time()
         score(model, frame, batch_rows=len(frame))
         plain = time.process_time() - before
-    assert len(made) == customers
+    assert len(predictions) == customers
     print(
         f"{customers:,} customers by {model.candidate}: {seconds:.1f} s ({cpu:.1f} s of CPU), "
         f"{peak:.1f} GB at the peak; {cpu / plain:.1f} x the CPU of the probability alone"

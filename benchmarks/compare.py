@@ -1,8 +1,8 @@
-"""Whether the contestants made the same tables, before anyone looks at their times.
+"""Whether the contestants built the same tables; compared before their times are printed.
 
 Belongs here: which tables and figures are compared, and how. The project and the hand-written
-script have to agree on every row and column; pandas, whose numbers are binary and whose forest is
-another model, on the figures below.
+script have to agree in every row and column. Pandas, whose numbers are binary and whose forest is
+another model, has to agree in the figures below.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ TABLES = (
 )  # fmt: skip
 DECIMALS = 9  # of binary fractions
 
-# Figures of a table that the third contestant must have, too.
+# The figures of each table in which pandas has to agree.
 FIGURES = {
     "core.fact_orders": "count(*), sum(quantity), sum(extended_amount), sum(amount)",
     "core.customer_days": "count(*), sum(orders), sum(sale_orders), sum(net_amount)",
@@ -40,11 +40,11 @@ FIGURES = {
 
 
 class DifferentResultsError(RuntimeError):
-    """Two contestants did not make the same; the message says which tables differ."""
+    """Two contestants have different results; the message names the tables."""
 
 
 def require_same_rows(ours: Path, theirs: Path) -> int:
-    """Compare every row of every column that both warehouses hold; returns the rows compared."""
+    """Compare the rows of all columns that both warehouses have; returns how many rows."""
     with duckdb.connect() as connection:
         for name, path in (("ours", ours), ("theirs", theirs)):
             connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
@@ -62,37 +62,37 @@ def require_same_rows(ours: Path, theirs: Path) -> int:
                 else f"{name}::{types[name]}"
                 for name in shared
             )
-            found = [
+            sums = [
                 connection.sql(
                     f"SELECT count(*), sum(hash({columns})::HUGEINT) FROM {name}.{table}"
                 ).fetchall()[0]
                 for name in ("ours", "theirs")
             ]
-            if found[0] != found[1]:
-                different.append(f"{table} ({found[0]} and {found[1]})")
-            compared += found[0][0] if found[0] else 0
+            if sums[0] != sums[1]:
+                different.append(f"{table} ({sums[0]} and {sums[1]})")
+            compared += sums[0][0] if sums[0] else 0
     if different:
-        raise DifferentResultsError(f"The hand-written script made others: {', '.join(different)}")
+        raise DifferentResultsError(f"The hand-written script differs in: {', '.join(different)}")
     return compared
 
 
 def require_same_figures(ours: Path, folder: Path) -> int:
-    """Compare the figures with the JSON files of a folder; returns how many were compared."""
+    """Compare the figures with those of JSON files in a folder; returns how many figures."""
     different, compared = [], 0
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{ours}' AS ours (READ_ONLY)")
         for table, figures in FIGURES.items():
             json = f"read_json('{folder}/{table.split('.')[1]}.json', format = 'newline_delimited')"
-            found = [
+            values = [
                 connection.sql(f"SELECT {figures} FROM {relation}").fetchall()[0]
                 for relation in (f"ours.{table}", json)
             ]
             names = [name.strip() for name in figures.split(", ")]
-            for name, one, other in zip(names, *found, strict=True):
+            for name, one, other in zip(names, *values, strict=True):
                 compared += 1
                 # Sums of binary fractions written with ten decimals.
                 if abs(float(one) - float(other)) > 1e-7 * max(abs(float(one)), 1):
                     different.append(f"{table}: {name} {one} and {other}")
     if different:
-        raise DifferentResultsError(f"Pandas made others: {'; '.join(different)}")
+        raise DifferentResultsError(f"Pandas differs in: {'; '.join(different)}")
     return compared

@@ -1,12 +1,12 @@
-"""The shop that the benchmarks read: the sample's process at any size, and the same kinds of dirt.
+"""The shop that the benchmarks read: the process of the sample in any size, with the same dirt.
 
 Belongs here: orders, customers and products as files, a file of orders for each day, and the
 `sources.yaml` that names them. Does not belong here: what is measured (`run`).
 
-`python benchmarks/data.py FOLDER --lines 1000000` writes one to look at. Customers, orders and
-lines are drawn by `analytics_assets.sources.sample_process`, a block of customers after the other;
-text, dirt and files are DuckDB's. The rows are as in `analytics_assets.sources.sample`, whose own
-files are written by pandas and hold the truth of each planted row besides.
+`python benchmarks/data.py FOLDER --lines 1000000` writes one to look at.
+`analytics_assets.sources.sample_process` draws customers, orders and lines, one block of customers
+after the other; DuckDB adds text and dirt, and writes the files. The rows are as in
+`analytics_assets.sources.sample`, which writes with pandas, and also what it planted in each row.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from analytics_assets.sources.sample_process import DAY, PRODUCTS, clocks, order
 
 END = date(2025, 12, 31)  # of every shop, however long: the day without rows
 BLOCK = 100_000  # customers drawn at once
-VERSION = 1  # raise it with every change of what is written
+VERSION = 1  # raise it with every change of the files
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Shop:
     """A generated shop on disk.
 
     Attributes:
-        folder: holds sources.yaml, orders/, customers.csv and products.csv.
+        folder: has sources.yaml, orders/, customers.csv and products.csv.
         lines: order lines in all files, dirty ones included.
         customers: rows of customers.csv.
         days: days with rows; the day after them, END, has a file without any.
@@ -73,18 +73,18 @@ def _start(days: int) -> date:
 def write_shop(
     folder: Path, lines: int, days: int = 730, customers: int | None = None, seed: int = 7
 ) -> Shop:
-    """A shop of about so many order lines over so many days; left alone where it is there already.
+    """Write a shop of about so many order lines over so many days, unless it exists.
 
-    The number of customers follows from both, where it is not given instead of the lines: 95,000
-    buy a million lines within two years.
+    The number of customers follows from both, unless it is given instead of the lines: 95,000
+    customers buy a million lines within two years.
     """
     asked = {"lines": lines, "days": days, "customers": customers, "seed": seed, "end": str(END)}
     wanted = {"version": VERSION, "asked": asked}
     manifest = folder / "manifest.json"
     if manifest.is_file():
-        found = json.loads(manifest.read_text())
-        if {name: found.pop(name) for name in wanted} == wanted:
-            return Shop(folder, days=days, **found)
+        existing = json.loads(manifest.read_text())
+        if {name: existing.pop(name) for name in wanted} == wanted:
+            return Shop(folder, days=days, **existing)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "orders").mkdir(parents=True)
     with duckdb.connect(str(folder / "drawn.duckdb")) as connection:
@@ -105,7 +105,7 @@ def write_shop(
 def _draw(
     connection: duckdb.DuckDBPyConnection, lines: int, days: int, customers: int | None, seed: int
 ) -> int:
-    """Tables `lines`, `customers` and `products` of numbers; returns the number of customers."""
+    """Create `lines`, `customers` and `products` as numbers; returns how many customers."""
     rng = np.random.default_rng(seed)
     epoch = int(np.datetime64(_start(days), "s").astype(np.int64))
     operational, calendar = clocks(epoch, days, 1.0)
@@ -137,18 +137,18 @@ def _draw(
         registered, drawn = block(number + 1, size)
         connection.register("drawn", drawn)
         connection.register("registered", pd.DataFrame({"second": registered, "n": range(size)}))
-        made = "CREATE TABLE lines AS" if number == 0 else "INSERT INTO lines"
-        # Numbers of orders rise in time, as a shop's do, whatever the block.
-        connection.execute(f"""{made} SELECT
+        into = "CREATE TABLE lines AS" if number == 0 else "INSERT INTO lines"
+        # Order numbers rise in time, as in a shop, in all blocks together.
+        connection.execute(f"""{into} SELECT
             "order" * {blocks} + {number} AS "order", line_number::INT AS line_number,
             make_timestamp((ordered + {epoch}) * 1000000) AS ordered,
             make_timestamp((updated + {epoch}) * 1000000) AS updated,
             (customer + {first})::INT AS customer, product::INT AS product,
             quantity::INT AS quantity, price::INT AS price, status, late, day::INT AS day
             FROM drawn""")
-        made = "CREATE TABLE customers AS" if number == 0 else "INSERT INTO customers"
+        into = "CREATE TABLE customers AS" if number == 0 else "INSERT INTO customers"
         connection.execute(
-            f"{made} SELECT {first} + n AS customer, "
+            f"{into} SELECT {first} + n AS customer, "
             f"make_timestamp((second + {epoch}) * 1000000) AS registered FROM registered"
         )
         first += size
@@ -158,7 +158,7 @@ def _draw(
 def _write_orders(
     connection: duckdb.DuckDBPyConnection, folder: Path, customers: int, days: int
 ) -> int:
-    """A file for each day, and one without rows; returns the lines in all of them."""
+    """Write a file for each day, and one without rows; returns the lines in all files."""
     clean = connection.execute(
         "SELECT avg((status = 'completed' AND NOT late)::INT) FROM lines"
     ).fetchall()[0][0]
@@ -170,14 +170,14 @@ def _write_orders(
     written = 0
     for day in range(days + 1):
         file = folder / "orders" / f"orders_{_start(days) + timedelta(day)}.csv"
-        found = connection.execute(
+        copied = connection.execute(
             f"COPY ({_TEXT.format(day=day)}) TO '{file}' (HEADER)"
         ).fetchone()
-        written += found[0] if found else 0
+        written += copied[0] if copied else 0
     return written
 
 
-def _words(values: tuple[str, ...]) -> str:
+def _one_of(values: tuple[str, ...]) -> str:
     return f'{list(values)}[1 + (hash("order") % {len(values)})::INT]'
 
 
@@ -216,13 +216,13 @@ _TEXT = f"""
         'O' || 1000001 + "order" AS order_id,
         line_number,
         CASE kind WHEN 'missing_date' THEN ''
-            WHEN 'unreadable_date' THEN {_words(UNREADABLE_DATE)}
+            WHEN 'unreadable_date' THEN {_one_of(UNREADABLE_DATE)}
             ELSE strftime(ordered, '%Y-%m-%d %H:%M:%S') END AS ordered_at,
         CASE kind WHEN 'missing_customer' THEN '' ELSE 'C' || 1000001 + customer END AS customer_id,
         'P' || 1000001 + product AS product_id,
-        CASE kind WHEN 'unreadable_quantity' THEN {_words(UNREADABLE_QUANTITY)}
+        CASE kind WHEN 'unreadable_quantity' THEN {_one_of(UNREADABLE_QUANTITY)}
             ELSE quantity::TEXT END AS quantity,
-        CASE kind WHEN 'unreadable_price' THEN {_words(UNREADABLE_PRICE)}
+        CASE kind WHEN 'unreadable_price' THEN {_one_of(UNREADABLE_PRICE)}
             ELSE (price / 100)::DECIMAL(18, 2)::TEXT END AS unit_price,
         CASE kind WHEN 'missing_amount' THEN ''
             WHEN 'amount_mismatch' THEN (quantity * price / 100 + 7)::DECIMAL(18, 2)::TEXT
@@ -234,7 +234,7 @@ _TEXT = f"""
 
 
 def _write_members(connection: duckdb.DuckDBPyConnection, folder: Path, days: int) -> None:
-    """customers.csv and products.csv."""
+    """Write customers.csv and products.csv."""
     first, last = FIRST.split(), LAST.split()
     places = [place.split(",") for place, weight in PLACES.items() for _ in range(weight)]
     connection.execute(f"""
@@ -274,5 +274,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=730)
-    words = parser.parse_args()
-    print(write_shop(words.folder, words.lines, words.days))
+    options = parser.parse_args()
+    print(write_shop(options.folder, options.lines, options.days))

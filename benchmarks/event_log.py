@@ -1,8 +1,8 @@
 """How long Dagster takes to record a range of partitions: its own event log against ours.
 
-Run with `python benchmarks/event_log.py [DAYS]`. Prints seconds, of the clock and of the processor,
-and their ratios, same process, same graph, one after the other, and what the range costs against
-one day; the absolute figures are this machine's.
+Run with `python benchmarks/event_log.py [DAYS]`. Prints wall and CPU seconds of both, one after the
+other with the same graph in one process, their ratios, and the ratio of the range to one day.
+Seconds depend on the machine.
 """
 
 import sys
@@ -31,7 +31,7 @@ START = date(2024, 1, 1)
 
 
 def record(days: int, pooled: bool) -> tuple[float, float]:
-    """Seconds, of the clock and of the processor, to materialize two assets that do nothing."""
+    """Wall and CPU seconds to materialize two assets that do nothing."""
     daily = DailyPartitionsDefinition(START.isoformat(), end_date=str(START + timedelta(days)))
 
     @multi_asset(
@@ -61,10 +61,10 @@ def record(days: int, pooled: bool) -> tuple[float, float]:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     days = int(sys.argv[1]) if len(sys.argv) > 1 else 365
-    record(1, pooled=True)  # what is imported and compiled once
+    record(1, pooled=True)  # imports and compiles once
     one, ours = record(1, pooled=True), record(days, pooled=True)
     stock = record(days, pooled=False)
-    print(f"{days} days x 2 assets, seconds of the clock (and of the processor):")
+    print(f"{days} days x 2 assets, wall seconds (CPU seconds):")
     for name, (clock, busy), against in (
         ("Dagster's own", stock, ours),
         ("ours", ours, ours),

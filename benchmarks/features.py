@@ -1,10 +1,10 @@
-"""Features of a million customers in SQL: of a day (scoring), and of three months (training).
+"""Features of a million customers in SQL: for a day (scoring), and for three months (training).
 
-Run with `python benchmarks/features.py [CUSTOMERS]`. A warehouse of made-up facts is read by the
-models as dbt runs them, each in a process of its own under the default settings, replacing its
-window. Prints seconds, for each million rows too, CPU seconds and peak memory, and the ratio to one
-aggregate of customer_days by customer: what reading all active days costs at the least. Limits for
-a million customers as of one date: 60 s and 4 GB.
+Run with `python benchmarks/features.py [CUSTOMERS]`. dbt runs the models over a warehouse of
+generated facts, each in its own process with the default settings, and replaces their windows.
+Prints seconds, also for each million rows, CPU seconds and peak memory, and the ratio to one
+aggregate of customer_days by customer, the least that reading all active days costs. Limits for a
+million customers as of one date: 60 s and 4 GB.
 """
 
 import json
@@ -75,7 +75,7 @@ FILL = """
 
 
 def fill(warehouse: Warehouse, customers: int) -> None:
-    """The tables that the models read."""
+    """Fill the tables that the models read."""
     warehouse.prepare()
     with warehouse.transaction() as session:
         for table in TABLES.values():
@@ -92,16 +92,16 @@ def run_model(model: str, home: Path) -> None:
 
 
 def aggregate(home: Path) -> None:
-    """The least that any feature costs."""
+    """Run the aggregate, the least that any feature costs."""
     with Warehouse(home / "warehouse.duckdb").write() as session:
         session.execute(
-            "CREATE TABLE main.made AS SELECT customer_id, max(order_date), sum(sale_orders), "
+            "CREATE TABLE main.totals AS SELECT customer_id, max(order_date), sum(sale_orders), "
             "sum(gross_amount) FROM core.customer_days GROUP BY customer_id"
         )
 
 
 def measured(what: str, home: Path) -> dict[str, float]:
-    """What a model, or the aggregate, costs in a process of its own."""
+    """Measure a model, or the aggregate, in a process of its own."""
     result = subprocess.run(
         [sys.executable, __file__, "--one", what, str(home)],
         stdout=subprocess.PIPE,
@@ -112,19 +112,19 @@ def measured(what: str, home: Path) -> dict[str, float]:
 
 
 def one(what: str, home: Path) -> None:
-    """Run it, and say what it cost."""
+    """Run a model or the aggregate, and print its cost."""
     began, before = time.perf_counter(), time.process_time()
-    with redirect_stdout(sys.stderr):  # where dbt says what failed
+    with redirect_stdout(sys.stderr):  # dbt prints failures to stdout
         if what in WINDOWS:
             run_model(what, home)
         else:
             aggregate(home)
-    made = {
+    cost = {
         "seconds": time.perf_counter() - began,
         "cpu": time.process_time() - before,
         "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2,
     }
-    print(json.dumps(made))
+    print(json.dumps(cost))
 
 
 def main(customers: int) -> None:

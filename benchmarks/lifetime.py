@@ -1,10 +1,10 @@
 """A million customers through BG/NBD, Gamma-Gamma and lifetime value: seconds and memory.
 
 Run with `python benchmarks/lifetime.py [CUSTOMERS]`. Customers are drawn from the sample's process
-over two years, in days. Beside the seconds, which are this machine's (limit for the fit: 20 s, and
-4 GB), it prints how many times more CPU the same fit takes without counting equal histories once,
-and with each function of each customer computed anew, as a likelihood written down row by row does;
-same process, same data, one after the other. The peak is of the process, before and after those.
+over two years, in days. Besides seconds, which depend on the machine (limit for the fit: 20 s and
+4 GB), it prints how much more CPU the same fit takes if equal histories are computed separately,
+and if each function is computed for each customer, as in a plain likelihood row by row; in one
+process, with the same data, one after the other. The peak is of the process, before and after.
 """
 
 import resource
@@ -68,7 +68,7 @@ def row_by_row(x: Floats, t_x: Floats, age: Floats, weight: Floats) -> LogLikeli
 
 
 def separately(*columns: Floats) -> tuple[tuple[Floats, ...], Any]:
-    """Stands for `bgnbd.unique_rows` where every row is its own."""
+    """Replacement of `bgnbd.unique_rows` that leaves every row separate."""
     return columns, np.arange(len(columns[0]))
 
 
@@ -81,7 +81,7 @@ def timed(what: str, function: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def peak() -> float:
-    """Gigabytes."""
+    """Peak memory of the process in gigabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
@@ -116,8 +116,8 @@ if __name__ == "__main__":
     )
     print(f"{'peak memory':<52}{peak():>8.2f} GB")
 
-    plain, apart = timed(
-        "BG/NBD fit, each history apart", lambda: patched_fit(history, unique_rows=separately)
+    plain, separate = timed(
+        "BG/NBD fit, each history separately", lambda: patched_fit(history, unique_rows=separately)
     )
     naive, slow = timed(
         "BG/NBD fit, row by row",
@@ -130,4 +130,7 @@ if __name__ == "__main__":
             [getattr(model, name) for name in bgnbd.PARAMETERS],
             rtol=1e-6,
         )
-    print(f"equal estimates; apart {apart / quick:.1f} x, row by row {slow / quick:.1f} x the CPU")
+    print(
+        f"equal estimates; separately {separate / quick:.1f} x, row by row {slow / quick:.1f} x "
+        "the CPU"
+    )

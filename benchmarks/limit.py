@@ -1,7 +1,7 @@
 """The limit: the project's outputs by one hand-written DuckDB script and the same training.
 
-Run with `python benchmarks/limit.py FOLDER FILE END`. `limit.sql` makes every table; then the
-churn model is trained as the project trains it, and scores the newest day. No checks, no Dagster,
+Run with `python benchmarks/limit.py FOLDER FILE END`. `limit.sql` builds every table; then the
+churn model is trained as in the project, and scores the newest day. No checks, no Dagster,
 no dbt, no registry, no reasons of scores, no published copy.
 """
 
@@ -28,11 +28,11 @@ def main(shop: Path, file: Path, end: str) -> None:
     }.items():  # fmt: skip
         script = script.replace(f"{{{name}}}", value)
     config = {"memory_limit": settings.memory_limit, "threads": str(settings.threads)}
-    parts: dict[str, float] = {}
+    spent: dict[str, float] = {}
 
-    def took(part: str, began: float) -> float:
+    def took(step: str, began: float) -> float:
         now = time.perf_counter()
-        parts[part] = parts.get(part, 0) + now - began
+        spent[step] = spent.get(step, 0) + now - began
         return now
 
     clock = time.perf_counter()
@@ -40,9 +40,8 @@ def main(shop: Path, file: Path, end: str) -> None:
         connection.execute("SET preserve_insertion_order = false")
         for statement in duckdb.extract_statements(script):
             connection.execute(statement)
-            words = statement.query.split("CREATE TABLE ")
-            part = words[1].split()[0].split(".")[1] if len(words) > 1 else "between"
-            clock = took(part, clock)
+            _, create, rest = statement.query.partition("CREATE TABLE ")
+            clock = took(rest.split()[0].split(".")[1] if create else "between", clock)
         rows = _training_rows(DuckDBSession(connection), settings)
         model = train(rows, FEATURES, training_plan(settings)).model
         clock = took("training", clock)
@@ -53,7 +52,7 @@ def main(shop: Path, file: Path, end: str) -> None:
         connection.register("scores", scores)
         connection.execute("CREATE TABLE churn.churn_predictions AS FROM scores")
         took("scores", clock)
-    print(json.dumps({name: round(seconds, 2) for name, seconds in parts.items()}))
+    print(json.dumps({name: round(seconds, 2) for name, seconds in spent.items()}))
 
 
 if __name__ == "__main__":

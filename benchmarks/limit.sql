@@ -1,13 +1,13 @@
--- What the project makes of its orders, customers and products, written by hand for one machine: no
--- checks, no ledger, no rejected rows kept, nothing that could be run for a day alone. The script
--- that the project is measured against; its tables are compared with the project's, row by row.
+-- The project's tables from orders, customers and products, written by hand for one machine: no
+-- checks, no ledger, no rejected rows, and no run of a single day. The project is measured against
+-- this script; their tables are compared row by row.
 -- Parameters in braces: folder, end (of the loaded days), horizon (days of a label window).
 
 CREATE SCHEMA core;
 CREATE SCHEMA marts;
 CREATE SCHEMA churn;
 
--- Load: text is cast where it can be, a row that cannot be is left out.
+-- Load: text is cast; rows whose values cannot be cast are left out.
 CREATE TEMP TABLE lines AS
 SELECT *, hash(order_id, line_number) AS line
 FROM (
@@ -42,7 +42,7 @@ CREATE TEMP MACRO line_type(quantity, unit_price, status) AS
         WHEN quantity > 0 AND unit_price > 0 AND coalesce(status, '') <> 'cancelled' THEN 'sale'
         ELSE 'adjustment' END;
 
--- The newest row of a line stands.
+-- The newest row of a line counts.
 CREATE TABLE core.fact_orders AS
 WITH newest AS (
     SELECT * FROM lines ANTI JOIN changed USING (line)
@@ -63,7 +63,7 @@ DROP TABLE lines;
 CREATE TABLE core.customer_days AS
 SELECT *, (gross_amount + returned_amount)::DECIMAL(18, 4) AS net_amount
 FROM (
-    -- First by order, so that orders are counted and not distinguished.
+    -- First by order, so that orders are counted without DISTINCT.
     SELECT
         order_date, customer_id, count(*) AS orders,
         count(*) FILTER (sale_lines > 0) AS sale_orders,
@@ -216,7 +216,8 @@ FROM (
     SELECT DATE '{end}'
 );
 
--- Totals since ever change at the first date after a day, and run up over a customer's states.
+-- Totals of the whole past: they change at the first date after a day, and add up over a
+-- customer's states.
 CREATE TEMP TABLE states AS
 WITH steps AS (
     SELECT
@@ -258,7 +259,7 @@ WINDOW
         PARTITION BY customer_id ORDER BY i ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
     );
 
--- What is recent at a date: a day counts for the dates of the 180 days after it.
+-- Totals of the last days before a date: a day counts for the dates of the 180 days after it.
 CREATE TEMP TABLE recent AS
 SELECT
     customer_id, i,
@@ -282,7 +283,7 @@ FROM core.fact_orders JOIN dates ON as_of > order_date AND as_of - order_date <=
 WHERE line_type = 'sale' AND customer_id <> '(unknown)'
 GROUP BY ALL;
 
--- Who was known otherwise at a date than now, as a row came later, and by what was known then.
+-- Customers whose lines were different as known at a date, as a row came later; and these lines.
 CREATE TEMP TABLE corrected AS
 SELECT DISTINCT customer_id, i, as_of
 FROM versions JOIN dates ON ordered_at < as_of AND updated_at >= as_of
@@ -344,7 +345,7 @@ SELECT
 FROM gaps LEFT JOIN products USING (customer_id, i)
 GROUP BY customer_id, i;
 
--- A state holds until the next.
+-- A state is valid until the next.
 CREATE TEMP VIEW features AS
 WITH holding AS (
     SELECT * EXCLUDE (i, next_i),

@@ -1,10 +1,10 @@
 """Loading order lines from CSV and from Parquet, against DuckDB alone into a typed table.
 
 Run with `python benchmarks/load.py [LINES]`. Both contestants read the same files in turn, each in
-a process of its own with the same threads and memory limit, into a warehouse file of its own; the
-rows that lie there afterwards are compared before any time is printed. Ours matches, casts,
-rejects, numbers and counts every row and keeps the ledger; DuckDB alone reads with declared types.
-Seconds are this machine's; what counts is the ratio.
+its own process with the same threads and memory limit, into its own warehouse file; the loaded rows
+are compared before any time is printed. Ours matches, casts, rejects, numbers and counts every row
+and writes the ledger; DuckDB alone reads with declared types. Seconds depend on the machine; what
+counts is the ratio.
 """
 
 import json
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def write(folder: Path, lines: int) -> None:
-    """The same lines as one CSV and as one Parquet file."""
+    """Write the same lines as a CSV and as a Parquet file."""
     seconds = (WINDOW.end - WINDOW.start).days * 86400
     placed = f"TIMESTAMP '{WINDOW.start}' + to_seconds(n * {seconds} // {lines})"
     query = f"""
@@ -57,13 +57,13 @@ def write(folder: Path, lines: int) -> None:
 
 
 def ours(file: Path, warehouse: Warehouse) -> None:
-    """Through the project's own loading."""
+    """Load as the project does."""
     config = SourceConfig("orders", str(file), format=file.suffix[1:])
     load(warehouse, config, CALENDAR, WINDOW, datetime(2026, 1, 1))  # noqa: DTZ001 (naive UTC)
 
 
 def alone(file: Path, warehouse: Warehouse) -> None:
-    """DuckDB's reader with declared types, straight into a table."""
+    """Read with declared types, straight into a table."""
     types = TABLES["raw_orders"].sql_types
     columns = ", ".join(f"'{name}': '{types[name]}'" for name in COLUMNS)
     read = f"read_csv('{file}', columns = {{{columns}}}, header = true, auto_detect = false)"
@@ -76,7 +76,7 @@ CONTESTANTS: dict[str, Callable[[Path, Warehouse], None]] = {"ours": ours, "alon
 
 
 def run(name: str, file: Path) -> None:
-    """One contestant in this process; prints its figures as JSON."""
+    """Run one contestant in this process, and print its figures as JSON."""
     with TemporaryDirectory() as folder:
         warehouse = Warehouse(Path(folder) / "warehouse.duckdb")
         warehouse.prepare()
@@ -96,20 +96,20 @@ def run(name: str, file: Path) -> None:
 
 
 def main(lines: int) -> None:
-    """Both contestants over both formats, in turn."""
+    """Run both contestants in turn, with both formats."""
     with TemporaryDirectory() as folder:
         write(Path(folder), lines)
         for suffix in ("csv", "parquet"):
-            found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+            figures_of: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
             for _ in range(ROUNDS):
                 for name in CONTESTANTS:
                     command = [sys.executable, __file__, name, f"{folder}/orders.{suffix}"]
                     output = subprocess.run(command, check=True, capture_output=True, text=True)
-                    found[name].append(json.loads(output.stdout.splitlines()[0]))
-            if len({str(figures["rows"]) for runs in found.values() for figures in runs}) > 1:
+                    figures_of[name].append(json.loads(output.stdout.splitlines()[0]))
+            if len({str(figures["rows"]) for runs in figures_of.values() for figures in runs}) > 1:
                 raise SystemExit(f"{suffix}: the contestants did not load the same rows")
             print(f"{suffix}, {lines:,} lines")
-            for name, runs in found.items():
+            for name, runs in figures_of.items():
                 print(
                     f"  {name:<6}"
                     + "".join(
@@ -118,8 +118,8 @@ def main(lines: int) -> None:
                     )
                 )
             ratios = {
-                figure: median(run[figure] for run in found["ours"])
-                / median(run[figure] for run in found["alone"])
+                figure: median(run[figure] for run in figures_of["ours"])
+                / median(run[figure] for run in figures_of["alone"])
                 for figure in ("wall", "cpu")
             }
             print(f"  ours / alone   wall {ratios['wall']:.2f}   cpu {ratios['cpu']:.2f}")

@@ -1,4 +1,4 @@
-"""What a command costs: time, processor, memory and bytes, of all its processes together."""
+"""The cost of a command: time, processor, memory and bytes of all its processes together."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PAUSE = 0.1  # seconds between two looks at the memory
+PAUSE = 0.1  # seconds between two measurements of the memory
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def measure(
     environment: Mapping[str, str] | None = None,
     limit: float | None = None,
 ) -> Cost:
-    """Run a command to its end.
+    """Run a command and measure its cost.
 
     Args:
         command: program and arguments.
-        log: takes what it prints.
-        environment: variables beside those of this process.
-        limit: seconds after which it is stopped.
+        log: file for its output.
+        environment: variables in addition to those of this process.
+        limit: seconds after which it is killed.
 
     Raises:
         CommandError: it failed, or did not end in time.
@@ -74,7 +74,7 @@ def measure(
     if code != 0:
         why = f"not done after {limit:.0f} s" if code is None else f"exit code {code}"
         raise CommandError(f"{' '.join(command)}: {why}\n{log.read_text()[-2000:]}")
-    # Children that were waited for, and theirs, are added up in these.
+    # Children that were waited for, and their children, are included.
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     return Cost(wall, cpu, peak.gigabytes, (_written() - written) / 1e9)
@@ -101,15 +101,15 @@ class _Peak:
 
 def _family(pid: int) -> list[int]:
     """A process and its descendants."""
-    found = [pid]
-    for member in found:
+    family = [pid]
+    for member in family:
         try:
             tasks = list(Path(f"/proc/{member}/task").iterdir())
             for task in tasks:
-                found += map(int, (task / "children").read_text().split())
+                family += map(int, (task / "children").read_text().split())
         except OSError:  # it has ended
             continue
-    return found
+    return family
 
 
 def _resident(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""What the benchmarks found, for people: a table, a chart, and where a run's time went."""
+"""The results of the benchmarks: a table, a chart, and where the time of a run went."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-MARKS = ("<!-- what make bench found -->", "<!-- end of what make bench found -->")
-LIMITS = {  # what is held to, by the words of the table
+MARKS = ("<!-- results of make bench -->", "<!-- end of results of make bench -->")
+LIMITS = {  # by the figure's name in the table
     "full backfill, this project / hand-written DuckDB": 1.5,
     "full backfill, this project / pandas and JSON": 0.5,
     "ten times the lines, time": 11,
@@ -42,37 +42,43 @@ def machine() -> dict[str, Any]:
 
 
 def steps_of(home: Path) -> dict[str, dict[str, float]]:
-    """Seconds of each step, of each dbt model, and of the checks by family, in a home's last runs.
+    """Seconds of each step, of each dbt model, and of the checks by family, in the last backfill.
 
-    From Dagster's own records: the runs of the last backfill are those since the last `load_days`.
+    They are from Dagster's own records: the runs of the last backfill begin with `load_days`.
     """
     from dagster import DagsterEventType, DagsterInstance
 
     wanted = {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION}
-    found: dict[str, dict[str, float]] = {"steps": {}, "models": {}, "checks": defaultdict(float)}
+    seconds_of: dict[str, dict[str, float]] = {
+        "steps": {},
+        "models": {},
+        "checks": defaultdict(float),
+    }
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
         for record in instance.get_run_records():  # newest first
             run = record.dagster_run
             for step in instance.get_run_step_stats(run.run_id):
                 if step.start_time and step.end_time:
                     seconds = step.end_time - step.start_time
-                    found["steps"][f"{run.job_name}: {step.step_key}"] = round(seconds, 2)
+                    seconds_of["steps"][f"{run.job_name}: {step.step_key}"] = round(seconds, 2)
             for entry in instance.all_logs(run.run_id, of_type=wanted):
                 event = entry.get_dagster_event()
                 if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
-                    made = event.step_materialization_data.materialization
-                    seconds = _number(made.metadata, "Execution Duration")
+                    materialization = event.step_materialization_data.materialization
+                    seconds = _number(materialization.metadata, "Execution Duration")
                     if seconds is not None:
-                        found["models"][made.asset_key.path[-1]] = round(seconds, 2)
+                        seconds_of["models"][materialization.asset_key.path[-1]] = round(seconds, 2)
                 else:
                     check = event.asset_check_evaluation_data
                     family = check.metadata.get("family")
                     seconds = _number(check.metadata, "seconds", "Execution Duration")
-                    found["checks"][str(family.value) if family else "dbt"] += seconds or 0
+                    seconds_of["checks"][str(family.value) if family else "dbt"] += seconds or 0
             if run.job_name == "load_days":
                 break
-    found["checks"] = {name: round(seconds, 2) for name, seconds in found["checks"].items()}
-    return found
+    seconds_of["checks"] = {
+        name: round(seconds, 2) for name, seconds in seconds_of["checks"].items()
+    }
+    return seconds_of
 
 
 def _number(values: Any, *names: str) -> float | None:
@@ -83,28 +89,28 @@ def _number(values: Any, *names: str) -> float | None:
 
 
 def write_report(results: dict[str, Any], folder: Path, page: Path) -> None:
-    """results.json, results.md and results.png; and the table between its marks in the page."""
+    """Write results.json, results.md and results.png, and the table between its marks in a page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     table = _table(results)
     (folder / "results.md").write_text("\n\n".join([table, *_steps(results)]) + "\n")
     _chart(results, folder / "results.png")
     begin, end = MARKS
-    before, found, rest = page.read_text().partition(begin)
-    if found:
+    before, mark, rest = page.read_text().partition(begin)
+    if mark:
         after = rest.partition(end)[2]
         page.write_text(f"{before}{begin}\n{table}\n{end}{after}")
 
 
 def _table(results: dict[str, Any]) -> str:
-    lines = ["| figure | found | held to |", "|---|---|---|"]
+    lines = ["| figure | measured | limit |", "|---|---|---|"]
 
-    def row(figure: str, found: str) -> None:
+    def row(figure: str, measured: str) -> None:
         limit = LIMITS.get(figure)
-        lines.append(f"| {figure} | {found} | {'' if limit is None else limit} |")
+        lines.append(f"| {figure} | {measured} | {'' if limit is None else limit} |")
 
-    def ratio(figure: str, found: dict[str, float]) -> None:
-        row(figure, f"{found['wall']:.2f} (CPU {found['cpu']:.2f})")
+    def ratio(figure: str, times: dict[str, float]) -> None:
+        row(figure, f"{times['wall']:.2f} (CPU {times['cpu']:.2f})")
 
     contest = results.get("contest")
     if contest:
@@ -152,17 +158,17 @@ def _table(results: dict[str, Any]) -> str:
             f"{customers['customers']:,} customers, {customers['lines']:,} lines",
             _cost(customers["cost"]),
         )
-    made_on = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    return "\n".join([f"By `python benchmarks/run.py` on: {made_on}.", "", *lines])
+    versions = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    return "\n".join([f"By `python benchmarks/run.py` on: {versions}.", "", *lines])
 
 
 def _steps(results: dict[str, Any]) -> Iterator[str]:
     """Where the time of each full backfill went."""
-    for shop, found in results.get("steps", {}).items():
-        checks, share = sum(found["checks"].values()), _checks_share(found)
+    for shop, seconds_of in results.get("steps", {}).items():
+        checks, share = sum(seconds_of["checks"].values()), _checks_share(seconds_of)
         lines = [f"The full backfill of {shop}:", "", "| step or model | seconds |", "|---|---|"]
         for kind in ("steps", "models"):
-            slow = sorted(found[kind].items(), key=lambda item: -item[1])
+            slow = sorted(seconds_of[kind].items(), key=lambda item: -item[1])
             lines += [f"| {name} | {seconds:.1f} |" for name, seconds in slow if seconds >= 0.5]
         yield "\n".join([*lines, f"| all checks ({share:.0%} of the steps) | {checks:.1f} |"])
 
@@ -171,8 +177,8 @@ def _lines(backfill: dict[str, float]) -> float:
     return backfill["lines"]
 
 
-def _checks_share(found: dict[str, dict[str, float]]) -> float:
-    return sum(found["checks"].values()) / sum(found["steps"].values())
+def _checks_share(seconds_of: dict[str, dict[str, float]]) -> float:
+    return sum(seconds_of["checks"].values()) / sum(seconds_of["steps"].values())
 
 
 def _cost(cost: dict[str, float]) -> str:
@@ -183,7 +189,7 @@ def _cost(cost: dict[str, float]) -> str:
 
 
 def _chart(results: dict[str, Any], path: Path) -> None:
-    """Bars of the contest, and where the time of the project's backfill went."""
+    """Draw bars of the contest, and where the time of the project's backfill went."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -203,8 +209,8 @@ def _chart(results: dict[str, Any], path: Path) -> None:
         left.set_ylabel("seconds")
     steps = results.get("steps", {})
     if steps:
-        shop, found = max(steps.items(), key=lambda item: sum(item[1]["steps"].values()))
-        slow = sorted(found["steps"].items(), key=lambda item: -item[1])[:12][::-1]
+        shop, seconds_of = max(steps.items(), key=lambda item: sum(item[1]["steps"].values()))
+        slow = sorted(seconds_of["steps"].items(), key=lambda item: -item[1])[:12][::-1]
         right.barh([name for name, _ in slow], [seconds for _, seconds in slow], color="#258")
         right.set_title(f"Steps of {shop.replace('-', ' ')}")
         right.set_xlabel("seconds")

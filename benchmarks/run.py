@@ -3,23 +3,23 @@
     python benchmarks/run.py                                   # everything; about an hour
     python benchmarks/run.py --lines 20000 --days 365 --parts contest    # a minute
 
-Parts, each of which can be run alone; what it stands on is loaded first. With --keep, what earlier
-runs have loaded is used, and what they have found is written, too:
+Parts, each of which can be run alone; the homes that it needs are loaded first. With --keep, homes
+and results of earlier runs are used:
 
 contest    a full backfill by this project, with all checks; the limit, one hand-written DuckDB
            script (`limit.sql`) and the same training; pandas with JSON between the steps
-           (`by_hand.py`). Each in a process of its own over the same files, results compared
+           (`by_hand.py`). Each in its own process over the same files; results are compared
            before times are printed
 increment  one day's refresh, everything fresh afterwards, on a tenth of the lines and on all
-fixed      a day without rows, and a run that has nothing to do
-days       the last 365 days as one backfill against the last day, both on everything loaded
-years      as many lines over five years of partitions
+fixed      a day without rows, and a run with nothing to do
+days       the last 365 days as one backfill against the last day alone, with all days loaded
+years      the same number of lines over five years of partitions
 customers  a million customers
 growth     a full backfill of ten times the lines, with more memory; not among the defaults
 
 With --write a table and a chart go to `benchmarks/results/`, and the table to
 `docs/performance.md`.
-Seconds are the machine's; what is held to are the ratios, of one run.
+Seconds depend on the machine; the limits are mainly for ratios within one run.
 """
 
 import argparse
@@ -39,10 +39,10 @@ from report import machine, steps_of, write_report
 
 HERE = Path(__file__).parent
 PARTS = ("contest", "increment", "fixed", "days", "years", "customers")
-# Pandas keeps the JSON and the frame of ten million lines in memory at once: it is run on so many
-# lines at most, and its costs are multiplied.
+# Pandas would have the JSON and the frame of ten million lines in memory at once: it is run on so
+# many lines at most, and its costs are multiplied.
 BY_HAND_LINES = 1_000_000
-# Ten times the lines have ten times the customers, and a day's snapshot of all is made at once.
+# Ten times the lines have ten times the customers, and a day's snapshot of all is built at once.
 MEMORY_LIMIT_OF_GROWTH = "10GB"
 
 
@@ -80,8 +80,8 @@ class Bench:
         if not cost.is_file():
             shutil.rmtree(home, ignore_errors=True)
             last = shop.last - timedelta(1)
-            found = self.backfill(shop, shop.start, last, "full backfill", **settings)
-            cost.write_text(json.dumps({**found.as_dict(), "steps": steps_of(home)}))
+            measured = self.backfill(shop, shop.start, last, "full backfill", **settings)
+            cost.write_text(json.dumps({**measured.as_dict(), "steps": steps_of(home)}))
         kept = json.loads(cost.read_text())
         self.results.setdefault("steps", {})[shop.folder.name] = kept.pop("steps")
         self.results.setdefault("backfills", {})[shop.folder.name] = {"lines": shop.lines, **kept}
@@ -200,7 +200,7 @@ class Bench:
 
 
 def _ratios(one: Cost, other: Cost, times: float = 1.0) -> dict[str, float]:
-    """Of wall and CPU seconds; the other's multiplied."""
+    """Ratios of wall and CPU seconds; those of the other are multiplied by `times`."""
     return {
         name: round(getattr(one, name) / (getattr(other, name) * times), 3)
         for name in ("wall", "cpu")
@@ -213,22 +213,22 @@ def main() -> None:
     )
     parser.add_argument("--lines", type=int, default=10_000_000, help="order lines")
     parser.add_argument("--days", type=int, default=730, help="days that the lines lie on")
-    parser.add_argument("--parts", default=",".join(PARTS), help="of those above, by commas")
+    parser.add_argument("--parts", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument(
         "--work", type=Path, default=HERE / "results" / "tmp", help="scratch folder"
     )
-    parser.add_argument("--keep", action="store_true", help="go on from earlier runs")
+    parser.add_argument("--keep", action="store_true", help="use homes and results of earlier runs")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
-    words = parser.parse_args()
+    options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "DAGSTER_"))]:
-        del os.environ[name]  # the contestants run with the defaults
-    bench = Bench(words.work.resolve(), words.lines, words.days)
+        del os.environ[name]  # everything runs with the default settings
+    bench = Bench(options.work.resolve(), options.lines, options.days)
     results = bench.folder / "results.json"
-    if not words.keep:
+    if not options.keep:
         shutil.rmtree(bench.folder / "homes", ignore_errors=True)
     elif results.is_file():
         bench.results = json.loads(results.read_text())
-    for part in words.parts.split(","):
+    for part in options.parts.split(","):
         step: Callable[[], None] | None = getattr(bench, part, None)
         if part not in (*PARTS, "growth") or step is None:
             parser.error(f"{part!r} is no part; known: {', '.join(PARTS)}, growth")
@@ -239,7 +239,7 @@ def main() -> None:
                 print(f"    {name}: " + ", ".join(f"{k} {v:.2f}" for k, v in value.items()))
         bench.results["machine"] = machine()
         results.write_text(json.dumps(bench.results, indent=1))
-    if words.write:
+    if options.write:
         write_report(bench.results, HERE / "results", HERE.parent / "docs" / "performance.md")
 
 

@@ -1,6 +1,6 @@
-"""Plots of marts, for those that a person would look at rather than read.
+"""Plots of the marts that are easier to see than to read.
 
-Belongs here: which mart shows what. Does not belong here: how a plot is drawn (`plots`).
+Belongs here: which plot shows which mart. Does not belong here: how a plot is drawn (`plots`).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The model card: what a model is, how good it is, and what it must not be used for.
 
-Here: words and tables, as Markdown. Not here: plots, which are handed in, or measures. The sections
-follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+Belongs here: text and tables, as Markdown. Does not belong here: plots, which are passed in, or
+measures. The sections follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def model_card(
     figures: Mapping[str, str],
     decision: str = "",
 ) -> str:
-    """The card of a training.
+    """Write the card of a trained model.
 
     Args:
-        result: the training.
-        plan: how it was made.
+        result: result of the training.
+        plan: settings of the training.
         figures: plots by name, as Markdown.
-        decision: what was decided on the model and why; left out where empty.
+        decision: the decision on the model and its reason; left out where empty.
     """
     model = result.model
     chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
@@ -82,7 +82,7 @@ def model_card(
         if model.trained_to
         else _LIMITS_OF_SNAPSHOT
     )
-    parts = [
+    sections = [
         f"# Churn model {model.version}",
         f"{asked} The candidate is **{result.chosen.replace('_', ' ')}**, the simplest within the "
         "noise of the best.",
@@ -111,8 +111,8 @@ def model_card(
     ]
     if result.failed:
         failed = "\n".join(f"- {name}: {reason}" for name, reason in result.failed.items())
-        parts += ["## Left out, without an estimate", failed]
-    return "\n\n".join(parts) + "\n"
+        sections += ["## Left out, without an estimate", failed]
+    return "\n\n".join(sections) + "\n"
 
 
 def _candidates(table: pd.DataFrame) -> str:

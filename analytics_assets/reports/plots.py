@@ -1,8 +1,10 @@
 """Small figures for asset metadata, as Markdown with an inline PNG.
 
-Here: how a figure looks. Not here: what is computed for it, or which asset shows it. Every
-function returns ``![title](data:image/png;base64,...)``. Matplotlib is imported when the first
-figure is drawn, to keep it out of start-up, and without pyplot, whose global state is not safe
+Belongs here: how a figure looks. Does not belong here: computing what it shows, or which asset
+shows it.
+
+Every function returns ``![title](data:image/png;base64,...)``. Matplotlib is imported when the
+first figure is drawn, to keep start-up fast, and without pyplot, whose global state is not safe
 between threads. Values that are null, infinite or not numeric are left blank.
 """
 
@@ -33,7 +35,7 @@ FAINT = "#D9D9D9"
 
 
 def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
-    """Observed share against mean prediction: on the diagonal a model is calibrated.
+    """Draw observed share against mean prediction: on the diagonal a model is calibrated.
 
     Args:
         reliability: one row for each bin: mean_predicted and observed (shares, 0 to 1), n (rows).
@@ -69,7 +71,7 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
 
 
 def gain_curve(lift: pd.DataFrame, title: str) -> str:
-    """Share of all churners among the customers with the highest predictions.
+    """Draw the share of all churners among the customers with the highest predictions.
 
     Args:
         lift: one row for each tenth, the highest predictions first: captured (share of all
@@ -99,15 +101,15 @@ def png(markdown: str) -> bytes:
 
 
 def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> str:
-    """Share of each cohort that bought again, by months since the first sale.
+    """Draw the share of each cohort that bought again, by months since the first sale.
 
-    Cells that cannot be observed yet are blank, months still running are hatched. Month 0 is
-    everybody by definition and stays outside the colour scale.
+    Cells that cannot be observed yet are blank; months that are not over are hatched. Month 0 is
+    everybody by definition and is not in the colour scale.
 
     Args:
         cohorts: one row for each cohort and month: cohort_month (date), month_number (from 0),
-            retention_rate (share, 0 to 1, nullable), is_complete (boolean). Shown are the newest
-            36 cohorts and months 0 to 24.
+            retention_rate (share, 0 to 1, nullable), is_complete (boolean). The newest 36 cohorts
+            and months 0 to 24 are shown.
         title: shown above the figure.
     """
     from matplotlib import colormaps
@@ -152,7 +154,7 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
             va="center",
             fontsize=7,
             color=colour,
-            in_layout=False,  # within the axes: to measure each takes as long as to draw it
+            in_layout=False,  # it is within the axes, and measuring it is as slow as drawing it
         )
     ax.set_xticks(range(columns))
     ax.set_yticks(range(rows), [f"{month:%Y-%m}" for month in newest])
@@ -172,13 +174,13 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
 def move_matrix(
     moves: pd.DataFrame, sources: Sequence[str], targets: Sequence[str], title: str
 ) -> str:
-    """Who moved from which group to which: counts, coloured by the share of those who were there.
+    """Draw how many moved from each group to each, coloured by the share of the first group.
 
     Args:
         moves: one row for each pair that someone moved between: from_segment, to_segment,
             customers (count).
-        sources: groups to come from, top to bottom; those that nobody comes from are left out.
-        targets: groups to go to, left to right; likewise.
+        sources: groups to come from, top to bottom; empty ones are left out.
+        targets: groups to go to, left to right; empty ones are left out.
         title: shown above the figure.
     """
     from matplotlib import colormaps
@@ -218,13 +220,13 @@ def move_matrix(
 
 
 def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: str) -> str:
-    """Horizontal bars with their values, in the order given, the first 30 of them.
+    """Draw horizontal bars with their values, in the given order, at most 30.
 
     Args:
         labels: name of each bar, shape (n,).
         values: length of each bar, shape (n,), nullable.
         title: shown above the figure.
-        unit: of the values.
+        unit: unit of the values.
     """
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels for {len(values)} values.")
@@ -256,13 +258,13 @@ def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: st
 
 
 def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[Any]], title: str, unit: str) -> str:
-    """Lines over a common x; a null leaves a gap.
+    """Draw lines over a common x; a null leaves a gap.
 
     Args:
         x: dates, numbers or names, shape (n,).
         series: name of each line and its values, each of shape (n,), nullable.
         title: shown above the figure.
-        unit: of the values.
+        unit: unit of the values.
     """
     fig, ax = _figure(8.0, 3.6, title)
     lines = {_plain(name): _numbers(values) for name, values in series.items()}
@@ -320,7 +322,7 @@ def _markdown(fig: Figure, title: str) -> str:
 
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
-    # A palette looks the same here and takes a third of the bytes.
+    # With a palette it looks the same and takes a third of the bytes.
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(96)
     png = io.BytesIO()
     image.save(png, format="PNG", optimize=True)
@@ -349,7 +351,7 @@ def _tidy_x(ax: Axes, positions: pd.Series) -> None:
 
 
 def _numbers(values: Sequence[Any] | pd.Series) -> pd.Series:
-    """Values as float64; whatever is not a finite number becomes NaN."""
+    """Values as float64; values that are no finite number become NaN."""
     numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(float, na_value=np.nan)
     return pd.Series(np.where(np.isfinite(numbers), numbers, np.nan))
 

@@ -1,11 +1,11 @@
-"""One HTML page for a table: exact figures, drift against the last page, and a browsable sample.
+"""One HTML page for a table: exact figures, changes since the last page, and a sample of rows.
 
 Belongs here: the figures of a table, their comparison, and the page. Does not belong here: which
-tables have one (`assets.profiles`), or verdicts (`checks`).
+tables have a page (`assets.quality.profiles`), or verdicts (`checks`).
 
-The figures are counted over the whole table in SQL. Distributions and examples are skrub's
-`TableReport` of a sample of rows; it works without a network. Personal columns show whether they
-are filled and nothing else, in the figures and in the sample alike.
+The figures are computed in SQL over the whole table. Distributions and examples are skrub's
+`TableReport` of a sample of rows; it works without a network. Of personal columns both show only
+whether they are filled.
 """
 
 import html
@@ -19,10 +19,9 @@ from analytics_assets.schemas import Table
 from analytics_assets.warehouse.session import Session
 
 SAMPLE_ROWS = 2000
-CATEGORIES = 50  # a text column of at most so many values has them listed
+CATEGORIES = 50  # the values of a text column are listed if there are at most so many
 HIDDEN = "(hidden)"
-# What is worth telling of a drift, in shares.
-NOTABLE = 0.01
+NOTABLE = 0.01  # changes of shares, or relative changes of means, above this are listed
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
@@ -34,7 +33,7 @@ tr { border-bottom: 1px solid #ddd; }
 
 @dataclass(frozen=True)
 class ColumnFigures:
-    """What is counted of a column; without values where it is personal.
+    """The figures of a column; without values where it is personal.
 
     Attributes:
         type: DuckDB type.
@@ -43,7 +42,7 @@ class ColumnFigures:
         least: smallest number or earliest time, as text.
         greatest: largest number or latest time, as text.
         mean: of numbers.
-        categories: value to rows, of texts with few values.
+        categories: number of rows by value, of texts with few values.
     """
 
     type: str
@@ -57,7 +56,13 @@ class ColumnFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted of a table."""
+    """The figures of a table.
+
+    Attributes:
+        made: time of the page, as text.
+        rows: number of rows.
+        columns: figures of each column.
+    """
 
     made: str
     rows: int
@@ -74,49 +79,49 @@ def write_profile(
     """Write `<table>.html` and the figures that it shows, `<table>.json`.
 
     Args:
-        session: of the warehouse.
+        session: session of the warehouse.
         table: the table.
-        folder: where the pages lie.
-        made: when, as the page says it.
-        seed: of the sample of rows.
+        folder: folder of the pages.
+        made: time that the page shows.
+        seed: seed of the sample of rows.
 
     Returns:
-        What has drifted since the page before, in words.
+        The notable changes since the last page, a sentence each.
     """
     figures = count_figures(session, table, made)
     stored = folder / f"{table.name}.json"
     before = read_figures(stored)
-    drift = drifted(before, figures) if before else []
-    page = _page(table, figures, before, drift, _report(session, table, seed))
+    changes = list_changes(before, figures) if before else []
+    page = _page(table, figures, before, changes, _report(session, table, seed))
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in (
         (folder / f"{table.name}.html", page),
         (stored, json.dumps(asdict(figures), indent=1)),
     ):
-        beside = path.with_suffix(f"{path.suffix}.new")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    return drift
+        new = path.with_suffix(f"{path.suffix}.new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    return changes
 
 
 def count_figures(session: Session, table: Table, made: datetime) -> Figures:
-    """Count a table's columns, in one pass, and the categories of its texts."""
+    """Compute the figures of a table's columns in one query, and the categories of its texts."""
     kinds = {name: _kind(type_) for name, type_ in table.sql_types.items()}
-    wanted = ["count(*)"]
+    expressions = ["count(*)"]
     for name, kind in kinds.items():
         column = f'"{name}"'
         shown = name not in table.personal_columns
-        wanted.append(f"count(*) - count({column})")
-        wanted.append(f"approx_count_distinct({column})" if shown else "NULL")
+        expressions.append(f"count(*) - count({column})")
+        expressions.append(f"approx_count_distinct({column})" if shown else "NULL")
         bounds = shown and kind in ("number", "time")
-        wanted += [f"{end}({column})::VARCHAR" if bounds else "NULL" for end in ("min", "max")]
-        wanted.append(f"avg({column})::DOUBLE" if shown and kind == "number" else "NULL")
-    rows, *rest = session.row(f"SELECT {', '.join(wanted)} FROM {table.relation}")
+        expressions += [f"{end}({column})::VARCHAR" if bounds else "NULL" for end in ("min", "max")]
+        expressions.append(f"avg({column})::DOUBLE" if shown and kind == "number" else "NULL")
+    rows, *rest = session.row(f"SELECT {', '.join(expressions)} FROM {table.relation}")
     columns = {}
     for position, (name, kind) in enumerate(kinds.items()):
         nulls, distinct, least, greatest, mean = rest[5 * position : 5 * position + 5]
         categories: dict[str, int] = {}
-        named = name in table.key or name.endswith("_id")  # names of rows are no categories
+        named = name in table.key or name.endswith("_id")  # names of rows, not categories
         if kind == "text" and not named and distinct is not None and distinct <= CATEGORIES:
             categories = dict(
                 session.rows(
@@ -131,46 +136,46 @@ def count_figures(session: Session, table: Table, made: datetime) -> Figures:
 
 
 def read_figures(path: Path) -> Figures | None:
-    """The figures of an earlier page; None where there is none, or none that can be read."""
+    """The figures of an earlier page; None where there are none, or they cannot be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        columns = {name: ColumnFigures(**found) for name, found in stored["columns"].items()}
+        columns = {name: ColumnFigures(**figures) for name, figures in stored["columns"].items()}
         return Figures(stored["made"], stored["rows"], columns)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def drifted(before: Figures, now: Figures) -> list[str]:
-    """What differs notably from one profile to the next, in words."""
-    found = []
+def list_changes(before: Figures, now: Figures) -> list[str]:
+    """List the notable changes from one profile to the next, a sentence each."""
+    changes = []
     if before.rows != now.rows:
-        found.append(f"rows: {before.rows:,} before, {now.rows:,} now")
-    found += [f"{name}: no longer there" for name in before.columns if name not in now.columns]
+        changes.append(f"rows: {before.rows:,} before, {now.rows:,} now")
+    changes += [f"{name}: no longer there" for name in before.columns if name not in now.columns]
     for name, column in now.columns.items():
         past = before.columns.get(name)
         if past is None:
-            found.append(f"{name}: new")
+            changes.append(f"{name}: new")
             continue
         if past.type != column.type:
-            found.append(f"{name}: {past.type} before, {column.type} now")
+            changes.append(f"{name}: {past.type} before, {column.type} now")
         was, share = past.nulls / max(before.rows, 1), column.nulls / max(now.rows, 1)
         if abs(share - was) > NOTABLE:
-            found.append(f"{name}: missing in {was:.1%} before, in {share:.1%} now")
+            changes.append(f"{name}: missing in {was:.1%} before, in {share:.1%} now")
         if past.mean and column.mean is not None:
             moved = column.mean / past.mean - 1
             if abs(moved) > NOTABLE:
                 was_, is_ = _number(past.mean), _number(column.mean)
-                found.append(f"{name}: mean {was_} before, {is_} now")
+                changes.append(f"{name}: mean {was_} before, {is_} now")
         if past.categories and column.categories:
-            new = [word for word in column.categories if word not in past.categories]
-            gone = [word for word in past.categories if word not in column.categories]
-            found += [f"{name}: {word} is new" for word in new]
-            found += [f"{name}: {word} is gone" for word in gone]
-    return found
+            new = [value for value in column.categories if value not in past.categories]
+            gone = [value for value in past.categories if value not in column.categories]
+            changes += [f"{name}: {value} is new" for value in new]
+            changes += [f"{name}: {value} is gone" for value in gone]
+    return changes
 
 
 def _number(value: float | None) -> str:
-    """Four digits at least, and no exponent: 1,234,567 or 0.01234."""
+    """Format with at least four digits and without an exponent: 1,234,567 or 0.01234."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -187,7 +192,7 @@ def _kind(type_: str) -> str:
 
 
 def _report(session: Session, table: Table, seed: int) -> str:
-    """The part of the page that skrub makes, of the same rows for the same table and seed."""
+    """Let skrub write its part of the page, of the same rows for the same table and seed."""
     from skrub import TableReport
 
     columns = []
@@ -198,7 +203,7 @@ def _report(session: Session, table: Table, seed: int) -> str:
         elif _kind(type_) == "bytes":
             column = f"octet_length({column}) AS {column}"
         elif type_.startswith("DECIMAL"):
-            # Of Python's decimals skrub shows the first characters, and no distribution.
+            # For Python's decimals, skrub shows the first characters and no distribution.
             column = f"{column}::DOUBLE AS {column}"
         columns.append(column)
     key = ", ".join(f'"{name}"' for name in table.key)
@@ -213,15 +218,15 @@ def _report(session: Session, table: Table, seed: int) -> str:
 
 
 def _page(
-    table: Table, figures: Figures, before: Figures | None, drift: list[str], report: str
+    table: Table, figures: Figures, before: Figures | None, changes: list[str], report: str
 ) -> str:
     if before is None:
-        told = "<p>There is no profile before this one.</p>"
-    elif drift:
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in drift)
-        told = f"<p>Against the profile of {before.made}:</p><ul>{items}</ul>"
+        text = "<p>There is no profile before this one.</p>"
+    elif changes:
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in changes)
+        text = f"<p>Since the profile of {before.made}:</p><ul>{items}</ul>"
     else:
-        told = f"<p>Nothing notable against the profile of {before.made}.</p>"
+        text = f"<p>Nothing notable since the profile of {before.made}.</p>"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{table.relation}</title><style>{STYLE}</style></head>
@@ -231,8 +236,8 @@ def _page(
 <p>{figures.rows:,} rows, as of {figures.made}.</p>
 <h2>Columns</h2>
 {_columns(table, figures)}
-<h2>Drift</h2>
-{told}
+<h2>Changes</h2>
+{text}
 <h2>A sample</h2>
 <p>Distributions and examples of at most {SAMPLE_ROWS:,} rows, drawn by the hash of their key.</p>
 {report}
@@ -247,8 +252,8 @@ def _columns(table: Table, figures: Figures) -> str:
     rows = []
     for name, column in figures.columns.items():
         frequent = ", ".join(
-            f"{word} ({count / max(figures.rows, 1):.0%})"
-            for word, count in list(column.categories.items())[:4]
+            f"{value} ({count / max(figures.rows, 1):.0%})"
+            for value, count in list(column.categories.items())[:4]
         )
         hidden = name in table.personal_columns
         cells: list[tuple[Any, bool]] = [

@@ -11,7 +11,7 @@ from analytics_assets_tests.churn.conftest import COLUMNS, PLAN
 FIGURES = {"calibration": "![c](c.png)", "gain": "![g](g.png)"}
 
 
-def test_the_card_holds_dates_data_measures_plots_and_limits(result):
+def test_the_card_has_dates_data_measures_plots_and_limits(result):
     card = model_card(result, PLAN, FIGURES, "promoted. It is the first.")
     assert card.startswith(f"# Churn model {result.model.version}\n")
     assert "**Decision:** promoted. It is the first." in card
@@ -23,7 +23,7 @@ def test_the_card_holds_dates_data_measures_plots_and_limits(result):
     assert "Not for days before 2024-09-30" in card
 
 
-def test_the_table_holds_every_candidate_with_its_intervals(result):
+def test_the_table_has_every_candidate_with_its_intervals(result):
     card = model_card(result, PLAN, FIGURES)
     assert "Decision" not in card
     rows = [line for line in card.splitlines() if re.match(r"\| (\*\*)?[a-z_ ]+(\*\*)? \|", line)]

@@ -1,4 +1,4 @@
-"""The HTML page of a table: exact figures, drift, and no personal value or network in it."""
+"""The HTML page of a table: exact figures, changes, and no personal value or network in it."""
 # ruff: noqa: DTZ001  (the warehouse holds naive UTC)
 
 import re
@@ -17,7 +17,7 @@ from analytics_assets.reports import profile
 from analytics_assets.reports.profile import (
     HIDDEN,
     count_figures,
-    drifted,
+    list_changes,
     read_figures,
     write_profile,
 )
@@ -66,7 +66,7 @@ def test_figures_are_exact_and_without_personal_values(
         assert (column.distinct, column.least, column.categories) == (None, None, {})
 
 
-def test_a_page_holds_no_personal_value_and_asks_no_network(
+def test_a_page_has_no_personal_value_and_needs_no_network(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     customers(connection)
@@ -108,21 +108,21 @@ def test_the_same_table_and_seed_give_the_same_sample(
         return set(re.findall(r"\bO\d+\b", page))
 
     once = sampled(7)
-    connection.execute("CREATE TABLE held AS FROM core.fact_orders ORDER BY order_id DESC")
+    connection.execute("CREATE TABLE reversed AS FROM core.fact_orders ORDER BY order_id DESC")
     connection.execute("DELETE FROM core.fact_orders")
-    connection.execute("INSERT INTO core.fact_orders FROM held")
+    connection.execute("INSERT INTO core.fact_orders FROM reversed")
     assert sampled(7) == once
     assert sampled(8) != once
 
 
-def test_drift_is_told_against_the_page_before(
+def test_changes_since_the_last_page_are_listed(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     customers(connection)
     assert write_profile(DuckDBSession(connection), CUSTOMERS, tmp_path, MADE, seed=7) == []
     assert write_profile(DuckDBSession(connection), CUSTOMERS, tmp_path, MADE, seed=7) == []
     page = tmp_path / "raw_customers.html"
-    assert "Nothing notable against the profile of 2024-03-01 12:00 UTC." in page.read_text()
+    assert "Nothing notable since the profile of 2024-03-01 12:00 UTC." in page.read_text()
     connection.execute("UPDATE raw.raw_customers SET country = 'NL' WHERE country = 'FR'")
     connection.execute("UPDATE raw.raw_customers SET last_name = NULL, city = NULL")
     connection.execute("DELETE FROM raw.raw_customers WHERE source_row > 30")
@@ -137,7 +137,7 @@ def test_drift_is_told_against_the_page_before(
     assert "country: NL is new" in page.read_text()
 
 
-def test_columns_that_came_went_or_changed_type_are_told(
+def test_new_and_missing_columns_and_changed_types_are_listed(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     customers(connection)
@@ -146,7 +146,7 @@ def test_columns_that_came_went_or_changed_type_are_told(
     columns["old"] = columns.pop("city")
     columns["country"] = replace(columns["country"], type="BLOB")
     before = replace(now, columns=columns)
-    assert drifted(before, now) == [
+    assert list_changes(before, now) == [
         "old: no longer there",
         "country: BLOB before, TEXT now",
         "city: new",
@@ -170,7 +170,7 @@ def test_an_empty_table_has_a_page(connection: duckdb.DuckDBPyConnection, tmp_pa
 def test_the_command_draws_a_page_for_each_table_and_its_asset_links_to_it(
     copied_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The plots take half a minute, and are looked at above.
+    # The plots take half a minute, and are tested above.
     monkeypatch.setattr(profile, "_report", lambda *_: "<p>sample</p>")
     project = copied_project
     environment = {

@@ -1,13 +1,13 @@
-{# Stands for every missing customer or product, so that no join loses a row. #}
+{# Replaces every missing customer or product, so that no join loses a row. #}
 {% macro unknown_member() -%} '(unknown)' {%- endmacro %}
 
-{# Exclusive end of the order days that have been loaded, in place of today's date. #}
+{# Exclusive end of the loaded order days; used instead of today's date. #}
 {% macro observed_through() -%}
     (select {{ add_days('max(window_date)', 1) }}
     from {{ source('raw', 'source_loads') }} where source = 'orders')
 {%- endmacro %}
 
-{# Days without a sale that make a churned customer; read like the window. #}
+{# Days without a sale after which a customer has churned; read like the window. #}
 {% macro churn_horizon_days() -%}
     {%- if execute -%}
         {%- set days = env_var('ANALYTICS_CHURN_HORIZON_DAYS', '90') -%}
@@ -35,7 +35,7 @@
     cast({{ dbt.date_trunc('month', date) }} as date)
 {%- endmacro %}
 
-{# Differences count calendar months, right past 12. #}
+{# The difference of two is the number of months between them, across years, too. #}
 {% macro month_number(date) -%}
     cast(extract(year from {{ date }}) * 12 + extract(month from {{ date }}) as integer)
 {%- endmacro %}
@@ -57,8 +57,8 @@
     )) as date) as date_day
 {%- endmacro %}
 
-{# Composed Unicode, without zero-width characters, trimmed; null when nothing is left: spellings
-   that look the same become one. #}
+{# Composed Unicode, without zero-width characters, trimmed; null when nothing is left. So spellings
+   that look the same become equal. #}
 {% macro clean_text(column) -%}
     {{ return(adapter.dispatch('clean_text')(column)) }}
 {%- endmacro %}
@@ -67,8 +67,8 @@
     {# zero-width space, non-joiner and joiner, word joiner, byte order mark #}
     {%- set zero_width = '\\x{200B}-\\x{200D}\\x{2060}\\x{FEFF}' -%}
     {%- set blank = '\\s\\x{0B}\\x{A0}' ~ zero_width -%}
-    {# What is ASCII and has no blank at its ends, as nearly every value, is clean: looked up in a
-       fifth of the time. The rest in one pass: trim() and translate() take three times as long. #}
+    {# ASCII without blanks at its ends, as nearly all values are, is clean: this test takes a fifth
+       of the time. The others take one pass: trim() and translate() take three times as long. #}
     case
         when
             strlen({{ column }}) = length({{ column }})

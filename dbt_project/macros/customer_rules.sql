@@ -1,7 +1,7 @@
-{# The rules that judge a customer's snapshot. Their thresholds are vars of dbt_project.yml. #}
+{# The rules that classify a customer's snapshot. Their thresholds are vars in dbt_project.yml. #}
 
-{# Query: the relation (a CTE: it is read four times) with the three scores of every customer among
-   those of the same as_of; null for those who have not bought. #}
+{# Query: the relation with the three scores of each customer, among those of the same as_of;
+   null for customers who have not bought. It has to be a CTE, as it is read four times. #}
 {% macro rfm_scored(relation) %}
     {%- set scores = {
         'r_score': ('days_since_last_order', 'desc'),
@@ -29,10 +29,10 @@
     {%- endfor %}
 {% endmacro %}
 
-{# Query: the fifth, 1 to 5, of each value that buyers have: average rank / rows, cut at fixed
-   fifths. Ties share a score, and no skew can make it fail. Of the values, not of the customers:
-   these are far more, and wide, and would be sorted once for each score. The average rank of ties
-   is the mean of the first's (up_to - ties + 1) and the last's (up_to). #}
+{# Query: the fifth, 1 to 5, of each value among buyers: average rank / rows, cut at fixed fifths.
+   Ties share a score, and it works however skewed the values are. It ranks values and not
+   customers, who are far more, and wide, and would be sorted once for each score. The average rank
+   of ties is the mean of the first one's (up_to - ties + 1) and the last one's (up_to). #}
 {% macro fifths(relation, value, direction) -%}
         select
             as_of,
@@ -83,7 +83,7 @@
     end
 {%- endmacro %}
 
-{# Net amount a day of the last 90 days against that of the whole tenure. #}
+{# Net amount per day of the last 90 days, divided by that of the whole tenure. #}
 {% macro spending_velocity() -%}
     case
         when net_amount > 0
@@ -96,8 +96,8 @@
     {{ money_or_zero('average_order_value * order_frequency * ' ~ var('lifetime_months')) }}
 {%- endmacro %}
 
-{# Silence against what is normal for the customer: a few of their mean gaps, or the churn horizon
-   for those who have bought on one day only. #}
+{# Days since the last order, divided by what is normal for the customer: a few of their mean gaps,
+   or the churn horizon for those who have bought on one day only. #}
 {% macro churn_risk_score() -%}
     case
         when sale_orders > 0 then least(

@@ -1,5 +1,5 @@
-{# Query: for each key the value that most of its rows have, ties alphabetical; none for a key without
-   any value. `rows` counts the rows that a row of the relation stands for. #}
+{# Query: the most frequent value of each key, of ties the first by alphabet; keys without a value
+   are left out. `rows` is the column that says how many rows a row of the relation represents. #}
 {% macro most_frequent(relation, key, value, rows) %}
     select
         {{ key }},

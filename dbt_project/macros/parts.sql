@@ -1,17 +1,17 @@
 {#
-    A window in parts. Features of many customers as of many dates take more memory than there is:
-    what joins and groupings hold grows with customers x dates, and not all of it can be written to
-    disk. A model whose meta has `parts` is made in one statement as long as customers x dates stay
-    below ANALYTICS_FEATURE_ROWS (from the memory limit), and of more in several. All fill the same
-    new table, within the transaction that replaces the window: readers see none of it before all.
+    A window in parts. Features of many customers as of many dates can need more memory than there
+    is: the memory of joins and groupings grows with customers x dates, and not all of it can be
+    written to disk. A model whose meta has `parts` is built in one statement if customers x dates
+    are below ANALYTICS_FEATURE_ROWS (from the memory limit), else in several. All of them fill the
+    same new table, in the transaction that replaces the window, so readers see all or nothing.
 
-    parts: 'customers' (a share of them for all dates: the history of each is read once), or, where
-    a row depends on other customers, 'days' and 'months' (one at the least). Of months, a customer
-    has a few columns and not all features: sixteen times as many rows are held.
+    parts: 'customers' (a share of them for all dates, so that the history of each is read once),
+    or, where a row depends on other customers, 'days' or 'months' (at least one at a time). With
+    months, a customer has few columns instead of all features, so sixteen times as many rows fit.
 #}
 
-{# Condition on customer_id, or on date_day of date_series(): of the part that is being made, and
-   true in the compiled SQL. #}
+{# Condition on customer_id, or on date_day of date_series(), that selects the current part. In the
+   compiled SQL it is true. #}
 {% macro in_part(of) -%} true /* any part of the {{ of }} */ {%- endmacro %}
 
 {% macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql') -%}
@@ -31,7 +31,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The conditions. #}
+{# The conditions of the parts. #}
 {% macro parts_of_window(of) %}
     {%- set monthly = config.require('meta')['window_column'] == 'month' -%}
     {%- set series = months_of_window() if monthly else days_of_window() -%}
@@ -41,7 +41,7 @@
     {%- set rows = env_var('ANALYTICS_FEATURE_ROWS', '1000000') | int -%}
     {%- set conditions = [] -%}
     {%- if of == 'customers' -%}
-        {#- Of few customers the whole history is held, too, and yet these take less than half. #}
+        {#- The customers' whole history is in memory, too, and still takes less than half. #}
         {%- set parts = [-(-customers * dates | length // (2 * rows)), 1] | max -%}
         {%- for part in range(parts) -%}
             {%- do conditions.append('hash(customer_id) % ' ~ parts ~ ' = ' ~ part) -%}

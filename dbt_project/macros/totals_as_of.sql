@@ -1,22 +1,22 @@
 {#
     Totals of each customer's events as of many dates.
 
-    Joining every date to every earlier event would cost dates x events. Instead, what lies between
-    two dates is one step; running totals of the steps are states, each valid until the next, and
-    every date finds one: many dates cost little more than one. Only the last so many days are read
-    again for each date.
+    Joining every date to every earlier event would cost dates x events. Instead, the events between
+    two dates are added up to one step. Running totals of the steps are states, each valid until the
+    next, and each date is joined to one state: many dates cost little more than one. Only totals of
+    the last days read their days again for each date.
 
-    The columns customer_id and only_as_of say whose events they are. only_as_of is null for events
-    as they stand now, and a date where a customer's events were known otherwise as of that date
-    (`corrected`): these count for that date only, and the others for all dates but those.
+    Each event has the columns customer_id and only_as_of. only_as_of is null for events as they are
+    known now. It is a date where a customer's events were different as known on that date
+    (`corrected`): such events count for that date only, the others for all dates but those.
 #}
 
 {#
-    Query of as_of, customer_id and the totals of everyone with an event before as_of.
+    Query of as_of, customer_id and the totals of all customers with an event before as_of.
 
     events: relation with customer_id, only_as_of, event_date and the columns named below.
-    corrected: relation of the as_of and customer_id whose events were known otherwise.
-    earliest, latest: columns of which the minimum and the maximum are taken.
+    corrected: relation of the as_of and customer_id whose events were different as known then.
+    earliest, latest: columns to take the minimum and the maximum of.
     summed: columns to add up.
 #}
 {% macro totals_as_of(as_of_dates, events, corrected, earliest, latest, summed) %}
@@ -86,9 +86,9 @@
     Query of as_of, customer_id and totals of the last days before as_of.
 
     events: relation with customer_id, only_as_of, event_date and the columns named below.
-    corrected: relation of the as_of and customer_id whose events were known otherwise.
+    corrected: relation of the as_of and customer_id whose events were different as known then.
     columns: columns to add up, by the prefix of their new name.
-    lengths: over how many days each, ascending.
+    lengths: numbers of days, ascending.
 #}
 {% macro recent_as_of(as_of_dates, events, corrected, columns, lengths) %}
     with ages as (
@@ -122,7 +122,7 @@
     {{ totals_as_known('totals', corrected) }}
 {% endmacro %}
 
-{# Query of those rows of totals by as_of, customer_id and only_as_of that count. #}
+{# Query of the totals that count, of those by as_of, customer_id and only_as_of. #}
 {% macro totals_as_known(totals, corrected) %}
     select totals.*
     from {{ totals }} as totals

@@ -1,7 +1,7 @@
 {#
     A run replaces one window, half-open: [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END).
-    It comes from the environment and is read only when SQL is executed: neither --vars nor an
-    env_var at parse time would leave the partial parse standing from one window to the next.
+    It comes from the environment and is read only when SQL is executed: with --vars, or an env_var
+    at parse time, every new window would make dbt parse the whole project again.
 #}
 
 {% macro window_start() -%}
@@ -21,13 +21,14 @@
                 ~ " [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END): set both to ISO dates."
             ) %}
         {%- endif -%}
-        {# Refuses what is not an ISO date, which also keeps SQL out. #}
+        {# Anything but an ISO date is an error here, so no SQL can come in. #}
         {%- set bound = modules.datetime.date.fromisoformat(bound).isoformat() -%}
         cast('{{ bound }}' as date)
     {%- endif -%}
 {%- endmacro %}
 
-{# `months_after`: how much later than the window a condition, or a model by its meta, reaches. #}
+{# `months_after`: so many months after the window belong to the condition, too; a model says it in
+   its meta. #}
 {% macro in_window(column, months_after=0) -%}
     {%- if execute and window_start() >= window_end() -%}
         {% do exceptions.raise_compiler_error(
@@ -39,7 +40,8 @@
     {{ column }} >= {{ window_start() }} and {{ column }} < {{ end }}
 {%- endmacro %}
 
-{# Queries of the window's dates, as date_day; of the months that a model's meta reaches later, too. #}
+{# Queries of the window's dates, as date_day; the months include `months_after` of the model's
+   meta. #}
 {% macro days_of_window() -%}
     {{ return(date_series(window_start(), window_end(), 'day')) }}
 {%- endmacro %}
@@ -50,8 +52,8 @@
     {{ return(date_series(month_start(window_start()), end, 'month')) }}
 {%- endmacro %}
 
-{# Incremental strategy `window`: a day that has become empty loses its rows, too. dbt runs both
-   statements in one transaction. #}
+{# Incremental strategy `window`: deletes and inserts, so that a day that has become empty loses its
+   rows, too. dbt runs both statements in one transaction. #}
 {% macro get_incremental_window_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set new_rows = arg_dict['temp_relation'] -%}
@@ -76,8 +78,8 @@
     select {{ columns }} from {{ new_rows }}
 {% endmacro %}
 
-{# Tests of windowed models look at the window, so that a day costs a day. Without a window, in a
-   run of unpartitioned models or by hand, they look at the whole table. #}
+{# Tests of windowed models read only the window, so that a day costs a day. Without a window, in a
+   run of unpartitioned models or by hand, they read the whole table. #}
 {% macro in_window_if_any(column) -%}
     {%- if execute and env_var('ANALYTICS_WINDOW_START', '') -%}
         {{ in_window(column) }}
@@ -86,7 +88,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Query of a test: rows of the window, by day and key, whose column is in no row of a dimension. #}
+{# Query of a test: the rows of the window whose column is not in a dimension, by day and key. #}
 {% macro rows_without_member(relation, day, key, column, dimension) -%}
     select {{ ([day] + key + [column]) | join(', ') }}
     from {{ relation }}

@@ -46,9 +46,9 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 PROFILES,
                 group_name="quality",
                 description=(
-                    "An HTML page for each table: exact counts of its columns, drift against the "
-                    "page before, and distributions of a sample of rows. Personal columns are "
-                    "hidden. Made by the job profile_tables, or `analytics-assets profile`."
+                    "An HTML page for each table: exact figures of its columns, changes since the "
+                    "last page, and distributions of a sample of rows. Personal columns are "
+                    "hidden. Drawn by the job profile_tables, or `analytics-assets profile`."
                 ),
                 owners=OWNERS,
                 kinds={"python", "duckdb"},
@@ -67,19 +67,19 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
         with warehouse.read() as session:
             for table in TABLES.values():
                 if _is_profiled(table) and session.kind(table):
-                    drift = write_profile(
+                    changes = write_profile(
                         session,
                         table,
                         settings.profiles_dir,
                         run_started(context),
                         settings.seed,
                     )
-                    pages.append((table.relation, f"{table.name}.html", "; ".join(drift[:5])))
+                    pages.append((table.relation, f"{table.name}.html", "; ".join(changes[:5])))
         return MaterializeResult(
             asset_key=PROFILES,
             metadata={
                 "folder": MetadataValue.path(str(settings.profiles_dir)),
-                "pages": markdown_table(("table", "page", "drift"), pages),
+                "pages": markdown_table(("table", "page", "changes"), pages),
             },
         )
 
