@@ -34,7 +34,7 @@ def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence:
 
     def parse(name: str, text: str) -> Any:
         if not valid(text):
-            raise SettingsError(sentence.format(name=name, text=text))
+            raise SettingsError(sentence.format(name=name, text=text, path=_path(text)))
         return value(text)
 
     return parse
@@ -85,13 +85,13 @@ _FOLDER = _rule(lambda text: True, _path, "")
 _SOURCES = _rule(
     lambda text: _path(text).is_file(),
     _path,
-    "{name} names {text}, which is no file. Set it to the YAML file that describes your sources, "
+    "{name} names {path}, which is no file. Set it to the YAML file that describes your sources, "
     "or unset it in dev to use the generated sample.",
 )
 _DBT_PROJECT = _rule(
     lambda text: (_path(text) / "dbt_project.yml").is_file(),
     _path,
-    "No dbt_project.yml in {text}. Run from a checkout of the project, or set {name} to its "
+    "No dbt_project.yml in {path}. Run from a checkout of the project, or set {name} to its "
     "dbt_project folder.",
 )
 _MEMORY = _rule(
@@ -102,7 +102,7 @@ _MEMORY = _rule(
 _MLFLOW = _rule(
     lambda text: "://" in text,
     str,
-    "{name} is {text!r}; set it to the address of an MLflow server, such as "
+    "{name} has no ://; set it to the address of an MLflow server, such as "
     "https://mlflow.example.com, or unset it to keep models in ANALYTICS_HOME.",
 )
 _WEBHOOK = _rule(

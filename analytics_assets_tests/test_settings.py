@@ -154,10 +154,21 @@ def test_a_wrong_value_gets_its_sentence(
     assert sentence in str(caught.value)
 
 
-def test_the_webhook_is_a_secret_that_no_message_repeats(complete: dict[str, str]) -> None:
-    with pytest.raises(SettingsError) as caught:
-        load_settings({**complete, "ANALYTICS_WEBHOOK_URL": "ftp://canary"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ANALYTICS_WEBHOOK_URL", "ftp://canary"), ("ANALYTICS_MLFLOW_URI", "me:canary@mlflow")],
+)
+def test_no_message_repeats_a_secret(complete: dict[str, str], name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings({**complete, name: value})
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ANALYTICS_SOURCES", "ANALYTICS_DBT_PROJECT_DIR"])
+def test_a_message_says_where_a_relative_path_leads(complete: dict[str, str], name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**complete, name: "nowhere"})
+    assert str(Path.cwd() / "nowhere") in str(caught.value)
 
 
 def test_without_an_argument_the_process_environment_is_read(
