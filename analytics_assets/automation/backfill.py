@@ -8,11 +8,11 @@ partitionings, so one range is four runs; each is in the UI's history like any o
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from uuid import uuid4
 
 from dagster import (
@@ -22,6 +22,7 @@ from dagster import (
     DagsterInstance,
     Definitions,
     EventLogEntry,
+    MetadataValue,
 )
 
 from analytics_assets.automation.jobs import (
@@ -66,10 +67,13 @@ class RunPlan:
 
 @dataclass
 class Outcome:
-    """What a backfill did: per asset, and the runs that failed with their reasons."""
+    """What a backfill did: per asset, the runs that failed with their reasons, and what their
+    failed checks say: for a terminal, as it names rows by their keys.
+    """
 
     assets: dict[str, AssetOutcome] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
     def asset(self, name: str) -> AssetOutcome:
         """The outcome of an asset, made when first asked for."""
@@ -214,15 +218,35 @@ def _record(
             checked.warned += 1
         elif not evaluation.passed:
             checked.failed += 1
-            return (
-                f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}: "
-                f"{evaluation.description or 'failed'}"
-            )
+            name = f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}"
+            outcome.details += _evidence(name, evaluation.metadata)
+            return f"{name}: {evaluation.description or 'failed'}"
     elif kind == DagsterEventType.STEP_FAILURE:
         error = event.step_failure_data.error
         cause = error.cause if error and error.cause else error
         return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
     return None
+
+
+def _evidence(name: str, metadata: Mapping[str, MetadataValue[Any]]) -> list[str]:
+    """What a failed check says besides its finding: what to do, keys of a few rows, the query."""
+    shown = {
+        "what to do": metadata.get("remedy"),
+        "keys of a few rows": metadata.get("keys"),
+        "all rows": metadata.get("query"),
+    }
+    lines = []
+    for title, entry in shown.items():
+        value = getattr(entry, "value", None)
+        if isinstance(value, list):
+            value = "; ".join(
+                ", ".join(f"{column} {key}" for column, key in row.items()) for row in value
+            )
+        elif isinstance(value, str):
+            value = value.removeprefix("```sql\n").removesuffix("\n```").replace("\n", "\n    ")
+        if value:
+            lines.append(f"  {title}: {value}")
+    return [f"{name}:", *lines] if lines else []
 
 
 def _number(value: object) -> float | int | None:

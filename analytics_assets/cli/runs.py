@@ -113,6 +113,8 @@ def materialize(
     for failure in outcome.failures:
         click.secho(f"FAILED  {failure}", fg="red", err=True)
         code = 1
+    for line in outcome.details:
+        click.echo(line, err=True)
     if outcome.failures and settings.webhook_url:
         # Dagster's failure sensor sees the runs that its daemon launched, not these.
         problem = post(settings.webhook_url, f"Backfill failed: {'; '.join(outcome.failures)}")

@@ -66,7 +66,7 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
     warehouse = build_warehouse(settings)
     with project_errors():
         found = rows.reasons(warehouse, source)
-        _print_rejected(found)
+        _print_rejected(found, rows.counts(warehouse, source))
         if file is not None:
             click.echo(f"{rows.export(warehouse, file, source):,} rows written to {file}.")
         end = loaded_to(warehouse)
@@ -80,15 +80,20 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
         return
     code = materialize(settings, rows.windows_of(days), False, own_jobs)
     with project_errors():
-        _print_rejected(rows.reasons(warehouse, source))
+        _print_rejected(rows.reasons(warehouse, source), rows.counts(warehouse, source))
     sys.exit(code)
 
 
-def _print_rejected(found: list[tuple[str, str, int, Any, Any]]) -> None:
-    if not found:
+def _print_rejected(
+    reasons: list[tuple[str, str, int, Any, Any]], counts: list[tuple[str, int]]
+) -> None:
+    if not reasons:
         click.echo("No rejected rows.")
         return
+    for source, rows in counts:
+        click.echo(f"{source}: {rows:,} rejected rows")
+    # A row may have several reasons: these add up to more than the rows.
     click.echo(f"{'source':<16}{'rows':>9}  {'days':<25}reason")
-    for source, reason, rows, first, last in found:
+    for source, reason, rows, first, last in reasons:
         days = "" if first is None else str(first) if first == last else f"{first} to {last}"
         click.echo(f"{source:<16}{rows:>9,}  {days:<25}{reason}")

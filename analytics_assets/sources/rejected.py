@@ -36,6 +36,16 @@ def reasons(
     )
 
 
+def counts(warehouse: Warehouse, source: str | None = None) -> list[tuple[str, int]]:
+    """Source and number of its rejected rows: fewer than reasons, where rows have several."""
+    return _query(
+        warehouse,
+        "SELECT source, count(*) FROM raw.rejected_rows WHERE source = ? OR ? IS NULL "
+        "GROUP BY 1 ORDER BY 1",
+        [source, source],
+    )
+
+
 def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
     """Write the rejected rows to a CSV file that a spreadsheet can open without harm.
 

@@ -34,6 +34,12 @@ def test_reasons_are_counted_each(source: Source) -> None:
     assert [row[:3] for row in rejected.reasons(warehouse, "orders")] == [("orders", whole, 2)]
 
 
+def test_rows_are_counted_once_whatever_their_reasons(source: Source) -> None:
+    warehouse = loaded(source)
+    assert rejected.counts(warehouse) == [("customers", 1), ("orders", 2)]
+    assert rejected.counts(warehouse, "customers") == [("customers", 1)]
+
+
 def test_an_export_keeps_rows_whole_and_holds_no_formula(source: Source, tmp_path: Path) -> None:
     warehouse = loaded(source)
     source.write("=2+3.csv", csv_of({"quantity": "+3"}, {"quantity": "y"}))
