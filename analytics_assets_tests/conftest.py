@@ -30,6 +30,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.configured import configured_sources
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.sample import write_sample
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
@@ -39,10 +40,12 @@ OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
 # Two months of closed labels of 30 days at the least; every dirt of the sample stands in it.
 HORIZON_DAYS = 30
 CUSTOMERS, MONTHS = 1200, 6
-# Subscribers are no part of the sample; no asset makes the record of loads, and ledgers have no
-# checks of their own.
-OF_SUBSCRIBERS = {name for name in TABLES if "subscription" in name} | {"churn_by_contract"}
-OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SUBSCRIBERS]
+# Sources with jobs of their own, such as subscribers, are no part of the sample; no asset makes the
+# record of loads, and ledgers have no checks of their own. Their tables are named after them.
+SEPARATE = [name.removesuffix("s") for name, source in SOURCES.items() if source.job]
+OF_SEPARATE = {name for name in TABLES if any(word in name for word in SEPARATE)}
+OF_SEPARATE |= {"churn_by_contract"}
+OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SEPARATE]
 CHECKED_OF_SAMPLE = [t for t in OF_SAMPLE if t.group != "quality" and t.name != "source_loads"]
 Made = TypeVar("Made")
 # Slow files that take a minute each: no core waits for one of them at the end. The first makes

@@ -1,4 +1,4 @@
-"""The graph as Dagster loads it: DESIGN's table, and what every asset has to say of itself."""
+"""The graph as Dagster loads it: every declared table is there, and says what it is."""
 
 import json
 import os
@@ -26,59 +26,15 @@ from analytics_assets.definitions import build_definitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, SettingsError, load_settings
 from analytics_assets.sources.config import SourceConfigError
+from analytics_assets.sources.declared import SOURCES
 
-from .conftest import REPOSITORY, make_settings, share_manifest
+from .conftest import OF_SAMPLE, REPOSITORY, make_settings, share_manifest
 
 # Definitions against the import of the libraries that they are made of: seconds alone would tell
 # machines apart. It was 1.4 when this was written, and 2.2 with a loop too many.
 LOAD_RATIO = 2.0
-DAILY, MONTHLY, NONE = "daily", "monthly", None
-DESIGN = {
-    "sources": {
-        "orders_source": DAILY,
-        "user_sessions_source": DAILY,
-        "customers_source": NONE,
-        "products_source": NONE,
-    },
-    "raw": {
-        "raw_orders": DAILY,
-        "raw_user_sessions": DAILY,
-        "raw_customers": NONE,
-        "raw_products": NONE,
-        "rejected_rows": NONE,
-    },
-    "staging": dict.fromkeys(
-        ("stg_orders", "stg_customers", "stg_products", "stg_user_sessions"), NONE
-    ),
-    "core": {
-        **dict.fromkeys(("dim_customers", "dim_products", "dim_date"), NONE),
-        **dict.fromkeys(("fact_orders", "fact_user_sessions", "customer_days"), DAILY),
-        **dict.fromkeys(("order_corrections", "session_corrections"), DAILY),
-    },
-    "marts": {
-        **dict.fromkeys(
-            ("customer_cohort_analysis", "customer_sales", "sales_daily", "user_analytics"), NONE
-        ),
-        "customer_analytics_daily": DAILY,
-        "customer_segment_moves": MONTHLY,
-    },
-    "churn": {
-        "churn_features": MONTHLY,
-        "churn_model": NONE,
-        "churn_backtest": NONE,
-        "churn_predictions": DAILY,
-        "churn_windows": NONE,
-        "churn_outcomes": NONE,
-        "churn_performance": NONE,
-        "churn_drift": NONE,
-    },
-    "quality": dict.fromkeys(
-        ("data_quality_metrics", "data_quality_scores", "pipeline_executions", "table_profiles"),
-        NONE,
-    ),
-    "serving": {"published_warehouse": NONE},
-}
 BESIDE = ("published_warehouse", "table_profiles")  # no tables
+LEDGERS = {table.name for table in TABLES.values() if table.group == "quality"}
 OPTIONAL = {
     *("customers_source", "products_source", "user_sessions_source"),
     *("raw_customers", "raw_products", "raw_user_sessions"),
@@ -185,13 +141,32 @@ def test_loading_again_does_not_parse_the_dbt_project_again(parsed_settings: Set
     assert manifest.stat().st_mtime_ns == before
 
 
-def test_assets_groups_and_partitions_are_those_of_the_design(composed: Definitions) -> None:
-    kinds = {DailyPartitionsDefinition: DAILY, MonthlyPartitionsDefinition: MONTHLY}
-    found: dict[str, dict[str, str | None]] = {}
-    for name, node in nodes(composed).items():
-        partitioning = kinds[type(node.partitions_def)] if node.partitions_def else NONE
-        found.setdefault(node.group_name, {})[name] = partitioning
-    assert found == DESIGN
+def test_every_declared_table_is_an_asset_with_its_group_and_partitions(
+    composed: Definitions,
+) -> None:
+    kinds = {
+        DailyPartitionsDefinition: "daily",
+        MonthlyPartitionsDefinition: "monthly",
+        type(None): None,
+    }
+    found = {
+        name: (node.group_name, kinds[type(node.partitions_def)])
+        for name, node in nodes(composed).items()
+    }
+    assert found == {
+        **{
+            table.name: (table.group, table.partitioning)
+            for table in OF_SAMPLE
+            if table.name != "source_loads"
+        },
+        **{
+            f"{name}_source": ("sources", source.contract.table.partitioning)
+            for name, source in SOURCES.items()
+            if source.sample
+        },
+        "table_profiles": ("quality", None),
+        "published_warehouse": ("serving", None),
+    }
 
 
 def test_every_asset_says_what_it_is_whose_it_is_and_what_is_in_it(composed: Definitions) -> None:
@@ -281,7 +256,7 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
     example = str(REPOSITORY / "examples" / "telco.yaml")
     settings = make_settings(tmp_path / "home", ANALYTICS_SOURCES=example)
     composed = build_definitions(share_manifest(manifest, settings))
-    others = {"rejected_rows", *DESIGN["quality"], "published_warehouse"}
+    others = {"rejected_rows", *LEDGERS, *BESIDE}
     assert set(nodes(composed)) == {"subscriptions_source", *SUBSCRIPTION_ASSETS, *others}
     graph = composed.resolve_asset_graph()
     job = composed.resolve_job_def("subscriptions").asset_layer
@@ -347,7 +322,7 @@ def test_the_ledgers_and_the_published_copy_come_after_all_tables(composed: Defi
         for name, node in nodes(composed).items()
         if node.group_name in ("core", "marts", "churn")
     }
-    ledgers = {AssetKey(name) for name in DESIGN["quality"] if name not in BESIDE}
+    ledgers = {AssetKey(name) for name in LEDGERS}
     for ledger in ledgers:
         assert tables <= graph.get_ancestor_asset_keys(ledger)
     assert tables | ledgers <= graph.get_ancestor_asset_keys(AssetKey("published_warehouse"))

@@ -31,6 +31,7 @@ from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.readers import READERS
 
+from . import examples
 from .conftest import (
     CUSTOMERS,
     HORIZON_DAYS,
@@ -46,15 +47,17 @@ DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
     "sources", "quality", "churn-and-value", "operations", "performance", "architecture",
+    "extending",
 ))]  # fmt: skip
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
-LANGUAGES = ("shell", "python", "yaml", "text")
+LANGUAGES = ("shell", "python", "yaml", "text", "sql", "diff")
 
 # Beginnings of commands that the test does not run, and why.
 NOT_RUN = {
     "make test": "it is this very test run",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
+    "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",
     "PATH=.venv/bin:$PATH mlflow models serve": "a server; assets/churn/test_predictions.py does",
     "curl http://127.0.0.1:5001": "asks that server; assets/churn/test_predictions.py does",
@@ -102,8 +105,9 @@ def _blocks() -> Iterator[Block]:
 
 BLOCKS = list(_blocks())
 SHELL = [block for block in BLOCKS if block.language == "shell"]
-PYTHON = [block for block in BLOCKS if block.language == "python"]
-YAML = [block for block in BLOCKS if block.language == "yaml"]
+# Those of extending.md are about a changed project: test_extending.py runs them.
+PYTHON = [b for b in BLOCKS if b.language == "python" and b.page != examples.PAGE]
+YAML = [b for b in BLOCKS if b.language == "yaml" and b.page != examples.PAGE]
 COMMANDS = sorted({command for block in SHELL for command in block.commands})
 
 
@@ -201,6 +205,8 @@ def test_names_exist(page: Path, whole_graph: Definitions) -> None:
     keys = {key.path[-1] for key in whole_graph.resolve_asset_graph().get_all_asset_keys()}
     started = (*(whole_graph.schedules or ()), *(whole_graph.sensors or ()))
     known = {*code_words(), *keys, *HOME, *COMPOSED, *(one.name for one in started)}
+    if page == examples.PAGE:
+        known |= {word for e in examples.examples() for word in re.findall(r"\w+", e.text)}
     for name in quoted(page):
         if (
             re.fullmatch(r"[a-z][a-z0-9]*([_.][a-z0-9]+)+|[a-z][a-z0-9]+", name)

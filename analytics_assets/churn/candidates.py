@@ -115,7 +115,7 @@ def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:
     empty = x.columns[x.isna().all()]
     estimator = sklearn.clone(candidate.estimator)
     rows = min(FOREST_ROWS, len(x))
-    if "classifier__max_samples" in estimator.get_params():
+    if estimator.get_params().get("classifier__max_samples"):  # it samples its rows
         estimator.set_params(classifier__max_samples=rows)
     # One thread: the result does not depend on the machine's cores, and the trees' many short
     # parallel sections take 10 times as long when another process keeps a core busy.

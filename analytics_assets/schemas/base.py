@@ -53,6 +53,7 @@ class Table:
             serialised artefacts); comparisons of tables leave them out.
         is_view: whether it is a view: it has no rows of its own to copy, count or profile.
         view_day: DATE column by which a window of a view can be read.
+        may_be_empty: whether a table without rows is a good one.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Table:
     volatile: tuple[str, ...]
     is_view: bool = False
     view_day: str | None = None
+    may_be_empty: bool = False
 
     @cached_property
     def schema(self) -> Any:
@@ -131,6 +133,7 @@ def table(
     volatile: tuple[str, ...] = (),
     is_view: bool = False,
     view_day: str | None = None,
+    may_be_empty: bool = False,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -141,7 +144,8 @@ def table(
         if name in TABLES:
             raise ValueError(f"table {name} is declared twice")
         TABLES[name] = Table(
-            name, group, model, key, partitioning, window_column, volatile, is_view, view_day
+            *(name, group, model, key, partitioning, window_column, volatile),
+            *(is_view, view_day, may_be_empty),
         )
         return model
 

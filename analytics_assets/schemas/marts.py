@@ -303,6 +303,7 @@ class ChurnByContract(TableModel):
     key=("month", "from_segment", "to_segment"),
     partitioning="monthly",
     window_column="month",
+    may_be_empty=True,
 )
 class CustomerSegmentMoves(TableModel):
     """How many customers moved from which segment to which, from one end of a month to the next.

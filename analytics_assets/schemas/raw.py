@@ -143,6 +143,7 @@ class RawSubscriptions(TableModel):
     group="raw",
     key=("source", "source_file", "source_row"),
     volatile=("loaded_at",),
+    may_be_empty=True,
 )
 class RejectedRows(TableModel):
     """Source rows that cannot be typed or break a row rule, kept whole with the reasons."""

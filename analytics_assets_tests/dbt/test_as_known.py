@@ -11,7 +11,7 @@ import pytest
 
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.churn import FEATURE_COLUMNS
-from analytics_assets_tests.conftest import OF_SUBSCRIBERS
+from analytics_assets_tests.conftest import OF_SEPARATE
 
 from .conftest import DBT_TABLES, Warehouse
 
@@ -221,4 +221,4 @@ def test_duckdbs_optimizer_loses_no_row_of_a_model(memory: Memory) -> None:
     assert {name for name, (plain, optimized) in made.items() if plain != optimized} == set()
     empty = {name for name, (rows, _) in made.items() if not rows}
     # No scores; what becomes of them is in dbt's unit tests.
-    assert empty == (OF_SUBSCRIBERS & made.keys()) | {"churn_windows", "churn_outcomes"}
+    assert empty == (OF_SEPARATE & made.keys()) | {"churn_windows", "churn_outcomes"}

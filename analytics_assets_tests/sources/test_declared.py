@@ -11,27 +11,19 @@ import pytest
 from analytics_assets.assets.dbt.models import absent_models
 from analytics_assets.checks import integrity, reconciliation, uniqueness, validity
 from analytics_assets.partitions import Calendar
-from analytics_assets.schemas import TABLES
-from analytics_assets.schemas.base import Integer, TableModel, Text, Timestamp, column, table
+from analytics_assets.schemas import TABLES, raw
 from analytics_assets.sources.changes import changed_whole
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import LEADING, SOURCES
-from analytics_assets.sources.declared.base import Contract, OwnJob, Rule
 from analytics_assets.sources.declared.base import Source as Declared
 from analytics_assets.sources.ledger import DayLoad
 from analytics_assets_tests.conftest import REPOSITORY
+from analytics_assets_tests.examples import example, namespace
 from analytics_assets_tests.sources.conftest import Source
 
 CALENDAR = Calendar(date(2024, 1, 1))
-SURVEYS = Declared(
-    Contract("surveys", ("customer_id", "answer")),
-    rows="answers",
-    job=OwnJob("Loads the answers.", "At 03:00 UTC: loads the answers.", "0 3 * * *"),
-    rules=(
-        Rule("raw_surveys", "answer_is_on_the_scale", "None is over 10.", "Ask.", "answer > 10"),
-    ),
-)  # fmt: skip
+SURVEYS = namespace(example("analytics_assets/sources/declared/surveys.py", "A source"))["SURVEYS"]
 
 
 def configured(*names: str) -> SourcesConfig:
@@ -40,7 +32,9 @@ def configured(*names: str) -> SourcesConfig:
 
 def test_one_source_leads_and_the_others_join_it_or_have_a_job_of_their_own() -> None:
     assert [name for name, source in SOURCES.items() if source.leads] == [LEADING]
-    assert {name for name, source in SOURCES.items() if source.job} == {"subscriptions"}
+    for name, source in SOURCES.items():
+        assert bool(source.job) <= (not source.leads and not source.sample), name
+    assert SOURCES["subscriptions"].job
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
@@ -79,16 +73,8 @@ def test_no_part_but_the_declarations_branches_on_a_source_with_a_job_of_its_own
 
 @pytest.fixture
 def surveys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    class RawSurveys(TableModel):
-        """Answers of customers."""
-
-        customer_id: Text = column("Customer", nullable=True)
-        answer: Integer = column("0 to 10", ge=0)
-        source_file: Text = column("File")
-        source_row: Integer = column("Row")
-        loaded_at: Timestamp = column("When it was loaded")
-
-    table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))(RawSurveys)
+    tables = example("analytics_assets/schemas/raw.py", "A source")
+    namespace(tables, **vars(raw))
     monkeypatch.setitem(SOURCES, "surveys", SURVEYS)
     yield
     del TABLES["raw_surveys"]

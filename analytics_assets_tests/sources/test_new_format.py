@@ -1,72 +1,25 @@
-"""A format of one's own: a reader and its registration are all that it takes."""
+"""The format of docs/extending.md: a reader and its registration are all that it takes."""
 
 import os
-from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
+import yaml
 
-from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.changes import source_versions
 from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourceConfig, SourceConfigError, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
-from analytics_assets.sources.entry import Entry
 from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.readers import READERS
-from analytics_assets.sources.readers.base import Scan, mapped_columns
-from analytics_assets.sources.readers.files import FileReader, LocalFile, text_facts
+from analytics_assets_tests.examples import example, namespace, only
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, Source
 
-WIDTHS = {
-    "order_id": 6, "ordered_at": 20, "customer_id": 6, "product_id": 6, "quantity": 4,
-    "unit_price": 8,
-}  # fmt: skip
-LINES = (
-    "O1    2024-01-02 10:00:00 C1    P1    2   9.50    ",
-    "O2    2024-01-03 11:00:00 C2    P1    2.7 9.50    ",
-)
-
-
-def _widths(entry: Entry) -> dict[str, int]:
-    return {name: entry[name].value() for name in entry.mapping()}
-
-
-class FixedWidthReader(FileReader):
-    """Files without a header whose columns have fixed widths, in characters."""
-
-    format = kind = "fixed"
-    suffixes = (".fwf",)
-    words = (*FileReader.words, "encoding")
-    own_words = {"widths": _widths}
-
-    def read(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        files: Sequence[LocalFile],
-        scratch: Path,
-        careful: bool,
-    ) -> Scan:
-        """The lines of all files, cut."""
-        widths: Mapping[str, int] = self.config.options["widths"]
-        mapped_columns(self.config, list(widths), "widths")
-        cuts, start = [], 1
-        for name, width in widths.items():
-            cuts.append(f"substr(line, {start}, {width}) AS {identifier(name)}")
-            start += width
-        paths = ", ".join(literal(file.path) for file in files)
-        lines = (
-            f"read_csv([{paths}], columns = {{'line': 'VARCHAR'}}, header = false, "
-            r"auto_detect = false, delim = '\x1f', quote = '', escape = '')"
-        )
-        return Scan(
-            f"(SELECT {', '.join(cuts)}, file_index AS _load_part FROM {lines})",
-            dict.fromkeys(widths, "VARCHAR"),
-            [file.source.part(rows=text_facts(file.path).lines, lines_before=0) for file in files],
-        )
+READER = example("analytics_assets/sources/readers/fixed_width.py", "A format")
+FixedWidthReader = namespace(READER)["FixedWidthReader"]
+WIDTHS = yaml.safe_load(only("A format", "yaml"))["orders"]["widths"]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +29,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(source: Source) -> SourceConfig:
-    source.write("orders.fwf", "\n".join(LINES) + "\n")
+    source.write("orders.fwf", only("A format", "text"))
     return source.config("orders.fwf", format="fixed", options={"widths": WIDTHS})
 
 
