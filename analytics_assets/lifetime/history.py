@@ -19,19 +19,19 @@ class Purchases:
         days: Number of days with a purchase, at least 1.
         tenure: Days from the first purchase to the as-of date.
         silence: Days from the last purchase to the as-of date.
-        amount: Money of all purchases.
+        repeat_amount: Money of the repeat purchases, on days after the first, at least 0.
 
     """
 
     days: str
     tenure: str
     silence: str
-    amount: str
+    repeat_amount: str
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The four columns."""
-        return (self.days, self.tenure, self.silence, self.amount)
+        return (self.days, self.tenure, self.silence, self.repeat_amount)
 
 
 def unique_rows(*columns: Floats) -> tuple[tuple[Floats, ...], NDArray[np.intp]]:

@@ -95,7 +95,7 @@ def test_columns_and_tables_that_came_or_went(tmp_path: Path) -> None:
     found = diff_builds(a, b)
     shape = sales(found)
     assert (shape.columns_added, shape.columns_removed) == (("new",), ("lines",))
-    assert shape.types_changed == {"units": ("BIGINT", "VARCHAR")}
+    assert shape.types_changed == {"units": ("DECIMAL(18,4)", "VARCHAR")}
     assert not shape.same
     model = next(diff for diff in found if diff.table == "churn.churn_model")
     assert model.rows == (None, 1)
