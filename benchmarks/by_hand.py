@@ -148,8 +148,12 @@ def sales(steps: Steps) -> None:
     facts["net"] = facts["extended_amount"].where(facts["line_type"] != "adjustment", 0)
     facts["units"] = facts["quantity"].where(facts["line_type"] == "sale", 0)
     facts["known"] = facts["customer_id"].where(facts["customer_id"] != "(unknown)")
-    amount = facts.groupby("order_id")["gross"].transform("sum").round(4)
-    facts["revenue_band"] = np.select([amount < 100, amount < 1000], ["low", "medium"], "high")
+    facts["sale"] = facts["line_type"] == "sale"
+    orders = facts.groupby(["order_date", "order_id"])
+    amount, sold = orders["gross"].transform("sum").round(4), orders["sale"].transform("any")
+    facts["revenue_band"] = np.select(
+        [~sold, amount < 100, amount < 1000], ["none", "low", "medium"], "high"
+    )
     table = facts.groupby(["order_date", "category", "revenue_band"], as_index=False).agg(
         orders=("order_id", "nunique"), lines=("order_id", "size"), units=("units", "sum"),
         customers=("known", "nunique"), gross_amount=("gross", "sum"), net_amount=("net", "sum"),

@@ -187,13 +187,13 @@ CREATE TABLE marts.sales_daily AS
 WITH orders AS (
     SELECT
         order_date, order_id,
-        coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0) AS order_amount
+        sum(extended_amount) FILTER (line_type = 'sale') AS order_amount
     FROM core.fact_orders GROUP BY ALL
 )
 SELECT
     order_date, coalesce(category, '(unknown)') AS category,
-    CASE WHEN order_amount < 100 THEN 'low' WHEN order_amount < 1000 THEN 'medium'
-        ELSE 'high' END AS revenue_band,
+    CASE WHEN order_amount IS NULL THEN 'none' WHEN order_amount < 100 THEN 'low'
+        WHEN order_amount < 1000 THEN 'medium' ELSE 'high' END AS revenue_band,
     count(DISTINCT order_id) AS orders, count(*) AS lines,
     coalesce(sum(quantity) FILTER (line_type = 'sale'), 0)::BIGINT AS units,
     count(DISTINCT nullif(customer_id, '(unknown)')) AS customers,

@@ -121,18 +121,20 @@ def _in_dimension(source: str, dimension: str) -> Check:
 
 
 def _accounted(source: str, day: str | None) -> Check:
-    """Read = accepted + rejected."""
+    """Read, and split off = accepted + rejected + not due."""
     of_source = f"source = '{source}'"
     by = "window_date" if day else None
     return _check(
         f"raw_{source}",
         "read_is_accepted_plus_rejected",
-        f"Every row read from {source} was accepted or rejected.",
+        f"Every row read from {source}, and every refund that was read as a row of its own, was "
+        "accepted or rejected, or is not due yet.",
         Equation(
-            Side("raw.source_loads", "coalesce(sum(rows_read), 0)", by, of_source),
+            Side("raw.source_loads", "coalesce(sum(rows_read + rows_split), 0)", by, of_source),
             (
                 Side(f"raw.raw_{source}", by=day),
                 Side("raw.rejected_rows", by=by, where=of_source),
+                Side("raw.source_loads", "coalesce(sum(rows_not_due), 0)", by, of_source),
             ),
             windowed=day is not None,
         ),

@@ -34,7 +34,7 @@ def _key(table: Table) -> Check:
         return f"""
             SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
             FROM {table.relation}
-            WHERE {of} AND {_may_stand_twice(table, table.key, where)}
+            WHERE {of} AND {may_stand_twice(table, table.key, where)}
             GROUP BY {key} HAVING count(*) > 1
             """
 
@@ -65,7 +65,7 @@ def _key(table: Table) -> Check:
     )
 
 
-def _may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
+def may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
     """SQL condition: true for each row of the table whose key others have, too, and for few others.
 
     Numbers are compared, not texts, and rows that are numbered in blocks of 64: each number is a
@@ -93,7 +93,7 @@ def _again(source: Source) -> tuple[str, str]:
         # Lines without a number may be many in an order: of them only equal ones.
         columns = ", ".join(source.contract.columns)
         key.insert(-1, f"CASE WHEN {key[-1]} IS NULL THEN hash({columns}) END")
-    may = _may_stand_twice(table, (str(table.window_column), *key), "{window}")
+    may = may_stand_twice(table, (str(table.window_column), *key), "{window}")
     return (
         f"again_{source.name}",
         f"SELECT * FROM {table.relation} WHERE {{window}} AND {may}",

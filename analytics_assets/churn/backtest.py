@@ -204,13 +204,18 @@ def run(
 
 
 def _predict(labelled: LabelledRows, split: Split, candidate: c.Candidate) -> np.ndarray:
-    x = labelled.x
-    if candidate.from_history:
-        # The histories are known on the test's date; its labels are not used.
-        fitted = c.fit(candidate, x.iloc[split.test], None)
-    else:
-        fitted = c.fit(candidate, x.iloc[split.train], labelled.y[split.train])
+    x, rows = labelled.x, fitted_on(split, candidate)
+    labels = None if candidate.from_history else labelled.y[rows]
+    fitted = c.fit(candidate, x.iloc[rows], labels)
     return c.predict(fitted, x.iloc[split.test][list(candidate.columns)])
+
+
+def fitted_on(split: Split, candidate: c.Candidate) -> np.ndarray:
+    """Row numbers that a candidate is fitted on for a test.
+
+    Histories as of the test's date are known by then; its labels are not looked at.
+    """
+    return split.test if candidate.from_history else split.train
 
 
 def recalibrated(probability: np.ndarray, slope: float, centre: float) -> np.ndarray:

@@ -86,19 +86,19 @@ def build_candidates(
     ]
 
 
-def parameters(candidate: Candidate) -> dict[str, str]:
-    """All parameters of a candidate by name, as text."""
+def described(estimator: Any) -> dict[str, str]:
+    """All settings of an estimator by name, as text."""
     return {
         name: repr(value)
-        for name, value in sorted(candidate.estimator.get_params().items())
+        for name, value in sorted(estimator.get_params().items())
         if not hasattr(value, "get_params") and not isinstance(value, list)
     }
 
 
 def recipe(candidates: Sequence[Candidate]) -> str:
     """Everything that a fit depends on besides its rows, as JSON."""
-    described: list[Any] = [[c.name, list(c.columns), parameters(c)] for c in candidates]
-    return json.dumps([described, sklearn.__version__, np.__version__], sort_keys=True)
+    known: list[Any] = [[c.name, list(c.columns), described(c.estimator)] for c in candidates]
+    return json.dumps([known, sklearn.__version__, np.__version__], sort_keys=True)
 
 
 def fit(candidate: Candidate, x: pd.DataFrame, y: np.ndarray | None) -> Any:

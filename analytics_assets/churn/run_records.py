@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analytics_assets.churn.parameters import parameters as parameters_of
+
+PARAMS_AT_ONCE = 100  # of a request to MLflow
 MODEL_FILE = "model.skops"
 BACKTEST_FILE = "backtest/predictions.parquet"
 
@@ -28,7 +31,7 @@ def log_run(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]
         "last_as_of": result.trained_on[1],
         "trained_to": result.model.trained_to,
         "tests": ", ".join(dict.fromkeys(result.backtest["test"])),
-        "calibration_slope_applied": result.model.slope,
+        **parameters_of(result.model),
     }
     measured = {
         f"{row['candidate']}.{name}": value
@@ -38,11 +41,10 @@ def log_run(client: Any, run_id: str, result: Any, parameters: Mapping[str, Any]
     }
     chosen = f"{result.chosen}."
     measured |= {k.removeprefix(chosen): v for k, v in measured.items() if k.startswith(chosen)}
-    client.log_batch(
-        run_id,
-        metrics=[Metric(name, value, 0, 0) for name, value in measured.items()],
-        params=[Param(name, str(value)) for name, value in described.items()],
-    )
+    params = [Param(name, str(value)) for name, value in described.items()]
+    client.log_batch(run_id, [Metric(name, value, 0, 0) for name, value in measured.items()])
+    for first in range(0, len(params), PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=params[first : first + PARAMS_AT_ONCE])
 
 
 def write_files(folder: Path, result: Any, data: bytes, files: Mapping[str, bytes]) -> None:

@@ -61,7 +61,7 @@ class TrainingResult:
         candidates: one row for each candidate, simplest first: candidate, is_chosen, the measures
             of `metrics.evaluate` over all reported tests, excess_log_loss_low and
             excess_log_loss_high (95% interval of the log loss above the best candidate's),
-            train_rows (of the newest test's fit) and test_rows.
+            train_rows (of the fit in the end) and test_rows.
         backtest: one row for each candidate and reported test, newest test first: candidate,
             test, the measures, calibrated (by older tests), train_rows, test_rows.
         predictions: what the chosen candidate predicted in the reported tests: test, customer_id,
@@ -185,7 +185,9 @@ def _compare(
     table = pd.DataFrame(measured).assign(
         excess_log_loss_low=low,
         excess_log_loss_high=high,
-        train_rows=len(splits[0].train),
+        train_rows=[
+            len(labelled.newest if candidate.from_history else labelled.x) for candidate in built
+        ],
         test_rows=len(counted),
     )
     return table, chosen
@@ -216,7 +218,7 @@ def _by_test(
                     "test": split.name,
                     **measures,
                     "calibrated": bool(split.calibration),
-                    "train_rows": len(split.train),
+                    "train_rows": len(backtest.fitted_on(split, candidate)),
                     "test_rows": len(split.test),
                 }
             )

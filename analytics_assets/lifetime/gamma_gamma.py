@@ -87,10 +87,11 @@ class GammaGamma:
 
         Args:
             frequency: purchases x that `mean_value` averages, shape (n,).
-            mean_value: their mean value, not read where x is 0, shape (n,).
+            mean_value: their mean value, not read where x is 0, shape (n,). It may be 0: the
+                expectation is what it comes to as the value does.
 
         Raises:
-            ValueError: q <= 1, or a purchase has a mean value that is not positive.
+            ValueError: q <= 1, or purchases have a mean value below 0.
         """
         x, z = spends(frequency, mean_value)
         own = self.p * x / (self.p * x + self.q - 1)
@@ -230,7 +231,7 @@ def spends(frequency: ArrayLike, mean_value: ArrayLike) -> tuple[Floats, Floats]
     """Frequency and mean value as float64 of shape (n,); the value is 0 where the frequency is.
 
     Raises:
-        ValueError: a frequency is no whole number, or a purchase has no positive mean value.
+        ValueError: a frequency is no whole number, or purchases have no mean value from 0.
     """
     x = np.atleast_1d(np.asarray(frequency, dtype=np.float64))
     z = np.atleast_1d(np.asarray(mean_value, dtype=np.float64))
@@ -240,7 +241,7 @@ def spends(frequency: ArrayLike, mean_value: ArrayLike) -> tuple[Floats, Floats]
         )
     rules = (
         (np.isfinite(x) & (x >= 0) & (x == np.floor(x)), "a frequency that is no whole number"),
-        ((x == 0) | (np.isfinite(z) & (z > 0)), "purchases without a positive mean value"),
+        ((x == 0) | (np.isfinite(z) & (z >= 0)), "purchases without a mean value from 0"),
     )
     for good, what in rules:
         if not good.all():
@@ -261,5 +262,10 @@ def _repeat_customers(
     if not used.any():
         raise FitError(f"None of the {len(x):,} customers has a repeat purchase.")
     x, z, weight = x[used], z[used], weight[used]
+    if not (z > 0).all():
+        raise ValueError(
+            f"{int((z <= 0).sum()):,} of {len(x):,} repeat customers have purchases without a "
+            "positive mean value, of which the model has no likelihood: leave them out."
+        )
     order = np.lexsort((weight, z, x))  # so that no sum depends on the order of the customers
     return x[order], z[order], weight[order]

@@ -19,18 +19,18 @@ class Purchases:
         days: number of days with a purchase, at least 1.
         tenure: days from the first purchase to the as-of date.
         silence: days from the last purchase to the as-of date.
-        amount: money of all purchases.
+        repeat_amount: money of the repeat purchases, on days after the first, at least 0.
     """
 
     days: str
     tenure: str
     silence: str
-    amount: str
+    repeat_amount: str
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The four columns."""
-        return (self.days, self.tenure, self.silence, self.amount)
+        return (self.days, self.tenure, self.silence, self.repeat_amount)
 
 
 def unique_rows(*columns: Floats) -> tuple[tuple[Floats, ...], NDArray[np.intp]]:

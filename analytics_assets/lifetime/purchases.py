@@ -7,8 +7,10 @@ Where nobody seems to leave for good, the likelihood of BG/NBD rises towards a =
 maximum. Its limit is the NBD model (Ehrenberg, The pattern of consumer purchases, Applied
 Statistics 8, 1959), which has a maximum and is used instead.
 
-Purchases of one day count as one. A mean value is over all of a customer's purchase days, with the
-first, because the features have no other.
+Purchases of one day count once. A purchase after the first day is a repeat purchase; how many there
+are, and their mean value, leave the first out, in the fits as in what is expected of a customer:
+the definition of Fader and Hardie. Money is net: of repeat purchases that all came back the mean is
+0. Gamma-Gamma has no likelihood for it, so it learns from the others.
 """
 
 from __future__ import annotations
@@ -97,19 +99,22 @@ def fit_purchases(x: pd.DataFrame, roles: Purchases) -> dict[str, Any]:
     """Fit purchases and their value on histories.
 
     Returns:
-        Parameters of both models, the columns, and the test of the independence of frequency and
-        value, as plain values for `expected`.
+        Parameters of both models, the columns of the history, and the test of the independence of
+        frequency and value: plain values, for `expected`.
 
     Raises:
         ValueError: a history is impossible, or there is no estimate.
     """
     frequency, recency, age = _histories(x, roles.days, roles.tenure, roles.silence)
     value = _mean_value(x, roles)
-    buys, spends = fit_buying(frequency, recency, age), gamma_gamma.fit(frequency, value)
-    _ = spends.population_mean  # an infinite mean is an error now, not at scoring
+    buys = fit_buying(frequency, recency, age)
+    kept = (frequency == 0) | (value > 0)
+    frequency, value = frequency[kept], value[kept]
+    spends = gamma_gamma.fit(frequency, value)
+    _ = spends.population_mean  # infinite for values of too long a tail: said now, not at scoring
     test = gamma_gamma.independence(frequency, value)
     return {
-        "columns": (roles.days, roles.tenure, roles.silence, roles.amount),
+        "history": roles.columns,
         "bgnbd": {name: getattr(buys, name) for name in bgnbd.PARAMETERS},
         "gamma_gamma": {name: getattr(spends, name) for name in gamma_gamma.PARAMETERS},
         "independence": {"correlation": test.correlation, "p_value": test.p_value},
@@ -132,7 +137,7 @@ def expected(purchases: dict[str, Any], matrix: pd.DataFrame, horizon_days: int)
     Raises:
         ValueError: a history is impossible, or the models have no mean.
     """
-    roles = Purchases(*purchases["columns"])
+    roles = Purchases(*purchases["history"])
     buys = bgnbd.BgNbd(**purchases["bgnbd"])
     spends = gamma_gamma.GammaGamma(**purchases["gamma_gamma"])
     history = _histories(matrix, roles.days, roles.tenure, roles.silence)
@@ -170,4 +175,6 @@ def _nearest_possible(
 
 
 def _mean_value(x: pd.DataFrame, roles: Purchases) -> np.ndarray:
-    return x[roles.amount].to_numpy(float) / x[roles.days].to_numpy(float)
+    """Of the repeat purchases; 0 without one."""
+    repeats = np.maximum(x[roles.days].to_numpy(float) - 1, 1)
+    return x[roles.repeat_amount].to_numpy(float) / repeats

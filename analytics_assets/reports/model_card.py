@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from analytics_assets.churn.parameters import parameters
 from analytics_assets.churn.training import Plan, TrainingResult
 
 _LIMITS = """\
@@ -106,6 +107,8 @@ def model_card(
         f"{_number(newest['calibration_intercept'])}; the tenth with the highest scores churned "
         f"{newest['top_decile_lift']:.2f} times as often as all.",
         *figures.values(),
+        "## Parameters",
+        _parameters(parameters(model)),
         "## What it must not be used for",
         limits,
     ]
@@ -135,6 +138,14 @@ def _candidates(table: pd.DataFrame) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _parameters(values: Mapping[str, float | str]) -> str:
+    rows = [
+        f"| {name} | {value if isinstance(value, str) else format(value, '.6g')} |"
+        for name, value in values.items()
+    ]
+    return "\n".join(["| parameter | value |", "|---|---|", *rows])
 
 
 def _number(value: float) -> str:

@@ -23,6 +23,7 @@ Boolean = dt.Boolean()
 Date = dt.Date()
 Timestamp = dt.Timestamp(scale=6)
 Money = dt.Decimal(18, 4)
+Quantity = dt.Decimal(18, 4)  # of pieces, or kilograms
 
 Partitioning = Literal["daily", "monthly"]
 

@@ -20,6 +20,7 @@ from analytics_assets.schemas.base import (
 from analytics_assets.schemas.marts import CustomerFeatures, SnapshotKey
 
 FEATURE_COLUMNS = tuple(CustomerFeatures.to_schema().columns)
+VALUE_COLUMN = "repeat_net_amount"  # what the models of value read, and no classifier learns from
 # Band of a churn probability, and the probability from which it begins.
 PROBABILITY_BANDS = {"Low": 0.0, "Medium": 0.3, "High": 0.7}
 RULE_COLUMN = "churn_risk_score"  # of the features and of the daily snapshot: a baseline
@@ -120,7 +121,10 @@ class Training(Measures, ModelKey):
         "Lower end of the 95% interval of log_loss above the best candidate's"
     )
     excess_log_loss_high: Double = column("Upper end of that interval")
-    train_rows: BigInt = column("Rows that the newest test was trained on", ge=0)
+    train_rows: BigInt = column(
+        "Rows that the candidate is fitted on in the end; those of each test are in churn_backtest",
+        ge=0,
+    )
     test_rows: BigInt = column("Rows tested on", ge=0)
     tests: Integer = column("Number of test dates, or of folds", ge=1)
     data_hash: Text = column("Hash of all rows that were learnt from")
@@ -156,7 +160,11 @@ class ChurnBacktest(Measures, BacktestKey):
     """How each candidate of each training did on each test date."""
 
     calibrated: Boolean = column("Calibrated by older test dates; the first has none before it")
-    train_rows: BigInt = column("Rows trained on: all labels had closed by test_as_of", ge=0)
+    train_rows: BigInt = column(
+        "Rows that the test's fit has read: all whose labels had closed by test_as_of, or the "
+        "histories as of it",
+        ge=0,
+    )
     test_rows: BigInt = column("Rows tested on", ge=0)
 
 

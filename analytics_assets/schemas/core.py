@@ -10,6 +10,7 @@ from analytics_assets.schemas.base import (
     Date,
     Integer,
     Money,
+    Quantity,
     TableModel,
     Text,
     Timestamp,
@@ -17,7 +18,7 @@ from analytics_assets.schemas.base import (
     table,
 )
 from analytics_assets.schemas.raw import STATUSES
-from analytics_assets.schemas.staging import LINE_TYPES
+from analytics_assets.schemas.staging import EXTENDED_AMOUNT, LINE_TYPES
 
 MEMBER_TYPES = ("source", "inferred", "unknown")
 UNKNOWN_MEMBER = "(unknown)"
@@ -78,32 +79,42 @@ class DimDate(TableModel):
 
 @table(
     group="core",
-    key=("order_id", "line_number"),
+    key=("order_date", "order_id", "line_number"),
     partitioning="daily",
     window_column="order_date",
 )
 class FactOrders(TableModel):
     """Order lines of every type, one row a line, with the unknown member in place of nulls."""
 
-    order_date: Date = column("UTC date of ordered_at; the daily partition")
+    order_date: Date = column("The shop's day of ordered_at; the daily partition")
     order_id: Text = column("Identifier of the order")
-    line_number: Integer = column("Number of the line within the order")
+    line_number: Integer = column("Number of the line within the order and its day")
     ordered_at: Timestamp = column("When the order was placed, UTC")
     customer_id: Text = column("Customer; '(unknown)' when missing")
     product_id: Text = column("Product; '(unknown)' when missing")
     product_category: Text = column(
         "Category on the line, where the source of orders supplies one", nullable=True
     )
-    quantity: Integer = column("Units; negative for a return")
-    unit_price: Money = column("Price of one unit, in the source's currency")
+    quantity: Quantity = column("Units; negative for a return")
+    unit_price: Money = column("Price of one unit")
     amount: Money = column(
         "Amount billed for the line, where the source supplies one", nullable=True
     )
-    extended_amount: Money = column("quantity x unit_price")
+    extended_amount: Money = column(EXTENDED_AMOUNT)
+    discount: Money = column("Money off the line, taken off already", nullable=True)
+    tax: Money = column("Tax on the line", nullable=True)
+    shipping: Money = column("Shipping charged for the line", nullable=True)
+    cost: Money = column("What the whole line cost the shop", nullable=True)
     line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
+    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
     status: Text = column(
         "Status of the order when the row was written", nullable=True, isin=STATUSES
     )
+    currency: Text = column(
+        "Currency that the row came in, upper case; its money is converted", nullable=True
+    )
+    channel: Text = column("Channel that the order came through", nullable=True)
+    coupon: Text = column("Coupon used on the order", nullable=True)
 
 
 @table(group="core", key=("session_id",), partitioning="daily", window_column="session_date")
@@ -133,7 +144,7 @@ class FactUserSessions(TableModel):
 class CustomerDays(TableModel):
     """What each customer ordered on each day, the unknown member included, so totals add up."""
 
-    order_date: Date = column("UTC date of the orders; the daily partition")
+    order_date: Date = column("The shop's day of the orders; the daily partition")
     customer_id: Text = column("Customer; '(unknown)' when missing")
     orders: BigInt = column("Distinct orders with a line of any type", ge=1)
     sale_orders: BigInt = column("Distinct orders with a sale line", ge=0)
@@ -141,10 +152,17 @@ class CustomerDays(TableModel):
     sale_lines: BigInt = column("Sale lines")
     return_lines: BigInt = column("Return lines")
     adjustment_lines: BigInt = column("Adjustment lines")
-    units: BigInt = column("Units of the sale lines")
+    units: Quantity = column("Units of the sale lines")
     gross_amount: Money = column("Extended amount of the sale lines", ge=0)
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
+    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    tax_amount: Money = column("Tax on the sale and return lines, as far as known")
+    shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
+    cost_amount: Money = column("Cost of the sale and return lines, as far as known")
+    margin_amount: Money = column(
+        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
+    )
 
 
 WEIGHT = "1: known so; -1: as it stands now, taken out for that time"
@@ -164,7 +182,7 @@ class OrderCorrections(TableModel):
     order. All lines of an order are here as soon as one of them has changed later in what counts.
     """
 
-    order_date: Date = column("UTC date of the order; the daily partition")
+    order_date: Date = column("The shop's day of the order; the daily partition")
     order_id: Text = column("Identifier of the order")
     correction_number: Integer = column("Number of the row within the order and its day", ge=1)
     known_from: Date = column("First as_of that the row holds for")
@@ -173,8 +191,8 @@ class OrderCorrections(TableModel):
     customer_id: Text = column("Customer; '(unknown)' when missing")
     product_id: Text = column("Product; '(unknown)' when missing")
     product_category: Text = column("Category on the line, where supplied", nullable=True)
-    quantity: Integer = column("Units; negative for a return")
-    extended_amount: Money = column("quantity x unit_price")
+    quantity: Quantity = column("Units; negative for a return")
+    extended_amount: Money = column(EXTENDED_AMOUNT)
     line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
 
 

@@ -12,6 +12,7 @@ from analytics_assets.schemas.base import (
     Double,
     Integer,
     Money,
+    Quantity,
     TableModel,
     Text,
     column,
@@ -19,7 +20,7 @@ from analytics_assets.schemas.base import (
 )
 
 COHORT_QUALITIES = ("Strong", "Fair", "Weak")
-REVENUE_BANDS = ("low", "medium", "high")
+REVENUE_BANDS = ("none", "low", "medium", "high")
 SEGMENTS = ("Champion", "Loyal", "Potential", "At Risk", "Lost", "Prospect")
 NEW, GONE = "New", "Gone"
 VALUE_SEGMENTS = ("High Value", "New", "At Risk", "Regular", "Prospect")
@@ -37,7 +38,7 @@ class CustomerFeatures(TableModel):
     )
     sale_orders: BigInt = column("Orders with a sale line")
     sale_lines: BigInt = column("Sale lines")
-    units: BigInt = column("Units of the sale lines")
+    units: Quantity = column("Units of the sale lines")
     gross_amount: Money = column("Extended amount of the sale lines", ge=0)
     net_amount: Money = column("Extended amount of the sale and return lines")
     average_order_value: Money = column(
@@ -65,6 +66,11 @@ class CustomerFeatures(TableModel):
         ge=0,
     )
     active_days: BigInt = column("Days with a sale")
+    repeat_net_amount: Money = column(
+        "net_amount less that of the first day with a sale, at least 0: the money of the repeat "
+        "purchases, less what came back",
+        ge=0,
+    )
     orders_30d: BigInt = column("Orders with a sale line in the 30 days before as_of")
     orders_60d: BigInt = column("Orders with a sale line in the 60 days before as_of")
     orders_90d: BigInt = column("Orders with a sale line in the 90 days before as_of")
@@ -118,6 +124,17 @@ class CustomerCohortAnalysis(TableModel):
     cohort_revenue: Money = column(
         "Net amount of the cohort in the month; null when not observed", nullable=True
     )
+    gross_amount: Money = column(
+        "Gross amount of the cohort in the month; null when not observed", nullable=True
+    )
+    returned_amount: Money = column(
+        "Returned amount of the cohort in the month; null when not observed", nullable=True
+    )
+    margin_amount: Money = column(
+        "Margin of the cohort in the month; null when not observed, or where a sale line has no "
+        "cost",
+        nullable=True,
+    )
     revenue_per_active_customer: Money = column(
         "cohort_revenue / customers_active; null without an active customer", nullable=True
     )
@@ -135,14 +152,23 @@ class CustomerSales(TableModel):
 
     customer_id: Text = column("Customer; '(unknown)' when missing")
     month: Date = column("First day of the month")
-    orders: BigInt = column("Orders with a line of any type")
+    orders: BigInt = column("Orders with a line of any type; with lines on two days, counted twice")
+    sale_orders: BigInt = column("Those of them with a sale line")
     lines: BigInt = column("Lines of any type")
-    units: BigInt = column("Units of the sale lines")
+    units: Quantity = column("Units of the sale lines")
     gross_amount: Money = column("Extended amount of the sale lines")
-    net_amount: Money = column("Extended amount of the sale and return lines")
+    returned_amount: Money = column("Extended amount of the return lines: usually negative")
+    net_amount: Money = column("gross_amount + returned_amount")
+    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    tax_amount: Money = column("Tax on the sale and return lines, as far as known")
+    shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
+    cost_amount: Money = column("Cost of the sale and return lines, as far as known")
+    margin_amount: Money = column(
+        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
+    )
     billed_amount: Money = column(
-        "Amount of the sale and return lines as billed; quantity x unit_price where the source "
-        "has no amount"
+        "Amount of the sale and return lines as billed; the extended amount where the source has "
+        "no amount"
     )
     amounts_imputed: BigInt = column(
         "Sale and return lines whose amount was missing in billed_amount"
@@ -157,19 +183,28 @@ class SalesDaily(TableModel):
     customers adds up over nothing.
     """
 
-    order_date: Date = column("UTC date of the orders")
+    order_date: Date = column("The shop's day of the orders")
     category: Text = column("Category of the product; '(unknown)' when it has none")
     revenue_band: Text = column(
-        "Size of the whole order by its sale lines: low, medium or high", isin=REVENUE_BANDS
+        "Size of the whole order by its sale lines: low, medium or high; none without one",
+        isin=REVENUE_BANDS,
     )
     orders: BigInt = column(
         "Distinct orders with a line in the category; do not add up over categories"
     )
     lines: BigInt = column("Lines of any type")
-    units: BigInt = column("Units of the sale lines")
+    units: Quantity = column("Units of the sale lines")
     customers: BigInt = column("Distinct known customers; do not add up over rows")
     gross_amount: Money = column("Extended amount of the sale lines")
-    net_amount: Money = column("Extended amount of the sale and return lines")
+    returned_amount: Money = column("Extended amount of the return lines: usually negative")
+    net_amount: Money = column("gross_amount + returned_amount")
+    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    tax_amount: Money = column("Tax on the sale and return lines, as far as known")
+    shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
+    cost_amount: Money = column("Cost of the sale and return lines, as far as known")
+    margin_amount: Money = column(
+        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
+    )
 
 
 class SnapshotKey(TableModel):

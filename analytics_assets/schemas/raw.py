@@ -11,6 +11,7 @@ from analytics_assets.schemas.base import (
     Date,
     Integer,
     Money,
+    Quantity,
     TableModel,
     Text,
     Timestamp,
@@ -23,7 +24,7 @@ STATUSES = ("pending", "completed", "cancelled", "returned")
 
 @table(
     group="raw",
-    key=("source_file", "source_row"),
+    key=("source_file", "is_refund", "source_row"),
     partitioning="daily",
     window_column="order_date",
     volatile=("loaded_at",),
@@ -36,16 +37,34 @@ class RawOrders(TableModel):
         "Number of the line within the order, where the source has one", nullable=True
     )
     ordered_at: Timestamp = column("When the order was placed, UTC")
-    order_date: Date = column("UTC date of ordered_at; the daily partition")
+    order_date: Date = column("The shop's day of ordered_at; the daily partition")
     customer_id: Text = column(
         "Customer, as the source names them; null when missing", nullable=True
     )
     product_id: Text = column("Product, as the source names it; null when missing", nullable=True)
-    quantity: Integer = column("Units; negative for a return")
-    unit_price: Money = column("Price of one unit, in the source's currency")
+    quantity: Quantity = column("Units; negative for a return")
+    unit_price: Money = column(
+        "Price of one unit; where amount_is_total, amount / quantity, rounded, for show"
+    )
     amount: Money = column(
         "Amount billed for the line, where the source supplies one", nullable=True
     )
+    amount_is_total: Boolean = column(
+        "amount is what the line costs; else quantity x unit_price - discount is"
+    )
+    discount: Money = column(
+        "Money off the line that unit_price does not contain yet", nullable=True, ge=0
+    )
+    tax: Money = column("Tax on the line", nullable=True)
+    shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
+    cost: Money = column("What the whole line cost the shop", nullable=True)
+    currency: Text = column(
+        "Currency that the row came in, upper case; its money is converted", nullable=True
+    )
+    channel: Text = column("Channel that the order came through", nullable=True)
+    coupon: Text = column("Coupon used on the order", nullable=True)
+    is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
+    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
     status: Text = column(
         "Status of the order when the row was written", nullable=True, isin=STATUSES
     )
@@ -179,6 +198,8 @@ class SourceLoads(TableModel):
     )
     source_version: Text = column("Fingerprint of the source content that was loaded")
     rows_read: BigInt = column("Rows found for the day", ge=0)
+    rows_split: BigInt = column("Refunds that were read as rows of their own", ge=0)
     rows_accepted: BigInt = column("Rows that went into the raw table", ge=0)
     rows_rejected: BigInt = column("Rows that went into rejected_rows", ge=0)
+    rows_not_due: BigInt = column("Rows of days that have not come yet", ge=0)
     loaded_at: Timestamp = column("When the day was loaded, UTC")

@@ -12,6 +12,7 @@ from analytics_assets.schemas.base import (
     Date,
     Integer,
     Money,
+    Quantity,
     TableModel,
     Text,
     Timestamp,
@@ -20,33 +21,55 @@ from analytics_assets.schemas.base import (
 )
 from analytics_assets.schemas.raw import STATUSES
 
+EXTENDED_AMOUNT = "quantity x unit_price - discount, or amount where it is the total"
 LINE_TYPES = ("sale", "return", "adjustment")
 
 
-@table(group="staging", key=("order_id", "line_number"), is_view=True, view_day="order_date")
+@table(
+    group="staging",
+    key=("order_date", "order_id", "line_number"),
+    is_view=True,
+    view_day="order_date",
+)
 class StgOrders(TableModel):
     """Order lines, normalised, de-duplicated within the day (the newest wins) and classified."""
 
-    order_date: Date = column("UTC date of ordered_at")
+    order_date: Date = column("The shop's day of ordered_at")
     order_id: Text = column("Identifier of the order")
     line_number: Integer = column(
-        "Number of the line within the order; assigned by content where the source has none"
+        "Number of the line within the order and its day; assigned by content where the source has "
+        "none, to refunds last"
     )
     ordered_at: Timestamp = column("When the order was placed, UTC")
     customer_id: Text = column("Customer; null when missing", nullable=True)
     product_id: Text = column("Product; null when missing", nullable=True)
-    quantity: Integer = column("Units; negative for a return")
-    unit_price: Money = column("Price of one unit, in the source's currency")
+    quantity: Quantity = column("Units; negative for a return")
+    unit_price: Money = column(
+        "Price of one unit; of an amount that is the total, rounded, for show"
+    )
     amount: Money = column(
         "Amount billed for the line, where the source supplies one", nullable=True
     )
-    extended_amount: Money = column("quantity x unit_price")
+    discount: Money = column(
+        "Money off the line that unit_price does not contain yet", nullable=True, ge=0
+    )
+    tax: Money = column("Tax on the line", nullable=True)
+    shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
+    cost: Money = column("What the whole line cost the shop", nullable=True)
+    currency: Text = column(
+        "Currency that the row came in, upper case; its money is converted", nullable=True
+    )
+    channel: Text = column("Channel that the order came through", nullable=True)
+    coupon: Text = column("Coupon used on the order", nullable=True)
+    is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
+    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
+    extended_amount: Money = column(EXTENDED_AMOUNT)
     status: Text = column(
         "Status of the order when the row was written", nullable=True, isin=STATUSES
     )
     line_type: Text = column(
-        "return: quantity below 0; sale: quantity and price above 0 and not cancelled; "
-        "adjustment: the rest",
+        "return: a refund, or a quantity below 0; sale: quantity and extended amount above 0 and "
+        "not cancelled; adjustment: the rest, test orders and refunds of cancelled ones",
         isin=LINE_TYPES,
     )
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)

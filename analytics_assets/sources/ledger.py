@@ -88,6 +88,7 @@ def write_ledger(
         "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
         "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
         "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
+        "0 AS rows_split, 0 AS rows_not_due, "
         "?::TIMESTAMP AS loaded_at",
         [
             source,

@@ -21,6 +21,7 @@ from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.declared.base import DERIVED
 from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
@@ -175,6 +176,7 @@ def _insert(
     """
     table = config.contract.table
     listed = [identifier(name) for name in config.contract.columns]
+    listed += [f"{value} AS {name}" for name, value in DERIVED.items() if name in table.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:

@@ -111,7 +111,12 @@ def _values(
     """SQL of the value of each column of the contract."""
     contract = config.contract
     values = {name: f"NULL::{contract.table.sql_types[name]}" for name in contract.columns}
-    values |= {column.name: column.typed for column in columns}
+    values |= {
+        column.name: f"({column.typed})::{contract.table.sql_types[column.name]}"
+        if column.type != column.declared.dtype.type
+        else column.typed
+        for column in columns
+    }
     if ATTRIBUTES in values:
         values[ATTRIBUTES] = _packed(config, scan, mapped)
     if config.cancelled_order_pattern and "status" not in mapped:

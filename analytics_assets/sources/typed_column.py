@@ -72,6 +72,8 @@ class TypedColumn:
     @property
     def type(self) -> dt.DataType:
         """The type that it gets."""
+        if self.name == "quantity":
+            return dt.int32  # stored with decimals, and read without
         type_: dt.DataType = self.declared.dtype.type
         return type_
 

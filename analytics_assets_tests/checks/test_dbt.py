@@ -71,7 +71,7 @@ def test_a_failed_test_counts_and_names_the_rows_that_it_lists(
     insert(connection, "fact_orders", *good, *[broken] * 2, outside)
     found = finding(connection, tests[MEMBER], ONE_DAY, passed=False, failed=2)
     assert (found.passed, found.rows, found.failing) == (False, 8, 2)
-    assert found.keys[0].items() == {"order_id": "x", "line_number": 1}.items()
+    assert found.keys[0].items() == {"order_date": DAY, "order_id": "x", "line_number": 1}.items()
     assert found.days == {DAY: (8, 2)}
     assert found.seconds == 0.5
     assert len(connection.execute(str(found.query)).fetchall()) == 2

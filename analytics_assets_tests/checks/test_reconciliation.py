@@ -30,6 +30,8 @@ def sources(*names: str) -> SourcesConfig:
 CHECKS = list(reconciliation.checks(sources(*SOURCES)))
 BY_NAME = {f"{check.asset}.{check.name}": check for check in CHECKS}
 MONEY = Decimal("3.5")
+FURTHER = {"discount": 0.5, "tax": 0.75, "shipping": 2, "cost": 0.25}
+NOTHING = {"rows_split": 0, "rows_not_due": 0}
 
 
 def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
@@ -37,19 +39,19 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     insert(
         connection,
         "source_loads",
-        {"source": "orders", "window_date": day, "rows_read": 9},
-        {"source": "user_sessions", "window_date": day, "rows_read": 3},
+        {"source": "orders", "window_date": day, "rows_read": 9, **NOTHING},
+        {"source": "user_sessions", "window_date": day, "rows_read": 3, **NOTHING},
     )
     insert(
         connection,
         "source_loads",
-        {"source": "customers", "window_date": None, "rows_read": 6},
-        {"source": "products", "window_date": None, "rows_read": 4},
+        {"source": "customers", "window_date": None, "rows_read": 6, **NOTHING},
+        {"source": "products", "window_date": None, "rows_read": 4, **NOTHING},
     )
     insert(
         connection,
         "source_loads",
-        {"source": "subscriptions", "window_date": None, "rows_read": 6},
+        {"source": "subscriptions", "window_date": None, "rows_read": 6, **NOTHING},
     )
     insert(connection, "raw_subscriptions", *[{}] * 5)
     insert(connection, "rejected_rows", {"source": "subscriptions", "window_date": None})
@@ -90,10 +92,14 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     insert(connection, "stg_orders", {**staged, "copies": 3}, *[staged | {"copies": 2}] * 2)
     lines = (("sale", 5), ("return", -1), ("adjustment", Decimal("6.5")))
     for number, (line_type, amount) in enumerate(lines):
-        line = {"order_date": day, "line_type": line_type, "extended_amount": amount}
+        line = {"order_date": day, "line_type": line_type, "extended_amount": amount, **FURTHER}
         insert(connection, "fact_orders", {**line, "order_id": str(day), "line_number": number})
     insert(connection, "fact_user_sessions", {"session_date": day, "session_id": str(day)})
-    figures = {"lines": 3, "gross_amount": 5, "net_amount": 4}
+    figures = {"lines": 3, "gross_amount": 5, "returned_amount": -1, "net_amount": 4}
+    figures |= {f"{name}_amount": 2 * value for name, value in FURTHER.items()}
+    figures |= {"margin_amount": 3.5}
+    cohort = {"gross_amount": 5, "returned_amount": -1, "cohort_revenue": 4}
+    insert(connection, "customer_cohort_analysis", cohort)
     insert(connection, "customer_days", {"order_date": day, **figures})
     insert(connection, "sales_daily", {"order_date": day, **figures})
     insert(
@@ -137,6 +143,14 @@ CORRUPTIONS = [
     (
         "UPDATE raw.source_loads SET rows_read = 10 WHERE source = 'orders'",
         {"raw_orders.read_is_accepted_plus_rejected": 1},
+    ),
+    (
+        "UPDATE raw.source_loads SET rows_split = 2 WHERE source = 'orders'",
+        {"raw_orders.read_is_accepted_plus_rejected": 2},
+    ),
+    (
+        "UPDATE raw.source_loads SET rows_not_due = 2 WHERE source = 'orders'",
+        {"raw_orders.read_is_accepted_plus_rejected": -2},
     ),
     (
         "DELETE FROM raw.rejected_rows WHERE source = 'orders'",
@@ -191,9 +205,13 @@ CORRUPTIONS = [
         "UPDATE staging.stg_orders SET extended_amount = 0, copies = 1 WHERE extended_amount = 3.5;"
         "DELETE FROM core.fact_orders WHERE line_type = 'adjustment'; "
         "UPDATE core.fact_orders SET extended_amount = 11.5 WHERE line_type = 'sale'; "
-        "UPDATE core.customer_days SET lines = 2, gross_amount = 11.5, net_amount = 10.5; "
-        "UPDATE marts.sales_daily SET lines = 2, gross_amount = 11.5, net_amount = 10.5; "
-        "UPDATE marts.customer_sales SET lines = 2, gross_amount = 11.5, net_amount = 10.5",
+        "UPDATE core.customer_days SET lines = 2, gross_amount = 11.5, net_amount = 10.5, "
+        "margin_amount = 10; "
+        "UPDATE marts.sales_daily SET lines = 2, gross_amount = 11.5, net_amount = 10.5, "
+        "margin_amount = 10; "
+        "UPDATE marts.customer_sales SET lines = 2, gross_amount = 11.5, net_amount = 10.5, "
+        "margin_amount = 10; "
+        "UPDATE marts.customer_cohort_analysis SET gross_amount = 11.5, cohort_revenue = 10.5",
         {"fact_orders.staged_is_fact": 1},
     ),
     (
@@ -218,28 +236,75 @@ CORRUPTIONS = [
             "customer_days.gross_of_fact_is_gross_of_days": -2,
             "sales_daily.gross_of_days_is_gross_of_sales": 2,
             "customer_sales.gross_of_days_is_gross_of_customers": 2,
+            "customer_cohort_analysis.gross_of_days_is_gross_of_cohorts": 2,
         },
     ),
     (
+        "UPDATE core.customer_days SET units = 1.5, returned_amount = -2, net_amount = 3, "
+        "margin_amount = NULL",
+        {
+            "customer_days.units_of_fact_are_units_of_days": -0.5,
+            "customer_days.returned_of_fact_is_returned_of_days": 1,
+            "customer_days.money_of_fact_is_money_of_days": 1,
+            "sales_daily.units_of_days_are_units_of_sales": 0.5,
+            "sales_daily.returned_of_days_is_returned_of_sales": -1,
+            "sales_daily.money_of_days_is_money_of_sales": -1,
+            "customer_sales.units_of_days_are_units_of_customers": 0.5,
+            "customer_sales.returned_of_days_is_returned_of_customers": -1,
+            "customer_sales.money_of_days_is_money_of_customers": -1,
+            "customer_cohort_analysis.returned_of_days_is_returned_of_cohorts": -1,
+            "customer_cohort_analysis.money_of_days_is_money_of_cohorts": -1,
+        },
+    ),
+    *(
+        (
+            f"UPDATE core.customer_days SET {name}_amount = {name}_amount + 1, "
+            "margin_amount = NULL",
+            {
+                f"customer_days.{name}_of_fact_is_{name}_of_days": -1,
+                f"sales_daily.{name}_of_days_is_{name}_of_sales": 1,
+                f"customer_sales.{name}_of_days_is_{name}_of_customers": 1,
+            },
+        )
+        for name in ("discount", "tax", "shipping", "cost")
+    ),
+    *(
+        (
+            f"UPDATE {table} SET margin_amount = 4",
+            {f"{table.split('.')[1]}.margin_is_net_less_cost": 0.5},
+        )
+        for table in ("core.customer_days", "marts.sales_daily", "marts.customer_sales")
+    ),
+    (
         "UPDATE core.fact_orders SET line_type = 'adjustment' WHERE line_type = 'return'",
-        {"customer_days.money_of_fact_is_money_of_days": 1},
+        {
+            "customer_days.returned_of_fact_is_returned_of_days": 1,
+            "customer_days.money_of_fact_is_money_of_days": 1,
+            **{
+                f"customer_days.{name}_of_fact_is_{name}_of_days": -value
+                for name, value in FURTHER.items()
+            },
+        },
     ),
     (
         "UPDATE core.fact_orders SET line_type = 'return' WHERE line_type = 'adjustment'",
-        {"customer_days.money_of_fact_is_money_of_days": 6.5},
+        {
+            "customer_days.returned_of_fact_is_returned_of_days": 6.5,
+            "customer_days.money_of_fact_is_money_of_days": 6.5,
+            **{
+                f"customer_days.{name}_of_fact_is_{name}_of_days": value
+                for name, value in FURTHER.items()
+            },
+        },
     ),
     (
-        "UPDATE marts.sales_daily SET net_amount = 3.9999",
+        "UPDATE marts.sales_daily SET net_amount = 3.9999, margin_amount = 3.4999",
         {"sales_daily.money_of_days_is_money_of_sales": 0.0001},
     ),
     (
         # Accounted to another month: the total is as it was.
         "UPDATE marts.customer_sales SET month = DATE '2023-12-01'",
-        {
-            "customer_sales.lines_of_days_are_lines_of_customers": 0,
-            "customer_sales.gross_of_days_is_gross_of_customers": 0,
-            "customer_sales.money_of_days_is_money_of_customers": 0,
-        },
+        {name: 0 for name in BY_NAME if name.startswith("customer_sales.") and "_of_days_" in name},
     ),
     (
         "UPDATE raw.source_loads SET rows_read = 7 WHERE source = 'customers'",
@@ -286,8 +351,14 @@ CORRUPTIONS = [
         "DELETE FROM marts.customer_sales",
         {
             "customer_sales.lines_of_days_are_lines_of_customers": 3,
+            "customer_sales.units_of_days_are_units_of_customers": 1,
             "customer_sales.gross_of_days_is_gross_of_customers": 5,
+            "customer_sales.returned_of_days_is_returned_of_customers": -1,
             "customer_sales.money_of_days_is_money_of_customers": 4,
+            **{
+                f"customer_sales.{name}_of_days_is_{name}_of_customers": 2 * value
+                for name, value in FURTHER.items()
+            },
         },
     ),
 ]

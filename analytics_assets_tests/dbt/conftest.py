@@ -36,11 +36,14 @@ with lines as (
         case when (d + o) % 7 = 0 then null else format('C{}', (d * 5 + o * o) % 23) end
             as customer_id,
         case when (d + l) % 11 = 0 then null else format('P{}', (d + o * l) % 9) end as product_id,
-        cast(case when (d + o + l) % 10 = 0 then -1 else 1 + (d * l) % 4 end as integer)
+        cast(case when (d + o + l) % 10 = 0 then -1 else 1 + (d * l) % 4 end as decimal(18, 4))
             as quantity,
         cast(1 + (d * 3 + o * 7 + l) % 50 + 0.335 as decimal(18, 4)) as unit_price,
         case when (d + o) % 13 = 0 then 'cancelled' else 'completed' end as status,
         case when o % 2 = 0 then 'France' else 'Spain' end as country,
+        d % 17 = 16 and l = 2 as is_refund, false as amount_is_total,
+        case when d % 3 > 0 then 2.5 end as cost, case when l = 3 then 0.5 end as discount,
+        0.25 as tax, 1 as shipping,
         order_date + to_hours(cast(8 + o as integer)) as ordered_at,
         d, o, l
     from range(60) days (d), range(6) orders (o), range(1, 4) lines (l)
@@ -87,7 +90,7 @@ select
 from range(6) products (p);
 
 insert into raw.source_loads
-select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, timestamp '2024-03-01'
+select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, 0, 0, timestamp '2024-03-01'
 from range(60) days (d), (values ('orders'), ('user_sessions')) sources (source);
 """
 

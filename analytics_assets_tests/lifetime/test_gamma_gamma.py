@@ -229,10 +229,9 @@ def test_data_without_an_estimate_are_an_error(x, z, sentence):
 @pytest.mark.parametrize(
     ("x", "z", "sentence"),
     [
-        (1, 0, "1 of 2 customers have purchases without a positive mean value; .* number 1"),
-        (1, -4, "without a positive mean value"),
-        (2, np.nan, "without a positive mean value"),
-        (2, np.inf, "without a positive mean value"),
+        (1, -4, "1 of 2 customers have purchases without a mean value from 0; .* number 1"),
+        (2, np.nan, "without a mean value from 0"),
+        (2, np.inf, "without a mean value from 0"),
         (1.5, 3, "no whole number"),
         (-1, 3, "no whole number"),
         (np.nan, 3, "no whole number"),
@@ -242,6 +241,15 @@ def test_impossible_spending_is_refused(x, z, sentence):
     for call in (gamma_gamma.fit, TRUE.expected_mean_value, independence):
         with pytest.raises(ValueError, match=sentence):
             call([3, x], [5, z])
+
+
+def test_purchases_that_all_came_back_are_worth_less_than_any_other():
+    for call in (gamma_gamma.fit, independence):
+        with pytest.raises(ValueError, match=r"1 of 2 repeat customers .* leave them out"):
+            call([3, 1], [5, 0])
+    nothing, little, unknown = TRUE.expected_mean_value([4, 4, 0], [0, 1e-9, 0])
+    assert nothing == pytest.approx(little)
+    assert 0 < nothing < unknown == pytest.approx(TRUE.population_mean)
 
 
 def test_shapes_are_checked():

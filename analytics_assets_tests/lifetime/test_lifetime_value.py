@@ -169,7 +169,7 @@ def test_arguments_out_of_range_are_refused(arguments, sentence):
     ("columns", "sentence"),
     [
         ([[1], [5], [3], [9]], "recency outside 0 to age"),
-        ([[1], [2], [3], [0]], "without a positive mean value"),
+        ([[1], [2], [3], [-1]], "without a mean value from 0"),
         ([[1, 1], [2, 2], [3, 3], [9]], "one shape"),
     ],
 )

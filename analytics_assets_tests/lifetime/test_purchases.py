@@ -19,7 +19,7 @@ from analytics_assets.lifetime.purchases import (
 )
 from analytics_assets_tests.churn.conftest import FEATURES, PLAN
 
-ROLES = Purchases(days="days", tenure="tenure", silence="silence", amount="amount")
+ROLES = Purchases(days="days", tenure="tenure", silence="silence", repeat_amount="amount")
 
 
 def histories(n: int = 3000, leaving: bool = True, seed: int = 0) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def histories(n: int = 3000, leaving: bool = True, seed: int = 0) -> pd.DataFram
             if last >= age - 1:
                 break
             days.add(int(last))
-        rows.append((len(days), age, age - max(days), len(days) * rng.gamma(4, 8)))
+        rows.append((len(days), age, age - max(days), (len(days) - 1) * rng.gamma(4, 8)))
     return pd.DataFrame(rows, columns=list(ROLES.columns), dtype=float)
 
 
@@ -93,10 +93,23 @@ def test_expected_purchases_and_money_add_up_to_what_is_seen():
     once = x["days"] == 1
     ratio = predicted["expected_value"][once] / predicted["expected_purchases"][once]
     np.testing.assert_allclose(ratio, mean, rtol=1e-9)
-    assert mean == pytest.approx((x["amount"] / x["days"]).mean(), rel=0.1)
+    repeat = x[~once]
+    assert mean == pytest.approx((repeat["amount"] / (repeat["days"] - 1)).mean(), rel=0.1)
     assert (predicted["lifetime_value"] > predicted["expected_value"]).all()
     assert (predicted["lifetime_value_low"] <= predicted["lifetime_value_high"]).all()
     assert abs(fitted["independence"]["correlation"]) < 0.1
+
+
+def test_who_sent_everything_back_is_worth_the_least():
+    x = histories()
+    x.loc[0, ["days", "tenure", "silence", "amount"]] = [5.0, 200.0, 10.0, 0.0]
+    x.loc[1, ["days", "tenure", "silence", "amount"]] = [5.0, 200.0, 10.0, 400.0]
+    fitted = fit_purchases(x, ROLES)
+    # There is no likelihood of a mean of 0: the others are learnt from.
+    assert fitted["gamma_gamma"] == fit_purchases(x.drop(0), ROLES)["gamma_gamma"]
+    found = expected(fitted, x.head(2), 60)
+    assert found["expected_purchases"].nunique() == 1
+    assert 0 < found["lifetime_value"][0] < found["lifetime_value"][1] / 5
 
 
 def test_the_history_of_a_label_window_is_predicted_by_its_candidate():
@@ -116,7 +129,7 @@ def test_the_history_of_a_label_window_is_predicted_by_its_candidate():
     assert list(table.index[:3]) == ["prevalence", "recency", "bg_nbd"]
     assert table.loc["bg_nbd", "roc_auc"] > 0.7
     assert result.failed == {}
-    assert set(result.model.purchases) == {"columns", "bgnbd", "gamma_gamma", "independence"}
+    assert set(result.model.purchases) == {"history", "bgnbd", "gamma_gamma", "independence"}
 
 
 def test_without_an_estimate_the_candidate_is_left_out_and_named(features):

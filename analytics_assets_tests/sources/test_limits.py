@@ -115,8 +115,9 @@ def volume(
         connection.execute(TABLES["source_loads"].ddl)
         for at, rows in known.items():
             connection.execute(
-                "INSERT INTO raw.source_loads VALUES ('orders', ?, 'v', ?, ?, 0, '2024-01-01')",
-                [at, rows, rows],
+                "INSERT INTO raw.source_loads BY NAME SELECT 'orders' AS source, ? AS window_date, "
+                "'v' AS source_version, ? AS rows_read",
+                [at, rows],
             )
         config = SourceConfig(source, max_volume_change=change)
         require_within_limits(DuckDBSession(connection), config, window, read, 0, {}, False)

@@ -49,7 +49,8 @@ def test_values_are_typed(source: Source) -> None:
     assert source.rows("FROM raw.raw_orders") == [
         (
             *("O1", 1, datetime(2024, 1, 2, 10), day(2), "C1", "P1", 2, Decimal("3.5")),
-            *(Decimal(7), "completed", datetime(2024, 1, 3), None, None, None, None),
+            *(Decimal(7), False, None, None, None, None, None, None, None, None, False),
+            *("completed", datetime(2024, 1, 3), None, None, None, None),
             *("orders.csv", 1, datetime(2024, 2, 1, 12)),
         )
     ]

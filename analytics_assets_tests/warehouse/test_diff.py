@@ -95,7 +95,7 @@ def test_new_and_missing_columns_and_tables_are_reported(tmp_path: Path) -> None
     diffs = diff_builds(a, b)
     shape = sales(diffs)
     assert (shape.columns_added, shape.columns_removed) == (("new",), ("lines",))
-    assert shape.types_changed == {"units": ("BIGINT", "VARCHAR")}
+    assert shape.types_changed == {"units": ("DECIMAL(18,4)", "VARCHAR")}
     assert not shape.same
     model = next(diff for diff in diffs if diff.table == "churn.churn_model")
     assert model.rows == (None, 1)

@@ -17,7 +17,7 @@
     {%- set breadth_columns = {'products': 'product_id', 'categories': 'product_category'} -%}
     {%- set order_totals = [
         'active_days', 'sale_orders', 'sale_lines', 'units', 'gross_amount', 'net_amount',
-        'return_lines', 'returned_amount', 'squared_gaps',
+        'return_lines', 'returned_amount', 'first_net_amount', 'squared_gaps',
     ] -%}
     {%- set recent_orders = {'orders': 'sale_orders', 'net_amount': 'net_amount'} %}
 
@@ -37,7 +37,11 @@
             case when sale_orders > 0 then order_date end as first_order_date,
             case when sale_orders > 0 then order_date end as last_order_date,
             case when sale_orders > 0 then 1 else 0 end as active_days,
-            case when sale_orders > 0 then coalesce(gap * gap, 0) else 0 end as squared_gaps
+            case when sale_orders > 0 then coalesce(gap * gap, 0) else 0 end as squared_gaps,
+            -- Only the first day with a sale has none before it.
+            case
+                when sale_orders > 0 and gap is null then gross_amount + returned_amount else 0
+            end as first_net_amount
         from (
             select
                 *,
@@ -186,7 +190,7 @@
         {{ days_between('known.last_order_date', 'known.as_of') }} as days_since_last_order,
         {{ bigint_or_zero('known.sale_orders') }} as sale_orders,
         {{ bigint_or_zero('known.sale_lines') }} as sale_lines,
-        {{ bigint_or_zero('known.units') }} as units,
+        {{ money_or_zero('known.units') }} as units,
         {{ money_or_zero('known.gross_amount') }} as gross_amount,
         {{ money_or_zero('known.net_amount') }} as net_amount,
         {{ money('known.gross_amount / nullif(known.sale_orders, 0)') }} as average_order_value,
@@ -205,7 +209,9 @@
                 ) / (known.gap_count * (known.gap_count - 1))
             )
         end as sd_gap_days,
-        {{ bigint_or_zero('known.active_days') }} as active_days
+        {{ bigint_or_zero('known.active_days') }} as active_days,
+        {{ money_or_zero('greatest(known.net_amount - known.first_net_amount, 0)') }}
+            as repeat_net_amount
         {%- for length in order_windows %},
         {{ bigint_or_zero('recent_orders.orders_' ~ length ~ 'd') }} as orders_{{ length }}d
         {%- endfor %}

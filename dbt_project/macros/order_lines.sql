@@ -6,13 +6,14 @@
 {% macro line_content() -%}
     {{ return([
         'ordered_at', 'customer_id', 'product_id', 'quantity', 'unit_price', 'amount', 'country',
-        'product_name', 'product_category',
+        'product_name', 'product_category', 'discount', 'tax', 'shipping', 'cost',
     ]) }}
 {%- endmacro %}
 
-{# order_date comes first: where it stands in every PARTITION BY, a filter on it reaches the scan. #}
+{# A refund is another line than the one that it gives back, whatever else tells lines apart.
+   order_date comes first: where it stands in every PARTITION BY, a filter on it reaches the scan. #}
 {% macro line_identity() -%}
-    {%- set key = ['order_date', 'order_id', 'line_number', 'line_key'] -%}
+    {%- set key = ['order_date', 'order_id', 'line_number', 'line_key', 'is_refund'] -%}
     {%- for column in line_content() -%}
         {%- do key.append(
             'case when line_number is null and line_key is null then ' ~ column ~ ' end'
@@ -32,6 +33,16 @@
         quantity,
         unit_price,
         amount,
+        amount_is_total,
+        discount,
+        tax,
+        shipping,
+        cost,
+        upper({{ clean_text('currency') }}) as currency,
+        {{ clean_text('channel') }} as channel,
+        {{ clean_text('coupon') }} as coupon,
+        is_test,
+        is_refund,
         lower({{ clean_text('status') }}) as status,
         updated_at,
         {{ clean_text('country') }} as country,
@@ -43,10 +54,23 @@
     from {{ relation }}
 {%- endmacro %}
 
+{% macro extended_amount() -%}
+    {{ money(
+        'case when amount_is_total then amount else quantity * unit_price - coalesce(discount, 0) end'
+    ) }}
+{%- endmacro %}
+
+{# What is refunded of a cancelled order was never counted. #}
 {% macro line_type(status) -%}
     case
+        when is_test then 'adjustment'
+        when is_refund
+            then case when {{ status }} = 'cancelled' then 'adjustment' else 'return' end
         when quantity < 0 then 'return'
-        when quantity > 0 and unit_price > 0 and coalesce({{ status }}, '') <> 'cancelled'
+        when
+            quantity > 0
+            and {{ extended_amount() }} > 0
+            and coalesce({{ status }}, '') <> 'cancelled'
             then 'sale'
         else 'adjustment'
     end

@@ -23,7 +23,7 @@ from analytics_assets.churn.data import FeatureSet, customer_value
 from analytics_assets.churn.registry import Registry, Version
 from analytics_assets.lifetime.history import Purchases
 from analytics_assets.schemas import TABLES
-from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN
+from analytics_assets.schemas.churn import FEATURE_COLUMNS, RULE_COLUMN, VALUE_COLUMN
 from analytics_assets.settings import Settings
 from analytics_assets.sources.declared import LEADING, SOURCES
 from analytics_assets.warehouse.connection import POOL, Warehouse
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 MODEL, BACKTEST = TABLES["churn_model"], TABLES["churn_backtest"]
 VALUE = "customer_value"
 FEATURES = FeatureSet(
-    columns=FEATURE_COLUMNS,
+    columns=tuple(name for name in FEATURE_COLUMNS if name != VALUE_COLUMN),
     recency="days_since_last_order",
     rule=RULE_COLUMN,
     purchases=Purchases(
         days="active_days",
         tenure="tenure_days",
         silence="days_since_last_order",
-        amount="gross_amount",
+        repeat_amount=VALUE_COLUMN,
     ),
     value=VALUE,
     # Counted since the first purchase, session or registration.
@@ -57,6 +57,7 @@ FEATURES = FeatureSet(
             "units",
             "gross_amount",
             "net_amount",
+            VALUE_COLUMN,
             "return_lines",
             "returned_amount",
             "sessions_total",

@@ -92,9 +92,12 @@ def predicted(session: Session, model: Any, window: Window) -> pd.DataFrame:
 
 
 def _expected(model: Any, matrix: pd.DataFrame) -> dict[str, Any]:
-    """Expected purchases and values; null where the model was trained without."""
+    """Expected purchases and values; null where the model was trained without.
+
+    Or where it was trained on the money of all purchases, as models once were.
+    """
     from analytics_assets.lifetime.purchases import EXPECTED, expected
 
-    if not model.purchases:
+    if "history" not in model.purchases:
         return dict.fromkeys(EXPECTED, np.nan)
     return dict(expected(model.purchases, matrix, model.horizon_days))

@@ -152,6 +152,7 @@ def _figures(result: "TrainingResult") -> dict[str, str]:
 def _metadata(
     result: "TrainingResult", registered: Version, plan: "Plan", figures: Mapping[str, str]
 ) -> dict[str, Any]:
+    from analytics_assets.churn.parameters import parameters
     from analytics_assets.reports.model_card import model_card
 
     chosen = result.candidates[result.candidates["is_chosen"]].iloc[0]
@@ -169,5 +170,6 @@ def _metadata(
         "tested as of": result.newest_test,
         "candidates": markdown_table(_SHOWN, shown),
         **({"without an estimate": MetadataValue.json(result.failed)} if result.failed else {}),
+        "parameters": MetadataValue.json(parameters(result.model)),
         "model card": MetadataValue.md(card),
     }

@@ -12,6 +12,8 @@ from typing import Any
 from analytics_assets.schemas import TABLES, Table
 
 LOAD_COLUMNS = ("line_key", "source_file", "source_row", "loaded_at")
+# Columns that the load derives, and what they are where nothing says otherwise.
+DERIVED = {"amount_is_total": "false", "is_refund": "false"}
 # A column for whatever further columns the configuration names, as a JSON object.
 ATTRIBUTES = "attributes"
 
@@ -38,7 +40,7 @@ class Contract:
     @property
     def columns(self) -> list[str]:
         """Columns that can come from the source."""
-        derived = (*LOAD_COLUMNS, self.table.window_column)
+        derived = (*LOAD_COLUMNS, *DERIVED, self.table.window_column)
         return [name for name in self.table.columns if name not in derived]
 
     @property

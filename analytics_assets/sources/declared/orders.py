@@ -15,20 +15,45 @@ DAY = "order_date"
 MONTH = "date_trunc('month', order_date)::DATE"
 EXTENDED = "coalesce(sum(extended_amount), 0)"
 MISSING = "count(*) - count(amount)"
+OF_SALES, OF_BOTH = "line_type = 'sale'", "line_type IN ('sale', 'return')"
+
+
+def _sum(column: str, where: str = "") -> str:
+    return f"coalesce(sum({column}){where and f' FILTER ({where})'}, 0)"
+
+
 # Measures that add up from the fact to the marts: name, verb, words, in the fact, in what follows.
 MEASURES = (
-    ("lines", "are", "Lines", "count(*)", "coalesce(sum(lines), 0)"),
-    (
-        *("gross", "is", "Gross (sales)"),
-        "coalesce(sum(extended_amount) FILTER (line_type = 'sale'), 0)",
-        "coalesce(sum(gross_amount), 0)",
-    ),
-    (
-        *("money", "is", "Net (sales and returns)"),
-        "coalesce(sum(extended_amount) FILTER (line_type IN ('sale', 'return')), 0)",
-        "coalesce(sum(net_amount), 0)",
+    ("lines", "are", "Lines", "count(*)", _sum("lines")),
+    ("units", "are", "Units", _sum("quantity", OF_SALES), _sum("units")),
+    *(
+        (name, "is", words, _sum(column, where), _sum(measure))
+        for name, words, column, where, measure in (
+            ("gross", "Gross (sales)", "extended_amount", OF_SALES, "gross_amount"),
+            (
+                *("returned", "Returned (returns and refunds)", "extended_amount"),
+                *("line_type = 'return'", "returned_amount"),
+            ),
+            ("money", "Net (sales and returns)", "extended_amount", OF_BOTH, "net_amount"),
+            ("discount", "Discount", "discount", OF_BOTH, "discount_amount"),
+            ("tax", "Tax", "tax", OF_BOTH, "tax_amount"),
+            ("shipping", "Shipping", "shipping", OF_BOTH, "shipping_amount"),
+            ("cost", "Known cost", "cost", OF_BOTH, "cost_amount"),
+        )
     ),
 )
+# Tables with a margin. It is none where a cost is unknown, so that margins add up nowhere.
+WITH_MARGIN = (("core.customer_days", DAY), ("marts.sales_daily", DAY),
+               ("marts.customer_sales", "month"))  # fmt: skip
+COHORTS = "marts.customer_cohort_analysis"
+# Of the months from the first sale on.
+DAYS_OF_COHORTS = """(
+    SELECT days.* FROM core.customer_days AS days
+    JOIN (
+        SELECT customer_id, date_trunc('month', min(order_date)) AS cohort_month
+        FROM core.customer_days WHERE sale_orders > 0 AND customer_id <> '(unknown)' GROUP BY 1
+    ) AS firsts ON days.customer_id = firsts.customer_id AND order_date >= cohort_month
+)"""
 
 RULES = (
     Rule(
@@ -45,9 +70,11 @@ RULES = (
     Rule(
         "fact_orders",
         "amount_is_quantity_times_price",
-        "The amount billed for a line is its quantity x unit price, within half a cent.",
-        "Recompute the amount as quantity x price, or find the discount, tax or shipping that the "
-        "source has put into it. The marts add up quantity x price and are not affected.",
+        "The amount billed for a line is its quantity x unit price less its discount, within half "
+        "a cent.",
+        "Map the discount, tax or shipping that the source has put into the amount; or map the "
+        "amount without unit_price, and it is what the marts add up. They add up quantity x price "
+        "less discount now.",
         broken=f"abs(amount - extended_amount) > {ROUNDING}",
         applies="amount IS NOT NULL",
     ),
@@ -73,6 +100,7 @@ RULES = (
         "Every line has a quantity.",
         "Review by hand, or drop the line in the source. Such lines are adjustments.",
         broken="quantity = 0",
+        applies="NOT is_refund",
     ),
 )
 
@@ -99,7 +127,7 @@ BALANCES = (
         "Every amount that customer_sales has made up for is counted, in its month.",
         Figure(
             "core.fact_orders",
-            "count(*) FILTER (amount IS NULL AND line_type IN ('sale', 'return'))",
+            f"count(*) FILTER (amount IS NULL AND {OF_BOTH})",
             MONTH,
         ),
         Figure("marts.customer_sales", "coalesce(sum(amounts_imputed), 0)", "month"),
@@ -130,6 +158,34 @@ BALANCES = (
         for mart, last, by, by_days in (
             ("sales_daily", "sales", DAY, DAY),
             ("customer_sales", "customers", "month", MONTH),
+        )
+    ),
+    *(
+        Balance(
+            relation.split(".")[1],
+            "margin_is_net_less_cost",
+            "Every margin is the net amount less the cost.",
+            Figure(relation, _sum("margin_amount"), by),
+            Figure(relation, _sum("net_amount - cost_amount", "margin_amount IS NOT NULL"), by),
+            windowed=relation.startswith("core."),
+            money=True,
+        )
+        for relation, by in WITH_MARGIN
+    ),
+    *(
+        Balance(
+            "customer_cohort_analysis",
+            f"{name}_of_days_is_{name}_of_cohorts",
+            f"{words} of the customers of cohorts is the same in customer_days and in the cohorts.",
+            Figure(DAYS_OF_COHORTS, _sum(measure)),
+            Figure(COHORTS, _sum(column)),
+            windowed=False,
+            money=True,
+        )
+        for name, words, measure, column in (
+            ("gross", "Gross", "gross_amount", "gross_amount"),
+            ("returned", "Returned", "returned_amount", "returned_amount"),
+            ("money", "Net", "net_amount", "cohort_revenue"),
         )
     ),
 )

@@ -19,7 +19,8 @@ with orders as (
         count(case when line_type = 'adjustment' then 1 end) as adjustment_lines,
         sum(case when line_type = 'sale' then quantity end) as units,
         sum(case when line_type = 'sale' then extended_amount end) as gross_amount,
-        sum(case when line_type = 'return' then extended_amount end) as returned_amount
+        sum(case when line_type = 'return' then extended_amount end) as returned_amount,
+        {{ sums_of_lines() }}
     from {{ ref('fact_orders') }}
     where {{ in_window('order_date') }}
     group by order_date, customer_id, order_id
@@ -37,7 +38,8 @@ days as (
         sum(adjustment_lines) as adjustment_lines,
         coalesce(sum(units), 0) as units,
         coalesce(sum(gross_amount), 0) as gross_amount,
-        coalesce(sum(returned_amount), 0) as returned_amount
+        coalesce(sum(returned_amount), 0) as returned_amount,
+        {{ sums_of_sums() }}
     from orders
     group by order_date, customer_id
 )
@@ -51,8 +53,9 @@ select
     cast(sale_lines as bigint) as sale_lines,
     cast(return_lines as bigint) as return_lines,
     cast(adjustment_lines as bigint) as adjustment_lines,
-    cast(units as bigint) as units,
+    {{ money('units') }} as units,
     {{ money('gross_amount') }} as gross_amount,
     {{ money('returned_amount') }} as returned_amount,
-    {{ money('gross_amount + returned_amount') }} as net_amount
+    {{ money('gross_amount + returned_amount') }} as net_amount,
+    {{ further_measures('gross_amount + returned_amount') }}
 from days

@@ -19,7 +19,15 @@ select
     unit_price,
     amount,
     extended_amount,
+    discount,
+    tax,
+    shipping,
+    cost,
     line_type,
-    status
+    is_refund,
+    status,
+    currency,
+    channel,
+    coupon
 from {{ ref('stg_orders') }}
 where {{ in_window('order_date') }}

@@ -40,23 +40,24 @@ lines as (
         order_id,
         line_number,
         line_key,
-        {%- for column in line_identity()[4:] %}
+        is_refund,
+        {%- for column in line_identity()[5:] %}
         {{ column }} as identity_{{ loop.index }},
         {%- endfor %}
         coalesce(customer_id, {{ unknown_member() }}) as customer_id,
         coalesce(product_id, {{ unknown_member() }}) as product_id,
         coalesce(product_category, '') as product_category,
         quantity,
-        {{ money('quantity * unit_price') }} as extended_amount,
+        {{ extended_amount() }} as extended_amount,
         {{ line_type('status') }} as line_type,
-        {{ line_type('null') }} as placed_line_type,
+        case when is_refund then 'adjustment' else {{ line_type('null') }} end as placed_line_type,
         updated_at,
         source_file,
         source_row
     from cleaned
 ),
 
-{%- set key = ['order_date', 'order_id', 'line_number', 'line_key'] -%}
+{%- set key = ['order_date', 'order_id', 'line_number', 'line_key', 'is_refund'] -%}
 {%- for column in line_content() -%}
     {%- do key.append('identity_' ~ loop.index) -%}
 {%- endfor %}

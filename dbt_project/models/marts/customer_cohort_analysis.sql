@@ -57,7 +57,11 @@ customer_months as (
         customer_id,
         {{ month_start('order_date') }} as month,
         sum(sale_orders) as sale_orders,
-        sum(net_amount) as net_amount
+        sum(gross_amount) as gross_amount,
+        sum(returned_amount) as returned_amount,
+        sum(net_amount) as net_amount,
+        sum(margin_amount) as margin_amount,
+        count(*) - count(margin_amount) as days_without_margin
     from {{ ref('customer_days') }}
     group by 1, 2
 ),
@@ -68,7 +72,11 @@ activity as (
         {{ month_number('months.month') }} - {{ month_number('customers.cohort_month') }}
             as month_number,
         count(case when months.sale_orders > 0 then 1 end) as customers_active,
-        sum(months.net_amount) as cohort_revenue
+        sum(months.net_amount) as cohort_revenue,
+        sum(months.gross_amount) as gross_amount,
+        sum(months.returned_amount) as returned_amount,
+        sum(months.margin_amount) as margin_amount,
+        sum(months.days_without_margin) as days_without_margin
     from customer_months as months
     inner join customers on months.customer_id = customers.customer_id
     group by 1, 2
@@ -79,7 +87,13 @@ measured as (
     select
         cells.*,
         case when is_observed then coalesce(customers_active, 0) end as customers_active,
-        case when is_observed then coalesce(cohort_revenue, 0) end as cohort_revenue
+        case when is_observed then coalesce(cohort_revenue, 0) end as cohort_revenue,
+        case when is_observed then coalesce(gross_amount, 0) end as gross_amount,
+        case when is_observed then coalesce(returned_amount, 0) end as returned_amount,
+        case
+            when is_observed and coalesce(days_without_margin, 0) = 0
+                then coalesce(margin_amount, 0)
+        end as margin_amount
     from cells
     left join activity
         on
@@ -104,6 +118,9 @@ select
     - lag(retention_rate) over (partition by cohort_month order by month_number)
         as retention_change,
     {{ money('cohort_revenue') }} as cohort_revenue,
+    {{ money('gross_amount') }} as gross_amount,
+    {{ money('returned_amount') }} as returned_amount,
+    {{ money('margin_amount') }} as margin_amount,
     {{ money('cohort_revenue / nullif(customers_active, 0)') }} as revenue_per_active_customer,
     case
         when month_number = 0 or not is_complete then null

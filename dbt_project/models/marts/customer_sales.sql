@@ -5,16 +5,19 @@ with sales as (
         customer_id,
         {{ month_start('order_date') }} as month,
         sum(orders) as orders,
+        sum(sale_orders) as sale_orders,
         sum(lines) as lines,
         sum(units) as units,
         sum(gross_amount) as gross_amount,
-        sum(net_amount) as net_amount
+        sum(returned_amount) as returned_amount,
+        sum(net_amount) as net_amount,
+        {{ sums_of_days() }}
     from {{ ref('customer_days') }}
     group by 1, 2
 ),
 
 -- Only here is a missing amount made up for, and counted. Of most lines the amount billed is quantity
--- x unit_price, which the days have summed: only the others are summed here.
+-- x unit_price, or total, which the days have summed: only the others are summed here.
 billed as (
     select
         customer_id,
@@ -30,10 +33,13 @@ select
     sales.customer_id,
     sales.month,
     cast(sales.orders as bigint) as orders,
+    cast(sales.sale_orders as bigint) as sale_orders,
     cast(sales.lines as bigint) as lines,
-    cast(sales.units as bigint) as units,
+    {{ money('sales.units') }} as units,
     {{ money('sales.gross_amount') }} as gross_amount,
+    {{ money('sales.returned_amount') }} as returned_amount,
     {{ money('sales.net_amount') }} as net_amount,
+    {{ further_measures('sales.net_amount') }},
     {{ money('sales.net_amount + coalesce(billed.difference, 0)') }} as billed_amount,
     coalesce(billed.amounts_imputed, 0) as amounts_imputed
 from sales

@@ -4,7 +4,7 @@ with orders as (
     select
         order_date,
         order_id,
-        coalesce(sum(case when line_type = 'sale' then extended_amount end), 0) as order_amount
+        sum(case when line_type = 'sale' then extended_amount end) as order_amount
     from {{ ref('fact_orders') }}
     group by order_date, order_id
 ),
@@ -16,30 +16,50 @@ lines as (
         facts.customer_id,
         coalesce(products.category, {{ unknown_member() }}) as category,
         case
+            when orders.order_amount is null then 'none'
             when orders.order_amount < {{ var('revenue_band_medium') }} then 'low'
             when orders.order_amount < {{ var('revenue_band_high') }} then 'medium'
             else 'high'
         end as revenue_band,
         case when facts.line_type = 'sale' then facts.quantity end as units,
         case when facts.line_type = 'sale' then facts.extended_amount end as gross_amount,
-        case
-            when facts.line_type in ('sale', 'return') then facts.extended_amount
-        end as net_amount
+        case when facts.line_type = 'return' then facts.extended_amount end as returned_amount,
+        facts.line_type,
+        {%- for measure in line_measures() %}
+        facts.{{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('fact_orders') }} as facts
     inner join orders
         on facts.order_date = orders.order_date and facts.order_id = orders.order_id
     left join {{ ref('dim_products') }} as products on facts.product_id = products.product_id
+),
+
+sums as (
+    select
+        order_date,
+        category,
+        revenue_band,
+        count(distinct order_id) as orders,
+        count(*) as lines,
+        coalesce(sum(units), 0) as units,
+        count(distinct nullif(customer_id, {{ unknown_member() }})) as customers,
+        coalesce(sum(gross_amount), 0) as gross_amount,
+        coalesce(sum(returned_amount), 0) as returned_amount,
+        {{ sums_of_lines() }}
+    from lines
+    group by order_date, category, revenue_band
 )
 
 select
     order_date,
     category,
     revenue_band,
-    count(distinct order_id) as orders,
-    count(*) as lines,
-    cast(coalesce(sum(units), 0) as bigint) as units,
-    count(distinct nullif(customer_id, {{ unknown_member() }})) as customers,
-    {{ money('coalesce(sum(gross_amount), 0)') }} as gross_amount,
-    {{ money('coalesce(sum(net_amount), 0)') }} as net_amount
-from lines
-group by order_date, category, revenue_band
+    orders,
+    lines,
+    {{ money('units') }} as units,
+    customers,
+    {{ money('gross_amount') }} as gross_amount,
+    {{ money('returned_amount') }} as returned_amount,
+    {{ money('gross_amount + returned_amount') }} as net_amount,
+    {{ further_measures('gross_amount + returned_amount') }}
+from sums

@@ -6,7 +6,8 @@
     {%- do content_without_key.append('case when line_key is null then ' ~ column ~ ' end') -%}
 {%- endfor -%}
 {%- set others = content + [
-    'order_date', 'order_id', 'status', 'updated_at', 'source_file', 'source_row', 'copies',
+    'order_date', 'order_id', 'amount_is_total', 'currency', 'channel', 'coupon', 'is_test',
+    'is_refund', 'status', 'updated_at', 'source_file', 'source_row', 'copies',
 ] -%}
 
 {%- set cleaned = cleaned_orders(source('raw', 'raw_orders')) -%}
@@ -23,7 +24,7 @@ with numbered as (
 unnumbered as (
     {{ rank_newest(
         '(' ~ cleaned ~ ' where line_number is null) as lines',
-        ['order_date', 'order_id', 'line_key'] + content_without_key
+        ['order_date', 'order_id', 'line_key', 'is_refund'] + content_without_key
     ) }}
 ),
 
@@ -31,7 +32,8 @@ positions as (
     select
         *,
         row_number() over (
-            partition by order_date, order_id order by {{ content | join(', ') }}, line_key
+            partition by order_date, order_id
+            order by is_refund, {{ content | join(', ') }}, line_key
         ) as position
     from unnumbered
     where newest = 1
@@ -78,7 +80,16 @@ select
     quantity,
     unit_price,
     amount,
-    {{ money('quantity * unit_price') }} as extended_amount,
+    discount,
+    tax,
+    shipping,
+    cost,
+    currency,
+    channel,
+    coupon,
+    is_test,
+    is_refund,
+    {{ extended_amount() }} as extended_amount,
     status,
     {{ line_type('status') }} as line_type,
     updated_at,

@@ -1,0 +1,166 @@
+"""What only the lines of an order together, or all orders together, can give away.
+
+Belongs here: rules on orders that need more than a row, and say what to configure. Does not belong
+here: rules on one row (`validity`), or keys of any table (`uniqueness`).
+"""
+
+from collections.abc import Iterator
+
+from analytics_assets.checks.base import Check
+from analytics_assets.checks.rows import ListedRows
+from analytics_assets.checks.uniqueness import may_stand_twice
+from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.core import UNKNOWN_MEMBER
+from analytics_assets.sources.config import SourcesConfig
+
+FACT, RAW = TABLES["fact_orders"], TABLES["raw_orders"]
+OF_ONE_ORDER = ("customer_id", "currency", "status")
+# Whose orders are implausibly many: shares and numbers of what one person orders, in any shop.
+LARGE_SHARE = 0.05
+MANY_ORDERS = 50
+TIMES_OTHERS = 10
+OTHERS = 10  # the tenth busiest identifier is what the others are compared with
+
+
+def checks(sources: SourcesConfig) -> Iterator[Check]:
+    """The rules, where there are orders."""
+    if "orders" in sources.absent:
+        return
+    yield _one_day()
+    yield _agreeing()
+    yield _refunded()
+    yield _plausible()
+
+
+def _one_day() -> Check:
+    """The key of the fact has the day in it, so that a refund loads later under the same order."""
+    key = ("order_id", "line_number")
+    listed = ", ".join(key)
+    numbered = "line_number IS NOT NULL AND NOT is_refund"
+
+    def on_two_days(of: str) -> str:
+        return f"""
+            SELECT {listed}, coalesce(min(order_date) FILTER ({{window}}), min(order_date)) AS day
+            FROM {RAW.relation}
+            WHERE {numbered} AND {of} AND {may_stand_twice(RAW, key, of)}
+            GROUP BY {listed} HAVING min(order_date) <> max(order_date)
+            """
+
+    of_window = f"hash({listed}) IN (SELECT hash({listed}) FROM {RAW.relation} WHERE {{window}})"
+    return Check(
+        "uniqueness",
+        RAW.name,
+        "numbered_line_on_one_day",
+        "No line that the source numbers is on two days, in the whole table.",
+        "uniqueness",
+        "A line on two days counts twice. Load both days of the listed lines again; if they are "
+        "still on both, correct the dates in the source. A refund is no line of the source: map "
+        "refunded_amount and refunded_at.",
+        ListedRows(
+            on_two_days(of_window),
+            total=RAW.relation,
+            day_column="order_date",
+            keys=key,
+            whole=on_two_days("TRUE"),
+        ),
+    )
+
+
+def _agreeing() -> Check:
+    # As texts: a missing value beside another one is a difference, too.
+    values = {name: f"coalesce({name}, '')" for name in OF_ONE_ORDER}
+    differs = {name: f"min({value}) <> max({value})" for name, value in values.items()}
+    kinds = ", ".join(f"CASE WHEN {differs[name]} THEN '{name}' END" for name in OF_ONE_ORDER)
+    return Check(
+        "integrity",
+        FACT.name,
+        "order_agrees_with_itself",
+        f"The lines of an order have one {', one '.join(OF_ONE_ORDER)}.",
+        "consistency",
+        "Where the source writes what belongs to the order on its first line only, name those "
+        "columns: `order_level: [status, ...]` in the source configuration. Otherwise correct the "
+        "lines in the source: each counts for its own customer and by its own status.",
+        ListedRows(
+            f"""
+            SELECT order_date AS day, order_date, order_id, lines.line_number, kind
+            FROM {FACT.relation} AS lines
+            JOIN (
+                SELECT order_date, order_id, concat_ws(', ', {kinds}) AS kind
+                FROM {FACT.relation} WHERE {{window}} AND NOT is_refund
+                GROUP BY order_date, order_id HAVING {" OR ".join(differs.values())}
+            ) AS orders USING (order_date, order_id)
+            WHERE NOT is_refund
+            """,
+            total=FACT.relation,
+            day_column="order_date",
+            keys=FACT.key,
+            kind="kind",
+        ),
+        severe_share=None,
+    )
+
+
+def _refunded() -> Check:
+    return Check(
+        "validity",
+        FACT.name,
+        "returned_line_has_a_refund",
+        "Every line of status returned has a negative quantity, or a refund.",
+        "consistency",
+        "Such a line counts as a sale that was kept. Load its day again: a load makes a refund of "
+        "every line of this status. If it stays, map refunded_amount, or give the source's word "
+        "for a return with a negative quantity another status in status_map.",
+        ListedRows(
+            f"""
+            SELECT order_date AS day, order_date, order_id, line_number FROM {FACT.relation}
+            WHERE {{window}} AND status = 'returned' AND quantity > 0 AND NOT is_refund
+                AND (order_id, product_id) NOT IN (
+                    SELECT (order_id, product_id) FROM {FACT.relation} WHERE is_refund
+                )
+            """,
+            total=f"(FROM {FACT.relation} WHERE status = 'returned')",
+            day_column="order_date",
+            keys=FACT.key,
+        ),
+    )
+
+
+def _plausible() -> Check:
+    return Check(
+        "validity",
+        "dim_customers",
+        "customer_has_a_plausible_share_of_the_orders",
+        f"No customer_id has more than {LARGE_SHARE:.0%} of the orders, more than {MANY_ORDERS}, "
+        f"and more than {TIMES_OTHERS} times as many as the {OTHERS}th busiest.",
+        "validity",
+        "Where the listed customer_id is nobody (a guest, a till, a missing number), say so: "
+        "`null_words: {customer_id: [...]}` in the source configuration, as in the metadata; its "
+        "orders then count in totals, and in no cohort, segment or score. A wholesaler who buys as "
+        "much is right as it is.",
+        ListedRows(
+            f"""
+            WITH counted AS (
+                SELECT customer_id, sum(orders)::BIGINT AS orders FROM core.customer_days
+                GROUP BY customer_id
+            ),
+            others AS (
+                SELECT min(orders) AS orders, count(*) AS customers FROM (
+                    SELECT orders FROM counted WHERE customer_id <> '{UNKNOWN_MEMBER}'
+                    ORDER BY orders DESC LIMIT {OTHERS}
+                )
+            )
+            SELECT customer_id, orders, NULL::DATE AS day FROM counted
+            WHERE customer_id <> '{UNKNOWN_MEMBER}' AND orders > {MANY_ORDERS}
+                AND orders > {LARGE_SHARE} * (SELECT sum(orders) FROM counted)
+                AND orders > {TIMES_OTHERS} * (SELECT orders FROM others)
+            """,
+            total="core.dim_customers",
+            day_column=None,
+            keys=("customer_id", "orders"),
+            details={
+                "to configure": "SELECT 'null_words: {customer_id: [' "
+                "|| string_agg('''' || customer_id || '''', ', ' ORDER BY customer_id) || ']}' "
+                "FROM listed WHERE NOT contains(customer_id, '@')"
+            },
+        ),
+    )

@@ -1,0 +1,40 @@
+{# Measures of order lines beyond gross, returned and net, the same wherever they are added up. A
+   cost is added up as far as it is known; a margin takes that of every sale line. #}
+
+{% macro line_measures() -%}
+    {{ return(['discount', 'tax', 'shipping', 'cost']) }}
+{%- endmacro %}
+
+{# Columns of a grouping of lines, and of a grouping of those. #}
+{% macro sums_of_lines() -%}
+    {%- for measure in line_measures() -%}
+        sum(case when line_type <> 'adjustment' then {{ measure }} end) as {{ measure }}_amount,
+        {% endfor -%}
+    count(case when line_type = 'sale' and cost is null then 1 end) as lines_without_cost
+{%- endmacro %}
+
+{% macro sums_of_sums() -%}
+    {%- for measure in line_measures() -%}
+        sum({{ measure }}_amount) as {{ measure }}_amount,
+        {% endfor -%}
+    sum(lines_without_cost) as lines_without_cost
+{%- endmacro %}
+
+{# Columns of a grouping of customer_days, of which a margin says whether all costs are known. #}
+{% macro sums_of_days() -%}
+    {%- for measure in line_measures() -%}
+        sum({{ measure }}_amount) as {{ measure }}_amount,
+        {% endfor -%}
+    count(*) - count(margin_amount) as lines_without_cost
+{%- endmacro %}
+
+{# The columns of a table, from those above. #}
+{% macro further_measures(net) -%}
+    {%- for measure in line_measures() -%}
+        {{ money('coalesce(' ~ measure ~ '_amount, 0)') }} as {{ measure }}_amount,
+        {% endfor -%}
+    case
+        when lines_without_cost = 0
+            then {{ money(net ~ ' - coalesce(cost_amount, 0)') }}
+    end as margin_amount
+{%- endmacro %}
