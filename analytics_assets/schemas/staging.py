@@ -51,7 +51,7 @@ class StgOrders(TableModel):
         "Amount billed for the line, where the source supplies one", nullable=True
     )
     discount: Money = column(
-        "Money off the line that unit_price does not contain yet", nullable=True, ge=0
+        "Money off the line that unit_price does not contain yet", nullable=True
     )
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)

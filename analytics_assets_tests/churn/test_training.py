@@ -8,8 +8,9 @@ import pytest
 
 from analytics_assets.churn import metrics
 from analytics_assets.churn.artifact import dump_model
-from analytics_assets.churn.candidates import build_candidates
-from analytics_assets.churn.data import FeatureSet, TrainingError
+from analytics_assets.churn.backtest import fitted_on, rolling_origins
+from analytics_assets.churn.candidates import Candidate, build_candidates
+from analytics_assets.churn.data import FeatureSet, TrainingError, labelled_rows
 from analytics_assets.churn.model import score
 from analytics_assets.churn.training import train
 
@@ -152,3 +153,14 @@ def test_a_leak_stops_the_training(features):
     leaked = features.assign(gave_it_away=features["churned"].astype(float))
     with pytest.raises(TrainingError, match=r"^gave_it_away alone separates .* leaked"):
         train(leaked, replace(FEATURES, columns=(*COLUMNS, "gave_it_away")), PLAN)
+
+
+def test_train_rows_are_those_of_the_fit(features, result):
+    """Of histories a test's fit reads the customers of its date, and no labelled rows."""
+    labelled = labelled_rows(features, FEATURES)
+    assert set(result.candidates["train_rows"]) == {len(labelled.y)}
+    history = Candidate("history", None, (), from_history=True)
+    split = rolling_origins(labelled.as_of, labelled.y, PLAN.horizon_days, PLAN.dates)[0]
+    assert fitted_on(split, history) is split.test
+    rows = result.backtest.set_index(["candidate", "test"])["train_rows"]
+    assert rows[result.chosen, split.name] == len(split.train) < len(labelled.y)
