@@ -158,7 +158,7 @@ class Form:
 
     @property
     def is_text(self) -> bool:
-        return self.format in ("csv", "jsonl")
+        return self.format in ("csv", "jsonl", "json")
 
     def config(self, source: Source, **words: Any) -> SourceConfig:
         return source.config(self.path, **{**self.words, **words})
@@ -169,7 +169,8 @@ class Form:
         source.write(self.path, compressed(content, self.path))
 
     def text(self, rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> str:
-        return (csv_text if self.format == "csv" else jsonl_text)(rows, columns)
+        text = (csv_text if self.format == "csv" else jsonl_text)(rows, columns)
+        return f"[\n{','.join(text.splitlines())}\n]" if self.format == "json" else text
 
     def write(
         self, source: Source, rows: Iterable[Row], columns: Sequence[str] = ORDERS, **words: Any
@@ -211,6 +212,7 @@ FORMS = {
     "csv.zst": Form("orders.csv.zst", {"format": "csv"}),
     "jsonl": Form("orders.jsonl", {"format": "jsonl"}),
     "jsonl.gz": Form("orders.jsonl.gz", {"format": "jsonl"}),
+    "json": Form("orders.json", {"format": "json"}),
     "excel": Form("orders.xlsx", {"format": "excel"}),
     "parquet": Form("orders.parquet", {"format": "parquet"}),
     "hive": Form("orders/**/*.parquet", {"format": "parquet"}, "country"),

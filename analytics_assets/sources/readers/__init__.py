@@ -5,6 +5,7 @@ from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
 from analytics_assets.sources.readers.excel import ExcelReader
+from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
@@ -16,6 +17,7 @@ READERS: dict[str, type[Reader]] = {
         ExcelReader,
         ParquetReader,
         JsonLinesReader,
+        JsonReader,
         PostgresReader,
         DuckDBReader,
     )
