@@ -5,10 +5,13 @@ from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
 from analytics_assets.sources.readers.excel import ExcelReader
+from analytics_assets.sources.readers.files import FileReader
+from analytics_assets.sources.readers.joined import JoinedReader
 from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
+from analytics_assets.sources.readers.sqlite_file import SQLiteReader
 
 READERS: dict[str, type[Reader]] = {
     reader.format: reader
@@ -20,7 +23,15 @@ READERS: dict[str, type[Reader]] = {
         JsonReader,
         PostgresReader,
         DuckDBReader,
+        SQLiteReader,
+        JoinedReader,
     )
+}
+JoinedReader.formats = {
+    suffix: reader
+    for reader in READERS.values()
+    if issubclass(reader, FileReader)
+    for suffix in reader.suffixes
 }
 
 
