@@ -9,6 +9,7 @@ from analytics_assets.sources.readers.files import FileReader
 from analytics_assets.sources.readers.joined import JoinedReader
 from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
+from analytics_assets.sources.readers.mysql import MySQLReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
 from analytics_assets.sources.readers.sqlite_file import SQLiteReader
@@ -22,6 +23,7 @@ READERS: dict[str, type[Reader]] = {
         JsonLinesReader,
         JsonReader,
         PostgresReader,
+        MySQLReader,
         DuckDBReader,
         SQLiteReader,
         JoinedReader,
