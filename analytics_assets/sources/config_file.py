@@ -37,6 +37,7 @@ PLACE_WORDS = (
 PLACE_HINTS = {
     "path": "name a file, a glob or a {date} path.",
     "connection_env": ("name the environment variable that holds the database's address."),
+    "inputs": "name the tables of the query, each with its file.",
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
@@ -147,7 +148,9 @@ def _require_place(entry: Entry, options: dict[str, Any]) -> None:
     reader = READERS[options["format"]]
     if reader.place_word not in options:
         raise entry.error(f"there is no `{reader.place_word}`; {PLACE_HINTS[reader.place_word]}")
-    if "query" in reader.words and ("table" in options) == ("query" in options):
+    if "table" not in reader.words and "query" in reader.words and "query" not in options:
+        raise entry.error("there is no `query`; write the SELECT that joins the inputs.")
+    if "table" in reader.words and ("table" in options) == ("query" in options):
         raise entry.error("a database needs either `table` or `query`.")
     understood = (*reader.words, *reader.own_words)
     own_words = [word for other in READERS.values() for word in other.own_words]

@@ -10,7 +10,7 @@ import pytest
 
 from analytics_assets.sources.load import DayLoad, LoadResult
 from analytics_assets.sources.readers import SourceError
-from analytics_assets_tests.cases.test_text_files import configured, gross, rejected
+from analytics_assets_tests.cases.test_text_files import configured, gross, rejected, zipped
 from analytics_assets_tests.sources.conftest import ORDERS, Source
 from analytics_assets_tests.sources.forms import workbook
 
@@ -105,9 +105,15 @@ def test_without_its_reader_the_error_names_the_extra(
 
 def test_what_is_no_workbook_is_an_error(source: Source) -> None:
     whole = workbook(Orders=[ORDERS, *ROWS])
-    for content in (whole[:-50], b"", b"a,b\n", b"PK\3\4" + bytes(99)):
+    for content, said in (
+        (whole[:-50], "cut off or broken"),
+        (whole[:60] + b"?" * 40 + whole[100:], "Deliver it again"),
+        (b"", "an empty file"),
+        (b"a,b\n", "no zip archive"),
+        (zipped(**{"o.csv": "a,b\n"}), r"a zip archive of o.csv. Let its name end in .zip"),
+    ):
         source.write("orders.xlsx", content)
-        with pytest.raises(SourceError, match="no whole Excel workbook"):
+        with pytest.raises(SourceError, match=f"no whole Excel workbook.*{said}"):
             source.load(configured(source, "orders.xlsx"))
 
 

@@ -5,8 +5,10 @@ import csv
 import gzip
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -138,6 +140,18 @@ def workbook(hidden: Sequence[str] = (), **sheets: Sequence[Sequence[Any]]) -> b
     return out.getvalue()
 
 
+def write_sqlite(path: Path, table: pa.Table, name: str = "orders") -> None:
+    """A SQLite file with one table, in place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listed = ", ".join(f'"{column}"' for column in table.column_names)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE {name} ({listed})")
+        marks = ", ".join("?" * table.num_columns)
+        rows = zip(*table.to_pydict().values(), strict=True)
+        connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
+
+
 @dataclass(frozen=True)
 class Form:
     """A way in which rows can lie somewhere.
@@ -158,7 +172,7 @@ class Form:
 
     @property
     def is_text(self) -> bool:
-        return self.format in ("csv", "jsonl")
+        return self.format in ("csv", "jsonl", "json")
 
     def config(self, source: Source, **words: Any) -> SourceConfig:
         return source.config(self.path, **{**self.words, **words})
@@ -169,7 +183,8 @@ class Form:
         source.write(self.path, compressed(content, self.path))
 
     def text(self, rows: Iterable[Row], columns: Sequence[str] = ORDERS) -> str:
-        return (csv_text if self.format == "csv" else jsonl_text)(rows, columns)
+        text = (csv_text if self.format == "csv" else jsonl_text)(rows, columns)
+        return f"[\n{','.join(text.splitlines())}\n]" if self.format == "json" else text
 
     def write(
         self, source: Source, rows: Iterable[Row], columns: Sequence[str] = ORDERS, **words: Any
@@ -186,6 +201,8 @@ class Form:
         path = source.folder / "in" / self.path
         if self.format == "duckdb":
             write_table(path, table)
+        elif self.format == "sqlite":
+            write_sqlite(path, table)
         elif self.format == "excel":
             columns = table.to_pydict()
             cells = [list(columns), *zip(*columns.values(), strict=True)]
@@ -211,10 +228,12 @@ FORMS = {
     "csv.zst": Form("orders.csv.zst", {"format": "csv"}),
     "jsonl": Form("orders.jsonl", {"format": "jsonl"}),
     "jsonl.gz": Form("orders.jsonl.gz", {"format": "jsonl"}),
+    "json": Form("orders.json", {"format": "json"}),
     "excel": Form("orders.xlsx", {"format": "excel"}),
     "parquet": Form("orders.parquet", {"format": "parquet"}),
     "hive": Form("orders/**/*.parquet", {"format": "parquet"}, "country"),
     "duckdb": Form("shop.duckdb", {"format": "duckdb", "table": "orders"}),
+    "sqlite": Form("shop.sqlite", {"format": "sqlite", "table": "orders"}),
     "query": Form("shop.duckdb", {"format": "duckdb", "query": "SELECT * FROM orders"}),
 }
 CSV = ("csv", "csv.gz", "csv.zst")

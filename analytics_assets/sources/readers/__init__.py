@@ -5,9 +5,14 @@ from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
 from analytics_assets.sources.readers.excel import ExcelReader
+from analytics_assets.sources.readers.files import FileReader
+from analytics_assets.sources.readers.joined import JoinedReader
+from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
+from analytics_assets.sources.readers.mysql import MySQLReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
+from analytics_assets.sources.readers.sqlite_file import SQLiteReader
 
 READERS: dict[str, type[Reader]] = {
     reader.format: reader
@@ -16,9 +21,19 @@ READERS: dict[str, type[Reader]] = {
         ExcelReader,
         ParquetReader,
         JsonLinesReader,
+        JsonReader,
         PostgresReader,
+        MySQLReader,
         DuckDBReader,
+        SQLiteReader,
+        JoinedReader,
     )
+}
+JoinedReader.formats = {
+    suffix: reader
+    for reader in READERS.values()
+    if issubclass(reader, FileReader)
+    for suffix in reader.suffixes
 }
 
 

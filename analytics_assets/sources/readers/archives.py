@@ -77,8 +77,38 @@ def _zip_kind(path: Path) -> str:
         names = []
     if any(name.startswith("xl/") for name in names):
         return "an Excel workbook, not text: write `format: excel`, or save it as CSV"
-    held = f" of {', '.join(names[:3])}" if names else ""
-    return f"a zip archive{held}, not text: let its name end in .zip"
+    return f"{_archive_of(names)}, not text: let its name end in .zip"
+
+
+def _archive_of(names: list[str]) -> str:
+    return f"a zip archive{' of ' + ', '.join(names[:3]) if names else ''}"
+
+
+def require_workbook(config: SourceConfig, path: Path, name: str) -> None:
+    """Refuse a file that is no Excel workbook.
+
+    Raises:
+        SourceError: the message names what the file is and what to write.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    way_out = "Deliver it again, or save it as CSV; nothing was loaded."
+    if head != b"PK\x03\x04":
+        what = "an empty file" if not head else "no zip archive, as a workbook is"
+    else:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except zipfile.BadZipFile:
+            what = "cut off or broken"
+        else:
+            if any(one.startswith("xl/") for one in names):
+                return
+            what = _archive_of(names)
+            way_out = "Let its name end in .zip. Nothing was loaded."
+    raise SourceError(
+        f"{config.source}: {name} is no whole Excel workbook: it is {what}. {way_out}"
+    )
 
 
 def members(archive: zipfile.ZipFile) -> list[str]:

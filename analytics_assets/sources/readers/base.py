@@ -47,14 +47,14 @@ class Malformed:
     Attributes:
         part: number of the row's part (file) within the scan.
         row: number of the row in its part, from 1.
-        line: line of the file where the row begins.
+        line: line of the file where the row begins; None where it has no line of its own.
         reason: what is wrong with it.
         text: the row as it stands in the source.
     """
 
     part: int
     row: int
-    line: int
+    line: int | None
     reason: str
     text: str
 

@@ -71,13 +71,16 @@ class DatabaseReader(Reader):
             SourceError: the database cannot be reached.
         """
 
-    @abstractmethod
     def day_of(self, column: str, type_: str) -> str | None:
         """SQL of the UTC date of a time column; None where its type has no date (text)."""
+        return None
 
-    @abstractmethod
     def checksum(self, columns: list[str]) -> str:
-        """SQL aggregate over rows: the same for the same rows in any order."""
+        """SQL aggregate over rows: the same for the same rows in any order.
+
+        Asked of a database that computes versions.
+        """
+        raise NotImplementedError
 
     @property
     def name(self) -> str:
@@ -103,7 +106,7 @@ class DatabaseReader(Reader):
         with self.session() as session:
             types, mapped = self._columns(session)
             versions = None
-            if not self._days_are_unseen(types, mapped, window):
+            if self.computes_versions and not self._days_are_unseen(types, mapped, window):
                 versions = self._versions(session, types, mapped, window, calendar)
             wanted = {name: types[name] for name in dict.fromkeys(mapped.values())}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())

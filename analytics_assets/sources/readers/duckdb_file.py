@@ -47,7 +47,7 @@ class DuckDBReader(DatabaseReader):
             ) from error
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            yield _DuckDBSession(connection)
+            yield DuckDBSession(connection)
         except duckdb.Error as error:
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {str(error).splitlines()[0]}"
@@ -70,11 +70,14 @@ class DuckDBReader(DatabaseReader):
         return f"sum(hash({', '.join(columns)})::HUGEINT)::VARCHAR"
 
 
-class _DuckDBSession(Session):
+class DuckDBSession(Session):
+    """A connection to DuckDB."""
+
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     def types(self, query: str) -> list[tuple[str, str]]:
+        """Name and type of the columns."""
         described = self._connection.sql(query)
         return [
             (name, str(type_))
@@ -82,10 +85,13 @@ class _DuckDBSession(Session):
         ]
 
     def plain(self, name: str, type_: str) -> str:
+        """The column: DuckDB knows its own types."""
         return identifier(name)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows."""
         return self._connection.execute(query).fetchall()
 
     def stream(self, query: str) -> Any:
+        """The result as an Arrow stream."""
         return self._connection.sql(query).to_arrow_reader(100_000)

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from analytics_assets.sources.entry import Entry
+from analytics_assets.sources.readers.archives import require_workbook
 from analytics_assets.sources.readers.base import Scan, SourceError
 from analytics_assets.sources.readers.delimited import Checked, DelimitedReader
 from analytics_assets.sources.readers.files import FileReader, LocalFile
@@ -138,6 +139,7 @@ class ExcelReader(DelimitedReader):
             import python_calamine as calamine
         except ImportError as error:
             raise SourceError(f"{source}: reading Excel needs analytics_assets[excel].") from error
+        require_workbook(self.config, file.path, name)
         try:
             with calamine.CalamineWorkbook.from_path(str(file.path)) as book:
                 wanted = self.config.options.get("sheet")

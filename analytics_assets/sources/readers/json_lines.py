@@ -6,16 +6,18 @@ compression, places (`files`), types (`typed`).
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import duckdb
 
 from analytics_assets.quoting import identifier, literal
+from analytics_assets.sources.entry import Entry
 from analytics_assets.sources.readers.base import (
-    Malformed,
     Scan,
     SourceError,
     fold_name,
@@ -29,11 +31,15 @@ from analytics_assets.sources.readers.files import (
     not_utf8,
     text_facts,
 )
+from analytics_assets.sources.readers.json_objects import (
+    MAX_LINE,
+    NUL_ESCAPE,
+    object_of,
+    separated,
+    with_each_item,
+)
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
-MAX_LINE = 1_000_000  # bytes
-# An escape, and no backslash that is escaped itself before the letters u0000.
-NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # No JSON text holds this byte, so that it never cuts a line that holds an object.
 SEPARATOR = "\x1f"
 # Lines that DuckDB reads as we do; a file with any other is separated line by line. CASE, because
@@ -50,13 +56,15 @@ class JsonLinesReader(FileReader):
     """Files of JSON objects, one a line, plain or compressed.
 
     A column is a member of the object; a mapped name that begins with `$` is a JSON path, such as
-    `$.customer.id`. Values are taken as text, however they are written.
+    `$.customer.id`. Values are taken as text, however they are written. Where `lines` names a list
+    in the object, each item of it is a row, and the other members repeat.
     """
 
     format = "jsonl"
     kind = "json"
-    suffixes = (".jsonl", ".ndjson", ".json")
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
     words = (*FileReader.words, "encoding")
+    own_words = {"lines": Entry.text, "member": Entry.text}
 
     def read(
         self,
@@ -66,12 +74,19 @@ class JsonLinesReader(FileReader):
         careful: bool,
     ) -> Scan:
         """The objects of all files, as columns of text."""
+        self._require_one_value_each()
+        lines_at = self._lines or [""]
         names: dict[str, None] = {}
         warnings: list[str] = []
+        arrays = self._arrays(files, scratch)
+        files = [arrays.get(file.path, file) for file in files]
         for file in files:
-            found = self._names(file)
+            if file in arrays.values() and not file.path.stat().st_size:
+                warnings.append(f"{file.source.name}: an array without objects")
+                continue
+            found = self._names(file, warnings)
             names.update(dict.fromkeys(found))
-            unknown = unknown_columns(self.config, found)
+            unknown = [name for name in unknown_columns(self.config, found) if name != lines_at[0]]
             if unknown:
                 warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
         # A member may be left out of an object, and of all those that were looked at.
@@ -91,17 +106,26 @@ class JsonLinesReader(FileReader):
                 [file.path for file in files],
             )
         lines = {file.path: text_facts(file.path).lines for file in files}
-        numbered = counted != lines
+        numbered = counted != lines or bool(self._lines or arrays)
         paths, parts, malformed = [], [], []
         for index, file in enumerate(files):
             path, rows = file.path, lines[file.path]
             if numbered:
                 path = scratch / f"separated-{index}.jsonl"
-                rows, bad = _separated(self.config.source, file, path, index)
-                malformed += bad
+                placed = file not in arrays.values()
+                rows, empty, bad = separated(
+                    self.config.source, file, path, self._lines, placed=placed
+                )
+                if empty:
+                    warnings.append(
+                        f"{file.source.name}: {empty} objects without an item of "
+                        f"{'.'.join(self._lines)}, which give no row"
+                    )
+                malformed += [replace(row, part=index) for row in bad]
             paths.append(path)
-            parts.append(file.source.part(rows=rows, lines_before=0))
-        members = [literal(n if n[0] == "$" else f"$.{identifier(n)}") for n in names]
+            before = None if file in arrays.values() else 0
+            parts.append(file.source.part(rows=rows, lines_before=before))
+        members = [literal(self._path(name)) for name in names]
         place = {name: number for number, name in enumerate(names, 1)}
         columns = {same[0]: same for same in spellings.values()}
         listed = [
@@ -132,7 +156,41 @@ class JsonLinesReader(FileReader):
         columns = self.config.columns
         return {name: columns.get(name, name) for name in self.config.contract.columns}
 
-    def _names(self, file: LocalFile) -> list[str]:
+    @property
+    def _lines(self) -> list[str]:
+        """Names of the members that lead to the list whose items are rows."""
+        words = self.config.options.get("lines")
+        return words.removeprefix("$.").removesuffix("[*]").split(".") if words else []
+
+    def _path(self, name: str) -> str:
+        """The JSON path of a column; in a row, an item is where its list was."""
+        lines = ".".join(self._lines)
+        if name.startswith("$"):
+            return name.replace(f"$.{lines}[*]", f"$.{lines}", 1) if lines else name
+        if lines and name.startswith(f"{lines}."):
+            return "$." + ".".join(identifier(part) for part in name.split("."))
+        return f"$.{identifier(name)}"
+
+    def _require_one_value_each(self) -> None:
+        """Refuse a path that leads to several values of an object.
+
+        Raises:
+            SourceError: the message names the word that makes each a row.
+        """
+        for name in self._mapped.values():
+            if name.startswith("$") and re.search(r"\*|\.\.", self._path(name)):
+                found = re.match(r"\$\.([^*\[]+)\[\*\]", name)
+                raise SourceError(
+                    f"{self.config.source}: {name} leads to several values of an object. Write "
+                    f"`lines: {found[1] if found else '...'}` of {self.config.source} in the "
+                    "source configuration, which makes each item of that list a row."
+                )
+
+    def _arrays(self, files: Sequence[LocalFile], scratch: Path) -> dict[Path, LocalFile]:
+        """Copies of files that are no JSON lines, with one object a line."""
+        return {}
+
+    def _names(self, file: LocalFile, warnings: list[str]) -> list[str]:
         """Names of the members of the first objects, and the JSON paths that lead somewhere.
 
         None where no line holds an object: its lines are then rejected, each by itself.
@@ -142,15 +200,24 @@ class JsonLinesReader(FileReader):
         """
         found: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
-        objects, without_nul = [], 0
-        line = ""
+        objects: list[str] = []
+        objects_without_item: list[str] = []
+        without_nul = 0
+        line = begin = ""
         with file.path.open(encoding="utf-8-sig") as stream:
             try:
                 for line in islice(filter(str.strip, stream), SAMPLE_LINES):
+                    begin = begin or line.lstrip()
                     without_nul += "\0" not in line
-                    held = _object(line)
+                    held = object_of(line)
                     # One with a NUL is rejected whatever its members are called.
                     if held is not None and not NUL_ESCAPE.search(line):
+                        if self._lines:
+                            held = next(iter(with_each_item(held, self._lines)[0]), None)
+                            if held is None:
+                                objects_without_item.append(line)
+                                continue
+                            line = json.dumps(held)
                         objects.append(line)
                         found.update(dict.fromkeys(name for name in held if fold_name(name)))
             except UnicodeDecodeError as error:
@@ -162,9 +229,26 @@ class JsonLinesReader(FileReader):
                 f"{file.source.name}, line 1: NUL bytes, as UTF-16 has them. Declare `encoding` of "
                 f"{self.config.source} in the source configuration, or deliver UTF-8."
             )
+        if self._lines and objects_without_item and not objects:
+            raise SourceError(
+                f"{file.source.name}: no object has a list with an item at "
+                f"{'.'.join(self._lines)}. Correct `lines` of {self.config.source} in the source "
+                "configuration, or the source."
+            )
+        if not objects and _begins_array(begin):
+            raise SourceError(
+                f"{file.source.name}: a JSON array, not an object a line. Write `format: json` of "
+                f"{self.config.source} in the source configuration."
+            )
         if not objects:
             return []
-        found.update(dict.fromkeys(_paths_that_lead(paths, objects)))
+        warnings += _lists_cut_short(paths, objects)
+        if self._lines:
+            prefix = ".".join(self._lines)
+            paths += [name for name in self._mapped.values() if name.startswith(f"{prefix}.")]
+        found.update(
+            (name, None) for name in _leading({name: self._path(name) for name in paths}, objects)
+        )
         by_fold = {fold_name(name): name for name in found}
         mapped_columns(self.config, list(by_fold.values()), file.source.name)
         return list(found)
@@ -178,31 +262,14 @@ def _lines_of(paths: Sequence[Path]) -> str:
     )
 
 
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        held = json.loads(line, object_pairs_hook=_members)
-        # Half of a surrogate pair is no text: it cannot be written again.
-        json.dumps(held, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return held if isinstance(held, dict) else None
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) < len(pairs):
-        raise ValueError("a member stands twice")
-    return held
-
-
-def _paths_that_lead(paths: list[str], lines: list[str]) -> list[str]:
-    """JSON paths that find something in some of the objects; DuckDB is who reads them later."""
+def _leading(paths: Mapping[str, str], lines: list[str]) -> list[str]:
+    """Names whose JSON paths find something in some objects; DuckDB is who reads them later."""
     if not paths:
         return []
     with duckdb.connect() as connection:
         return [
-            path
-            for path in paths
+            name
+            for name, path in paths.items()
             if connection.execute(
                 "SELECT bool_or(json_exists(line, ?)) FROM (SELECT unnest(?::VARCHAR[]) AS line)",
                 [path, lines],
@@ -211,31 +278,32 @@ def _paths_that_lead(paths: list[str], lines: list[str]) -> list[str]:
         ]
 
 
-def _separated(source: str, file: LocalFile, copy: Path, part: int) -> tuple[int, list[Malformed]]:
-    """Lines that hold objects into a copy that numbers them, the others aside; and all rows."""
-    malformed: list[Malformed] = []
-    row = 0
+def _begins_array(line: str) -> bool:
+    """Whether the first line is the first of an array of objects, or all of it."""
+    if not line.startswith("["):
+        return False
     try:
-        with (
-            file.path.open(encoding="utf-8-sig") as stream,
-            copy.open("w", encoding="utf-8") as out,
-        ):
-            for number, line in enumerate(stream, 1):
-                text = line.strip()
-                if not text:
-                    continue
-                row += 1
-                reason = None
-                if len(text) > MAX_LINE:
-                    reason = f"longer than {MAX_LINE:,} characters"
-                elif "\0" in text or NUL_ESCAPE.search(text):
-                    reason = "a NUL byte"
-                elif _object(text) is None:
-                    reason = "not a JSON object, or one with a member twice"
-                if reason is None:
-                    out.write(f"[{row},{number},{text}]\n")
-                else:
-                    malformed.append(Malformed(part, row, number, reason, text))
-    except UnicodeDecodeError as error:
-        raise not_utf8(source, file) from error
-    return row, malformed
+        held = json.loads(line)
+    except ValueError:
+        return line.strip() == "[" or line[1:].lstrip().startswith("{")
+    return bool(held) and all(isinstance(one, dict) for one in held)
+
+
+def _lists_cut_short(paths: Sequence[str], lines: list[str]) -> list[str]:
+    """Warnings of paths that take one item of a list that has more."""
+    warnings = []
+    for root in dict.fromkeys(
+        path[: found.start()] for path in paths if (found := re.search(r"\[\d+\]", path))
+    ):
+        with duckdb.connect() as connection, suppress(duckdb.Error):
+            (longest,) = connection.execute(
+                "SELECT max(json_array_length(line, ?)) FROM (SELECT unnest(?::VARCHAR[]) AS line)",
+                [root, lines],
+            ).fetchall()[0]
+            if longest and longest > 1:
+                name = root.removeprefix("$.")
+                warnings.append(
+                    f"{root} has up to {longest} items, of which one is read: `lines: {name}` "
+                    "makes each item a row"
+                )
+    return warnings
