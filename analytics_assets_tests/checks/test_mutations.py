@@ -476,20 +476,22 @@ CORRUPTIONS |= {
     ),
     "dim_date.key_is_unique": corrupt(twice("core.dim_date")),
     "customer_days.key_is_unique": corrupt(
-        "INSERT INTO core.customer_days SELECT * REPLACE (0 AS lines, 0 AS units, 0 AS gross_amount, "
-        f"0 AS returned_amount, 0 AS net_amount) FROM core.customer_days WHERE order_date = {LAST} LIMIT 1"
+        "INSERT INTO core.customer_days SELECT * REPLACE (0 AS lines, 0 AS units, "
+        f"0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount) FROM core.customer_days "
+        f"WHERE order_date = {LAST} LIMIT 1"
     ),
     "customer_cohort_analysis.key_is_unique": corrupt(
         "INSERT INTO marts.customer_cohort_analysis SELECT * REPLACE (0 AS gross_amount, "
         "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1"
     ),
     "customer_sales.key_is_unique": corrupt(
-        "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS units, 0 AS gross_amount, "
-        "0 AS returned_amount, 0 AS net_amount, 0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
+        "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS units, "
+        "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount, "
+        "0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
     ),
     "sales_daily.key_is_unique": corrupt(
-        "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS units, 0 AS gross_amount, "
-        "0 AS returned_amount, 0 AS net_amount) FROM marts.sales_daily LIMIT 1"
+        "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS units, "
+        "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount) FROM marts.sales_daily LIMIT 1"
     ),
     "customer_analytics_daily.key_is_unique": corrupt(
         twice("marts.customer_analytics_daily", "snapshot_date")
