@@ -73,7 +73,7 @@ STAGED = {
 
 def of_days(figure: str) -> tuple[str, str]:
     """What compares customer_days with what is made of it."""
-    verb = "are" if figure == "lines" else "is"
+    verb = "are" if figure in ("lines", "units") else "is"
     return (
         f"customer_sales.{figure}_of_days_{verb}_{figure}_of_customers",
         f"sales_daily.{figure}_of_days_{verb}_{figure}_of_sales",
@@ -81,6 +81,24 @@ def of_days(figure: str) -> tuple[str, str]:
 
 
 GROSS_OF_FACT = "customer_days.gross_of_fact_is_gross_of_days"
+UNITS_OF_FACT = "customer_days.units_of_fact_are_units_of_days"
+LAST_DAYS = f"WHERE order_date = {LAST}"
+
+
+def measure(name: str, column: str, *also: str) -> dict[str, Corruption]:
+    """A measure that one of the layers has wrong: the days, or what is made of them."""
+    of_customers, of_sales = of_days(name)
+    verb = "are" if name == "units" else "is"
+    more = f"SET {column} = {column} + 0.5, margin_amount = NULL"
+    return {
+        f"customer_days.{name}_of_fact_{verb}_{name}_of_days": corrupt(
+            f"UPDATE core.customer_days {more} {LAST_DAYS}", of_customers, of_sales, *also
+        ),
+        of_sales: corrupt(f"UPDATE marts.sales_daily {more} {LAST_DAYS}"),
+        of_customers: corrupt(f"UPDATE marts.customer_sales {more} WHERE month = '2024-03-01'"),
+    }
+
+
 CORRUPTIONS: dict[str, Corruption] = {
     # accounting
     **{
@@ -109,6 +127,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         "customer_days.lines_of_fact_are_lines_of_days",
         "customer_days.money_of_fact_is_money_of_days",
         GROSS_OF_FACT,
+        UNITS_OF_FACT,
     ),
     "fact_user_sessions.staged_is_fact": corrupt(
         "DELETE FROM core.fact_user_sessions WHERE session_id = (SELECT max(session_id) FROM "
@@ -136,16 +155,61 @@ CORRUPTIONS: dict[str, Corruption] = {
         f"UPDATE core.customer_days SET net_amount = net_amount + 0.01 WHERE order_date = {LAST}",
         "sales_daily.money_of_days_is_money_of_sales",
         "customer_sales.money_of_days_is_money_of_customers",
+        "customer_cohort_analysis.money_of_days_is_money_of_cohorts",
     ),
     "sales_daily.money_of_days_is_money_of_sales": corrupt(
         f"UPDATE marts.sales_daily SET order_date = order_date + 1 WHERE order_date = {LAST}",
         of_days("gross")[1],
         of_days("lines")[1],
+        of_days("units")[1],
     ),
     "customer_sales.money_of_days_is_money_of_customers": corrupt(
         "DELETE FROM marts.customer_sales WHERE month = DATE '2024-03-01'",
-        of_days("gross")[0],
-        of_days("lines")[0],
+        *(of_days(name)[0] for name in ("gross", "lines", "units", "returned")),
+    ),
+    **measure("units", "units"),
+    **measure(
+        "returned",
+        "returned_amount",
+        "customer_cohort_analysis.returned_of_days_is_returned_of_cohorts",
+    ),
+    **{
+        key: value
+        for name in ("discount", "tax", "shipping", "cost")
+        for key, value in measure(name, f"{name}_amount").items()
+    },
+    **{
+        f"{relation.split('.')[1]}.margin_is_net_less_cost": corrupt(
+            f"UPDATE {relation} SET margin_amount = net_amount - cost_amount - 1"
+        )
+        for relation in ("core.customer_days", "marts.sales_daily", "marts.customer_sales")
+    },
+    **{
+        f"customer_cohort_analysis.{name}_of_days_is_{name}_of_cohorts": corrupt(
+            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1"
+        )
+        for name, column in (
+            ("gross", "gross_amount"),
+            ("returned", "returned_amount"),
+            ("money", "cohort_revenue"),
+        )
+    },
+    "raw_orders.numbered_line_on_one_day": corrupt(
+        "INSERT INTO raw.raw_orders SELECT * REPLACE (order_date - 30 AS order_date, "
+        f"source_row + 1000000 AS source_row) FROM raw.raw_orders WHERE {RAW_ROW}"
+    ),
+    "fact_orders.order_agrees_with_itself": corrupt(
+        "UPDATE core.fact_orders SET currency = 'USD' WHERE line_number = 1 AND order_id = ("
+        f"SELECT max(order_id) FROM core.fact_orders WHERE order_date = {LAST} "
+        "AND line_number = 2)"
+    ),
+    "fact_orders.returned_line_has_a_refund": corrupt(
+        f"UPDATE core.fact_orders SET status = 'returned' WHERE {OF_LINE}"
+    ),
+    "dim_customers.customer_has_a_plausible_share_of_the_orders": corrupt(
+        f"UPDATE core.customer_days SET orders = orders + 1000000 WHERE customer_id = ("
+        f"SELECT max(customer_id) FROM core.customer_days {LAST_DAYS} "
+        "AND customer_id <> '(unknown)')"
     ),
     "fact_orders.missing_amounts_are_still_missing": corrupt(
         f"UPDATE core.fact_orders SET amount = NULL WHERE {OF_LINE}",
@@ -185,11 +249,16 @@ CORRUPTIONS: dict[str, Corruption] = {
         "INSERT INTO raw.rejected_rows SELECT * REPLACE (window_date - 1 AS window_date) FROM "
         "raw.rejected_rows WHERE source = 'orders' LIMIT 1"
     ),
-    # The same line on another day, which no look at the window alone can see.
     "fact_orders.key_is_unique": corrupt(
-        "INSERT INTO core.fact_orders SELECT * REPLACE (order_date - 30 AS order_date) FROM "
-        f"core.fact_orders WHERE {OF_LINE}"
+        COPY.format("core.fact_orders", OF_LINE),
+        "fact_orders.staged_is_fact",
+        "fact_orders.money_of_staged_is_money_of_fact",
+        "customer_days.lines_of_fact_are_lines_of_days",
+        "customer_days.money_of_fact_is_money_of_days",
+        GROSS_OF_FACT,
+        UNITS_OF_FACT,
     ),
+    # The same session on another day, which no look at the window alone can see.
     "fact_user_sessions.key_is_unique": corrupt(
         "INSERT INTO core.fact_user_sessions SELECT * REPLACE (session_date - 30 AS session_date) "
         "FROM core.fact_user_sessions WHERE session_id = (SELECT max(session_id) FROM "
@@ -262,6 +331,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "fact_orders.quantity_is_not_zero": corrupt(
         f"UPDATE core.fact_orders SET quantity = 0, line_type = 'adjustment', amount = 0, "
         f"extended_amount = 0 WHERE {OF_LINE}",
+        UNITS_OF_FACT,
         "fact_orders.money_of_staged_is_money_of_fact",
         "customer_days.money_of_fact_is_money_of_days",
         GROSS_OF_FACT,
@@ -286,15 +356,18 @@ CORRUPTIONS: dict[str, Corruption] = {
     },
     # anomalies: far in units, in the product's units, in money alone
     "fact_orders.quantity_within_fences": corrupt(
-        f"UPDATE core.fact_orders SET quantity = 9 WHERE {OF_LINE}"
+        f"UPDATE core.fact_orders SET quantity = 9 WHERE {OF_LINE}",
+        UNITS_OF_FACT,
     ),
     "fact_orders.quantity_within_log_fences": corrupt(
         f"UPDATE core.fact_orders SET quantity = 900 WHERE {OF_LINE}",
+        UNITS_OF_FACT,
         "fact_orders.quantity_within_fences",
         "fact_orders.quantity_within_fences_of_its_product",
     ),
     "fact_orders.quantity_within_fences_of_its_product": corrupt(
         f"UPDATE core.fact_orders SET quantity = 900 WHERE {OF_LINE}",
+        UNITS_OF_FACT,
         "fact_orders.quantity_within_fences",
         "fact_orders.quantity_within_log_fences",
     ),
@@ -397,16 +470,22 @@ CORRUPTIONS |= {
         "INSERT INTO core.dim_products FROM core.dim_products WHERE member_type = 'unknown'"
     ),
     "customer_days.key_is_unique": corrupt(
-        "INSERT INTO core.customer_days SELECT * REPLACE (0 AS lines, 0 AS gross_amount, "
-        f"0 AS net_amount) FROM core.customer_days WHERE order_date = {LAST} LIMIT 1"
+        "INSERT INTO core.customer_days SELECT * REPLACE (0 AS lines, 0 AS units, "
+        f"0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount) FROM core.customer_days "
+        f"WHERE order_date = {LAST} LIMIT 1"
+    ),
+    "customer_cohort_analysis.key_is_unique": corrupt(
+        "INSERT INTO marts.customer_cohort_analysis SELECT * REPLACE (0 AS gross_amount, "
+        "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1"
     ),
     "customer_sales.key_is_unique": corrupt(
-        "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS gross_amount, "
-        "0 AS net_amount, 0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
+        "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS units, "
+        "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount, "
+        "0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
     ),
     "sales_daily.key_is_unique": corrupt(
-        "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS gross_amount, "
-        "0 AS net_amount) FROM marts.sales_daily LIMIT 1"
+        "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS units, "
+        "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount) FROM marts.sales_daily LIMIT 1"
     ),
     "churn_features.key_is_unique": corrupt(
         f"INSERT INTO churn.churn_features SELECT * EXCLUDE (n) REPLACE ({LAST} AS month) "
@@ -420,6 +499,7 @@ CORRUPTIONS |= {
         "customer_days.lines_of_fact_are_lines_of_days",
         "customer_days.money_of_fact_is_money_of_days",
         GROSS_OF_FACT,
+        UNITS_OF_FACT,
     ),
     "fact_user_sessions.key_is_unique on a day": corrupt(
         twice("core.fact_user_sessions", "session_date"),
@@ -450,6 +530,7 @@ CORRUPTIONS |= {
     GROSS_OF_FACT: corrupt(
         f"UPDATE core.customer_days SET gross_amount = gross_amount + 1 WHERE order_date = {LAST}",
         *of_days("gross"),
+        "customer_cohort_analysis.gross_of_days_is_gross_of_cohorts",
     ),
     **{
         name: corrupt(f"UPDATE marts.{name.split('.')[0]} SET {column} = {column} + 1")

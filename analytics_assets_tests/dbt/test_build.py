@@ -133,8 +133,8 @@ def test_label_closes_with_the_horizon(warehouse: Warehouse) -> None:
 
 def test_optional_sources_are_empty_tables_and_become_views(empty_warehouse: Warehouse) -> None:
     empty_warehouse.create(
-        "insert into raw.source_loads "
-        "values ('orders', '2024-01-01', 'v', 0, 0, 0, 0, 0, '2024-01-02')",
+        "insert into raw.source_loads by name select 'orders' as source, "
+        "date '2024-01-01' as window_date",
         """insert into raw.raw_orders by name select
             'O1' as order_id, date '2024-01-01' as order_date, order_date as ordered_at,
             'C1' as customer_id, 1 as quantity, 2 as unit_price, 'a' as source_file,
