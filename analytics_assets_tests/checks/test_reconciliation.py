@@ -27,7 +27,9 @@ def sources(*names: str) -> SourcesConfig:
     )
 
 
-CHECKS = list(reconciliation.checks(sources(*SOURCES)))
+# The equations that every source has are corrupted for those of the sample.
+ENOUGH = [name for name, source in SOURCES.items() if source.sample or source.balances]
+CHECKS = list(reconciliation.checks(sources(*ENOUGH)))
 BY_NAME = {f"{check.asset}.{check.name}": check for check in CHECKS}
 MONEY = Decimal("3.5")
 FURTHER = {"discount": 0.5, "tax": 0.75, "shipping": 2, "cost": 0.25}

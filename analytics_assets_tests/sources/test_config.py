@@ -38,7 +38,7 @@ def written(tmp_path: Path, document: Any) -> Path:
 def test_a_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     sources = load_sources(written(tmp_path, MINIMAL))
     assert sources.calendar == Calendar(date(2024, 1, 1), None)
-    assert sources.absent == ("user_sessions", "customers", "products", "subscriptions")
+    assert sources.absent == tuple(name for name in SOURCES if name != "orders")
     assert sources.sources == {
         "orders": SourceConfig("orders", str(tmp_path / "orders" / "{date}.csv"))
     }
@@ -143,7 +143,7 @@ def with_calendar(**words: Any) -> dict[str, Any]:
         ("orders: [", "sources.yaml is no readable YAML: "),
         ("", "sources.yaml is empty; it needs at least `calendar` and `orders`."),
         ("- orders", "sources.yaml, line 1: expected a mapping with calendar, orders, user_sess"),
-        ({"calendar": MINIMAL["calendar"]}, "there is no `orders`. Add it; only subscriptions can"),
+        ({"calendar": MINIMAL["calendar"]}, "there is no `orders`. Add it; only subscriptions"),
         ({**MINIMAL, "order": {}}, "'order' is no word of this place. Did you mean 'orders'?"),
         ({**MINIMAL, "xyz": {}}, "'xyz' is no word of this place. Known: calendar, orders,"),
         (
@@ -334,7 +334,7 @@ def test_without_a_file_the_sample_is_the_source(tmp_path: Path) -> None:
     settings = load_settings({"ANALYTICS_HOME": str(tmp_path)})
     sources = configured_sources(settings)
     assert sources == sample_sources(tmp_path / "sample", DEFAULT_SAMPLE_CALENDAR)
-    assert sources.absent == ("subscriptions",)
+    assert sources.absent == tuple(name for name, one in SOURCES.items() if not one.sample)
     orders = sources.sources["orders"]
     assert orders.path == str(tmp_path / "sample" / "orders" / "orders_{date}.csv")
     assert (orders.by_day, orders.late_days) == (True, 7)
