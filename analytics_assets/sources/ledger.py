@@ -24,6 +24,7 @@ class DayLoad:
     read: int
     accepted: int
     rejected: int
+    split: int = 0
 
 
 def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
@@ -88,7 +89,7 @@ def write_ledger(
         "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
         "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
         "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
-        "0 AS rows_split, 0 AS rows_not_due, "
+        "unnest(?::BIGINT[]) AS rows_split, 0 AS rows_not_due, "
         "?::TIMESTAMP AS loaded_at",
         [
             source,
@@ -97,6 +98,7 @@ def write_ledger(
             [load.read for load in days.values()],
             [load.accepted for load in days.values()],
             [load.rejected for load in days.values()],
+            [load.split for load in days.values()],
             loaded_at,
         ],
     )

@@ -48,6 +48,7 @@ class LoadResult:
             sum(day.read for day in loads),
             sum(day.accepted for day in loads),
             sum(day.rejected for day in loads),
+            sum(day.split for day in loads),
         )
 
 
@@ -130,14 +131,22 @@ def load_source(
     ) as stage:
         accepted = _insert(connection, config, window, stage, loaded_at)
         collisions = _collisions(connection, config, window, stage)
-        if accepted != stage.counted or stage.looked or stage.scan.mixed:
+        refunds = stage.refunds and _has_refunds(connection, config, window, stage)
+        if accepted != stage.counted or stage.looked or stage.scan.mixed or refunds:
             held = stage.held()
         else:
             held = _held(connection, config, window, stage)
         _number(connection, config, window, stage, accepted)
+        beyond = 0
+        if stage.refunds and stage.looked:
+            given, beyond = _insert_refunds(connection, config, window, stage, loaded_at)
+            accepted += given
         days, versions = _days(config, window, stage, held)
         reasons = _reject(connection, config, window, stage, loaded_at)
-        result = LoadResult(days, reasons, (*stage.scan.warnings, *collisions))
+        warnings = [*stage.scan.warnings, *collisions]
+        if beyond:
+            warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
+        result = LoadResult(days, reasons, tuple(warnings))
         if result.total.accepted != accepted:
             raise SourceError(
                 f"{config.source}: of {result.total.accepted:,} accepted rows {accepted:,} were "
@@ -266,6 +275,55 @@ def _number(
         )
 
 
+def _has_refunds(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+) -> bool:
+    """Whether the rows have to be looked at for refunds; those of a status alone are of the day of
+    their line, and so of a line that was inserted.
+    """
+    if stage.refunded:
+        return True
+    table = config.contract.table
+    inside = window_predicate(str(table.window_column), window)
+    (found,) = _row(
+        connection,
+        f"SELECT count(*) FROM {table.relation} "
+        f"WHERE {inside} AND status = 'returned' AND quantity > 0",
+    )
+    return bool(found)
+
+
+def _insert_refunds(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+    loaded_at: datetime,
+) -> tuple[int, int]:
+    """Put the refunds of the window next to the lines; how many, and how many have no day."""
+    table = config.contract.table
+    columns = [identifier(name) for name in config.contract.columns]
+    # Equal lines that are numbered have refunds of their own.
+    key = "source_file || ':' || source_row" if config.duplicates == "keep" else _line_key(config)
+    (given,) = _row(
+        connection,
+        f"INSERT INTO {table.relation} BY NAME SELECT {', '.join(columns)}, "
+        f"_day AS {table.window_column}, true AS amount_is_total, true AS is_refund, "
+        f"CASE WHEN _line IS NULL THEN {key} ELSE 'line ' || _line END AS line_key, source_file, "
+        f"source_row, {_stamp(loaded_at)} FROM (SELECT unnest(_refund), "
+        f"source_file, source_row FROM {stage.rows} WHERE _refund IS NOT NULL) "
+        f"WHERE {window_predicate('_day', window)}",
+    )
+    (beyond,) = _row(
+        connection,
+        "SELECT count(*) FROM load WHERE _refund IS NOT NULL AND _refund._day IS NULL",
+    )
+    return given, beyond
+
+
 def _held(
     connection: duckdb.DuckDBPyConnection,
     config: SourceConfig,
@@ -300,9 +358,10 @@ def _days(
         if window is None or (item.day and window.start <= item.day < window.end):
             before = loads.get(item.day, DayLoad(0, 0, 0))
             loads[item.day] = DayLoad(
-                before.read + item.rows,
+                before.read + item.rows - item.split,
                 before.accepted + item.rows - item.rejected,
                 before.rejected + item.rejected,
+                before.split + item.split,
             )
             content = contents.Content(item.rows, item.hashes)
             sums[item.day] = sums.get(item.day, contents.Content()) + content

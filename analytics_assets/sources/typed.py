@@ -15,6 +15,7 @@ from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
+from analytics_assets.sources.refunds import has_refunds, refund_row
 from analytics_assets.sources.typed_column import TypedColumn, quickly_present_text
 
 
@@ -38,8 +39,8 @@ def typed_relation(
 
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
-        row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
+        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row is
+        accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
         that had white space around them; NULL where none had) and what is kept.
     """
     contract = config.contract
@@ -48,7 +49,7 @@ def typed_relation(
             name,
             f"s.{identifier(mapped[name])}",
             scan.types[mapped[name]],
-            contract.table.schema.columns[name],
+            contract.declared(name),
             config,
             scan.may_hold_nul,
         )
@@ -57,8 +58,12 @@ def typed_relation(
     ]
     window_date = "NULL::DATE"
     day_rules: list[tuple[str, str]] = []
+    refund = "NULL"
     if contract.time_column:
         window_date, day_rules = _day_rules(config, scan, contract.time_column, calendar)
+        if has_refunds(config, mapped):
+            of_file = _of_file(scan) if config.by_day else None
+            refund = refund_row(config, mapped, _inside(calendar), of_file)
 
     # The reasons of a row are put together only where it has one.
     reasons = [reason for column in columns for reason in column.reasons]
@@ -90,6 +95,7 @@ def typed_relation(
             CASE WHEN {" AND ".join(sound)} THEN NULL
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
                 AS _reasons,
+            {refund} AS _refund,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
             CASE WHEN _plain IS NOT TRUE AND ({any_cut})
                 THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
@@ -111,8 +117,9 @@ def _values(
     """SQL of the value of each column of the contract."""
     contract = config.contract
     values = {name: f"NULL::{contract.table.sql_types[name]}" for name in contract.columns}
+    types = contract.table.sql_types
     values |= {
-        column.name: f"({column.typed})::{contract.table.sql_types[column.name]}"
+        column.name: f"({column.typed})::{types[contract.door.get(column.name, column.name)]}"
         if column.type != column.declared.dtype.type
         else column.typed
         for column in columns
@@ -154,16 +161,26 @@ def _day_rules(
     counted once, and lost never.
     """
     time = f"v.{identifier(column)}"
-    start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
-    inside = f"{time} >= {start}::TIMESTAMP AND {time} < {end}::TIMESTAMP"
+    start, inside = f"DATE '{calendar.start}'", _inside(calendar).format(time)
     rules = [(inside, f"{column}: outside the calendar")]
     day = f"CAST({time} AS DATE)"
     if not config.by_day:
         return f"CASE WHEN {inside} THEN {day} ELSE {start} END", rules
-    days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
-    of_file = f"([{days}]::DATE[])[_load_part::BIGINT + 1]"
+    of_file = _of_file(scan)
     due = f"{day} BETWEEN {of_file} - {config.late_days} AND {of_file}"
     rules.append((due, f"{column}: not a day of this file"))
     # Of a file after the calendar only the late rows are ours.
     fallback = f"greatest({of_file}, {start})"
     return f"CASE WHEN {inside} AND {due} THEN {day} ELSE {fallback} END", rules
+
+
+def _inside(calendar: Calendar) -> str:
+    """SQL condition that a time, written `{}`, lies in the calendar."""
+    start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
+    return f"{{0}} >= {start}::TIMESTAMP AND {{0}} < {end}::TIMESTAMP"
+
+
+def _of_file(scan: Scan) -> str:
+    """SQL of the day of a row's file."""
+    days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
+    return f"([{days}]::DATE[])[_load_part::BIGINT + 1]"

@@ -231,6 +231,8 @@ class DatabaseReader(Reader):
 
     def _day(self, types: Mapping[str, str], mapped: Mapping[str, str]) -> str | None:
         column = self.config.contract.time_column
+        if "refunded_at" in mapped:
+            return None  # a row then belongs to two days
         return self.day_of(identifier(mapped[column]), types[mapped[column]]) if column else None
 
     def _condition(

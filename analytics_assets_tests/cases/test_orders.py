@@ -1,0 +1,131 @@
+"""What the rows of an order have to do with each other: refunds, and what is the order's own."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources import contents
+from analytics_assets.sources.ledger import DayLoad
+from analytics_assets.sources.readers import reader_of
+from analytics_assets_tests.sources.conftest import ORDERS, Source, csv_of
+
+QUARTER = Calendar(date(2024, 1, 1), date(2024, 4, 1))
+JANUARY = Window(date(2024, 1, 1), date(2024, 2, 1))
+FEBRUARY = Window(date(2024, 2, 1), date(2024, 3, 1))
+REFUNDED = (*ORDERS, "refunded_amount", "refunded_at")
+NO_REFUND = {"refunded_amount": "", "refunded_at": ""}
+MONEY = "order_id, order_date, quantity, amount, is_refund, amount_is_total, source_row"
+
+
+def lines(source: Source, columns: str = MONEY) -> list[Any]:
+    return source.rows(f"SELECT {columns} FROM raw.raw_orders ORDER BY source_row, is_refund")
+
+
+def accounts(source: Source) -> list[Any]:
+    """What the ledger says of the days that have rows."""
+    return source.rows(
+        "SELECT window_date, rows_read, rows_split, rows_accepted, rows_rejected "
+        "FROM raw.source_loads WHERE rows_read + rows_split + rows_accepted > 0 ORDER BY 1"
+    )
+
+
+def test_a_partial_refund_is_a_row_of_its_own_day(source: Source) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(
+            NO_REFUND,
+            {"order_id": "O2", "refunded_amount": "2.5", "refunded_at": "2024-02-03 09:00:00"},
+            columns=REFUNDED,
+        ),
+    )
+    config = source.config()
+    assert source.load(config, JANUARY, QUARTER).total == DayLoad(2, 2, 0)
+    assert source.load(config, FEBRUARY, QUARTER).total == DayLoad(0, 1, 0, 1)
+    day = date(2024, 1, 2)
+    assert lines(source) == [
+        ("O1", day, 2, None, False, False, 1),
+        ("O2", day, 2, None, False, False, 2),
+        ("O2", date(2024, 2, 3), 0, Decimal("-2.5"), True, True, 2),
+    ]
+    remembered = source.folder / "source_files.sqlite"
+    for window in (JANUARY, FEBRUARY):
+        seen = contents.content_versions(reader_of(config), QUARTER, window, remembered)
+        loaded = dict(source.rows("SELECT window_date, source_version FROM raw.source_loads"))
+        assert seen == {key: loaded[key] for key in window}
+    assert accounts(source) == [(day, 2, 0, 2, 0), (date(2024, 2, 3), 0, 1, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"status_map": {"refunded": "returned", "paid": "completed"}}]
+)
+def test_a_returned_line_is_refunded_as_a_whole(source: Source, words: dict[str, Any]) -> None:
+    returned = "refunded" if words else "returned"
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"status": returned, "cost": "4", "discount": "1"},
+            {"order_id": "O2", "status": "paid" if words else "completed", "cost": "4",
+             "discount": ""},
+            {"order_id": "O3", "status": returned, "quantity": "-1", "cost": "", "discount": ""},
+            columns=(*ORDERS, "status", "cost", "discount"),
+        ),
+    )  # fmt: skip
+    result = source.load(source.config(**words))
+    assert result.total == DayLoad(3, 4, 0, 1)
+    refund = source.rows(
+        "SELECT order_id, quantity, unit_price, amount, cost, discount, line_number, status "
+        "FROM raw.raw_orders WHERE is_refund"
+    )
+    price, amount, cost = Decimal("3.5"), Decimal(-6), Decimal(-4)
+    assert refund == [("O1", -2, price, amount, cost, None, None, "returned")]
+
+
+def test_equal_lines_that_are_numbered_have_a_refund_each(source: Source) -> None:
+    rows = [{"status": "returned", "line_number": number} for number in "12"]
+    source.write("orders.csv", csv_of(*rows, columns=(*ORDERS, "status", "line_number")))
+    source.load()
+    keys = source.rows("SELECT line_key FROM raw.raw_orders WHERE is_refund ORDER BY 1")
+    assert keys == [("line 1",), ("line 2",)]
+
+
+def test_a_rejected_line_has_no_refund(source: Source) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"refunded_amount": "1", "quantity": "x", "refunded_at": ""},
+            {"refunded_amount": "a", "refunded_at": ""},
+            {"refunded_amount": "1", "refunded_at": "2025-01-01"},
+            columns=REFUNDED,
+        ),
+    )
+    result = source.load()
+    assert result.total == DayLoad(3, 1, 2)
+    assert result.warnings == ("1 refunds are of days outside the calendar: not counted",)
+    assert "refunded_amount: not a number of at most 4 decimals" in result.reasons
+
+
+def test_in_files_of_a_day_a_later_refund_counts_on_the_day_of_the_file(source: Source) -> None:
+    for day, at in (("02", "2024-01-20"), ("05", "2024-01-04 11:00:00")):
+        source.write(
+            f"{day}.csv",
+            csv_of(
+                {"order_id": day, "ordered_at": f"2024-01-{day}", "refunded_amount": "1",
+                 "refunded_at": at},
+                columns=REFUNDED,
+            ),
+        )  # fmt: skip
+    config = source.config("{date:%Y%m%d}.csv", late_days=2)
+    for day in ("02", "05"):
+        (source.folder / "in" / f"{day}.csv").rename(source.folder / "in" / f"202401{day}.csv")
+    source.load(config)
+    refunds = source.rows(
+        "SELECT order_id, order_date, ordered_at::DATE FROM raw.raw_orders WHERE is_refund "
+        "ORDER BY 1"
+    )
+    assert refunds == [
+        ("02", date(2024, 1, 2), date(2024, 1, 2)),
+        ("05", date(2024, 1, 4), date(2024, 1, 4)),
+    ]
