@@ -58,6 +58,8 @@ class SourceConfig:
         updates: whether the source keeps the versions of a row beside each other, or rows are
             overwritten; by default kept where each day has files of its own. Only for sources
             with days.
+        order_level: columns of the order that the source fills on one of its lines only; they are
+            carried to the others.
         duplicates: collapse rows that are equal in all columns of a line, or keep them.
         line_identity: columns that tell the lines of an order apart where none numbers them; by
             default all that belong to the line.
@@ -89,6 +91,7 @@ class SourceConfig:
     cancelled_order_pattern: str | None = None
     late_days: int = 0
     updates: str | None = None
+    order_level: tuple[str, ...] = ()
     duplicates: str = "collapse"
     line_identity: tuple[str, ...] = ()
     change_detection: str = "full"

@@ -90,6 +90,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
             item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
         ),
+        "order_level": lambda value: _order_level(name, value),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
@@ -181,6 +182,17 @@ def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
         taken.add(fold_name(name))
         names.append(name)
     return tuple(names)
+
+
+def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
+    """Columns that are the order's."""
+    columns = SOURCES[source].contract.mappable
+    if "order_id" not in columns:
+        raise entry.error(f"{source} has no orders; leave it out.")
+    of_order = [name for name in columns if name not in ("order_id", "line_number")]
+    return tuple(
+        item.one_of(item.text(), of_order, "is no column of an order.") for item in entry.items()
+    )
 
 
 def _status_map(entry: Entry) -> dict[str, str]:

@@ -27,6 +27,7 @@ from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
+from analytics_assets.sources.whole_orders import half_filled
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.windows import window_predicate
@@ -143,7 +144,8 @@ def load_source(
             accepted += given
         days, versions = _days(config, window, stage, held)
         reasons = _reject(connection, config, window, stage, loaded_at)
-        warnings = [*stage.scan.warnings, *collisions]
+        half = half_filled(connection, config, window)
+        warnings = [*stage.scan.warnings, *collisions, *half]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
         result = LoadResult(days, reasons, tuple(warnings))

@@ -39,9 +39,10 @@ def typed_relation(
 
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
-        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row is
-        accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
-        that had white space around them; NULL where none had) and what is kept.
+        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row
+        is accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is
+        rejected), `_trimmed` (name and value of identifiers that had white space around them; NULL
+        where none had) and what is kept.
     """
     contract = config.contract
     columns = [

@@ -1,15 +1,19 @@
 """What the rows of an order have to do with each other: refunds, and what is the order's own."""
 
+import gzip
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
+from analytics_assets.sources.config import SourceConfigError
+from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.ledger import DayLoad
-from analytics_assets.sources.readers import reader_of
+from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets_tests.sources.conftest import ORDERS, Source, csv_of
 
 QUARTER = Calendar(date(2024, 1, 1), date(2024, 4, 1))
@@ -18,6 +22,10 @@ FEBRUARY = Window(date(2024, 2, 1), date(2024, 3, 1))
 REFUNDED = (*ORDERS, "refunded_amount", "refunded_at")
 NO_REFUND = {"refunded_amount": "", "refunded_at": ""}
 MONEY = "order_id, order_date, quantity, amount, is_refund, amount_is_total, source_row"
+
+
+SHOP = (*ORDERS, "status", "country")
+UNFILLED = {"status": "", "country": ""}
 
 
 def lines(source: Source, columns: str = MONEY) -> list[Any]:
@@ -129,3 +137,83 @@ def test_in_files_of_a_day_a_later_refund_counts_on_the_day_of_the_file(source: 
         ("02", date(2024, 1, 2), date(2024, 1, 2)),
         ("05", date(2024, 1, 4), date(2024, 1, 4)),
     ]
+
+
+@pytest.mark.parametrize("form", ["", ".gz"])
+def test_what_is_the_orders_is_carried_to_its_other_lines(source: Source, form: str) -> None:
+    """Two files: each numbers its own rows, and none gives values to the other."""
+    for name, country in (("a.csv", "PE"), ("b.csv", "")):
+        content = csv_of(
+            {"order_id": "O1", "status": "completed", "country": country},
+            {"order_id": "O2", **UNFILLED},
+            {"order_id": " O1", "status": " ", "country": ""},
+            {"order_id": "O2", "quantity": "x", "status": "VOID", "country": "CL"},
+            {"order_id": "O2", "status": "pending", "country": ""},
+            columns=SHOP,
+        ).encode()
+        source.write(name + form, gzip.compress(content) if form else content)
+    config = source.config(
+        f"*.csv{form}", order_level=("status", "country"), status_map={"void": "cancelled"}
+    )
+    result = source.load(config)
+    assert result.total == DayLoad(10, 8, 2)
+    assert not [w for w in result.warnings if "order_level" in w]
+    found = source.rows(
+        "SELECT source_file[1:1], source_row, order_id, status, country FROM raw.raw_orders "
+        "ORDER BY 1, 2"
+    )
+    assert found == [
+        ("a", 1, "O1", "completed", "PE"),
+        ("a", 2, "O2", "cancelled", "CL"),
+        ("a", 3, "O1", "completed", "PE"),
+        ("a", 5, "O2", "pending", "CL"),
+        ("b", 1, "O1", "completed", None),
+        ("b", 2, "O2", "cancelled", "CL"),
+        ("b", 3, "O1", "completed", None),
+        ("b", 5, "O2", "pending", "CL"),
+    ]
+    places = source.rows("SELECT source_row, source_line FROM raw.rejected_rows")
+    assert places == [(4, 5), (4, 5)]
+
+
+def test_orders_with_lines_with_and_without_a_status_are_a_warning(source: Source) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"status": "completed", "country": "PE"},
+            UNFILLED,
+            {"order_id": "O2", **UNFILLED, "country": "PE"},
+            columns=SHOP,
+        ),
+    )
+    warnings = source.load().warnings
+    assert [w[:40] for w in warnings] == [
+        "status: 1 orders have lines with it and ",
+        "country: 1 orders have lines with it and",
+    ]
+    assert warnings[0].endswith("`order_level: [status]`")
+
+
+def test_a_returned_order_is_refunded_line_by_line(source: Source) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"status": "returned", "country": ""},
+            {**UNFILLED, "product_id": "P2"},
+            columns=SHOP,
+        ),
+    )
+    assert source.load(source.config(order_level=("status",))).total == DayLoad(2, 4, 0, 2)
+
+
+def test_order_level_names_columns_that_are_there(source: Source, tmp_path: Path) -> None:
+    source.write("orders.csv", csv_of({}))
+    with pytest.raises(SourceError, match="there is no column 'status'"):
+        source.load(source.config(order_level=("status",)))
+    file = tmp_path / "sources.yaml"
+    start = "calendar: {start: 2024-01-01}\norders: {path: a.csv, order_level: "
+    file.write_text(start + "[status, countri]}")
+    with pytest.raises(SourceConfigError, match=r"no column of an order\. Did you mean 'country'"):
+        load_sources(file)
+    file.write_text(start + "[status, country]}")
+    assert load_sources(file).sources["orders"].order_level == ("status", "country")
