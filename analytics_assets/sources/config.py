@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -21,8 +22,38 @@ DEFAULT_FORMAT = "csv"
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
-    *("options", "updates", "change_detection", "max_rejected_share", "max_volume_change"),
+    *(
+        "options",
+        "currency",
+        "updates",
+        "change_detection",
+        "max_rejected_share",
+        "max_volume_change",
+    ),
 )
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a unit of a currency is worth in the currency of reports.
+
+    Attributes:
+        code: the currency, in upper case.
+        rate: the number, as text.
+        day: since when; None of a fixed rate.
+    """
+
+    code: str
+    rate: str
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Currency:
+    """The currency of reports, and the rates that convert others to it."""
+
+    reporting: str
+    rates: tuple[Rate, ...] = ()
 
 
 class SourceConfigError(ValueError):
@@ -68,6 +99,8 @@ class SourceConfig:
         max_rejected_share: a load with a larger share of rejected rows fails.
         max_volume_change: a load fails whose rows differ from what was loaded before by a larger
             share; null allows any.
+        currency: the currency of reports, which money is converted to; of the whole configuration.
+            It is no part of the fingerprint: a new rate changes the days whose money it changes.
         options: values of words that only the format has.
     """
 
@@ -97,6 +130,7 @@ class SourceConfig:
     change_detection: str = "full"
     max_rejected_share: float = 0.2
     max_volume_change: float | None = 0.9
+    currency: Currency | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -21,6 +21,7 @@ from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
 from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
 from analytics_assets.sources.limits import require_within_limits
@@ -163,34 +164,12 @@ def load_source(
             reasons,
             any_volume,
         )
-        _require_one_currency(connection, config)
+        require_rates(connection, config)
         write_ledger(connection, config.source, days, versions, window, loaded_at)
     # Whether the source stood still is known only now that the scan has ended.
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
-
-
-def _require_one_currency(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
-    """Amounts of several currencies are never added, whatever loads they came in.
-
-    Raises:
-        SourceError: the table has amounts in more than one currency.
-    """
-    table = config.contract.table
-    if "currency" not in table.columns:
-        return
-    codes = connection.execute(
-        f"SELECT DISTINCT upper(trim(currency)) AS code FROM {table.relation} "
-        "WHERE currency IS NOT NULL ORDER BY code"
-    ).fetchall()
-    if len(codes) > 1:
-        raise SourceError(
-            f"{config.source}: amounts are in {' and '.join(code for (code,) in codes[:5])}. "
-            "Amounts of several currencies are never added: deliver them in one currency, such as "
-            "by a `query` that converts them, or load the orders of one currency only. Nothing was "
-            "loaded."
-        )
 
 
 def _in(window: Window | None) -> str:

@@ -13,6 +13,7 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import converted, converts
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.refunds import has_refunds, refund_row
@@ -85,9 +86,18 @@ def typed_relation(
     any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
     casts = {column.name: column.quick.cast for column in columns if column.quick}
     casts["_plain"] = " AND ".join(plain) or "false"
-    values = _pairs(_values(config, scan, mapped, columns))
+    values = _values(config, scan, mapped, columns)
     through = ", ".join(kept)
-    source_names = [*scan.types, *([scan.whole] if scan.whole else [])]
+    typed = f"""
+            SELECT struct_pack({_pairs(values)}) AS v, s, c._plain AS _plain, {through}
+            FROM (
+                SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
+                FROM (SELECT {_struct("", [*scan.types, *([scan.whole] if scan.whole else [])])}
+                    AS s, {through} FROM {relation})
+            )"""
+    if converts(config, mapped):
+        money = _pairs(converted(config, values))
+        typed = f"SELECT struct_pack({money}) AS v, s, _plain, {through} FROM ({typed})"
     whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
     return f"""(
         SELECT
@@ -102,13 +112,7 @@ def typed_relation(
                 THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
                     lambda held: held IS NOT NULL) END AS _trimmed,
             {through}
-        FROM (
-            SELECT struct_pack({values}) AS v, s, c._plain AS _plain, {through}
-            FROM (
-                SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
-                FROM (SELECT {_struct("", source_names)} AS s, {through} FROM {relation})
-            )
-        )
+        FROM ({typed})
     )"""
 
 
@@ -125,6 +129,8 @@ def _values(
         else column.typed
         for column in columns
     }
+    if "currency" in values:
+        values["currency"] = f"upper({values['currency']})"
     if ATTRIBUTES in values:
         values[ATTRIBUTES] = _packed(config, scan, mapped)
     if config.cancelled_order_pattern and "status" not in mapped:

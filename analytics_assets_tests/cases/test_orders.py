@@ -10,11 +10,11 @@ import pytest
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
-from analytics_assets.sources.config import SourceConfigError
+from analytics_assets.sources.config import SourceConfig, SourceConfigError
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.readers import SourceError, reader_of
-from analytics_assets_tests.sources.conftest import ORDERS, Source, csv_of
+from analytics_assets_tests.sources.conftest import CALENDAR, ORDERS, Source, csv_of
 
 QUARTER = Calendar(date(2024, 1, 1), date(2024, 4, 1))
 JANUARY = Window(date(2024, 1, 1), date(2024, 2, 1))
@@ -217,3 +217,89 @@ def test_order_level_names_columns_that_are_there(source: Source, tmp_path: Path
         load_sources(file)
     file.write_text(start + "[status, country]}")
     assert load_sources(file).sources["orders"].order_level == ("status", "country")
+
+
+def rated(folder: Path, currency: str) -> SourceConfig:
+    """Orders with a configuration of currencies."""
+    file = folder / "in" / "sources.yaml"
+    file.write_text(
+        f"calendar: {{start: 2024-01-01}}\ncurrency: {currency}\norders: {{path: orders.csv}}"
+    )
+    return load_sources(file).sources["orders"]
+
+
+PRICES = "unit_price, amount, cost, currency"
+PRICED = (*ORDERS, "amount", "cost", "currency", "refunded_amount")
+
+
+def test_fixed_rates_convert_all_money(source: Source) -> None:
+    none = {"amount": "", "cost": "", "refunded_amount": ""}
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"currency": "CLP", "amount": "7", "cost": "2000", "refunded_amount": "1000"},
+            {**none, "currency": "usd"},
+            {**none, "currency": "", "unit_price": "4"},
+            columns=PRICED,
+        ),
+    )
+    config = rated(source.folder, "{reporting: usd, rates: {clp: 0.0011}}")
+    assert source.load(config).total == DayLoad(3, 4, 0, 1)
+    assert lines(source, PRICES) == [
+        (Decimal("0.0039"), Decimal("0.0077"), Decimal("2.2"), "CLP"),
+        (Decimal("0.0039"), Decimal("-1.1"), None, "CLP"),
+        (Decimal("3.5"), None, None, "USD"),
+        (Decimal(4), None, None, None),
+    ]
+
+
+def test_rates_of_a_file_are_those_of_the_day(source: Source) -> None:
+    days = ("2024-01-04", "2024-01-05", "2024-01-09")
+    rows = [{"currency": "SEK", "ordered_at": f"{day} 23:30:00"} for day in days]
+    source.write("orders.csv", csv_of(*rows, columns=(*ORDERS, "currency")))
+    rates = "day,currency,rate\n2024-01-05,SEK,2\n2024-01-01,SEK,1.5\n"
+    source.write("rates.csv", rates)
+    words = "{reporting: EUR, rates_file: rates.csv}"
+    config = rated(source.folder, words)
+    source.load(config)
+    prices = [Decimal("5.25"), Decimal(7), Decimal(7)]
+    assert [price for (price,) in lines(source, "unit_price")] == prices
+    before = dict(source.rows("SELECT window_date, source_version FROM raw.source_loads"))
+    source.write("rates.csv", rates + "2024-01-06,SEK,3\n")
+    remembered = source.folder / "source_files.sqlite"
+    after = contents.content_versions(
+        reader_of(rated(source.folder, words)), CALENDAR, JANUARY, remembered
+    )
+    assert [str(day) for day in before if before[day] != after[day]] == ["2024-01-09"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("{reporting: EUR, rates: {CLP: 0.001}}", "1 lines are in SEK, .* from SEK to EUR on "),
+        ("{reporting: EUR, rates_file: rates.csv}", "no rate from SEK to EUR on 2024-01-02"),
+    ],
+)
+def test_a_missing_rate_is_an_error(source: Source, words: str, message: str) -> None:
+    source.write("orders.csv", csv_of({"currency": "SEK"}, columns=(*ORDERS, "currency")))
+    source.write("rates.csv", "day,currency,rate\n2024-01-03,SEK,2\n")
+    with pytest.raises(SourceError, match=message):
+        source.load(rated(source.folder, words))
+    assert not lines(source)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("{rates: {CLP: 1}}", "there is no `reporting`"),
+        ("{reporting: EUR, rates: {CLP: 0}}", "line 2: currency.rates.CLP: 0 is no rate above 0"),
+        ("{reporting: EUR, rates_file: none.csv}", "none.csv cannot be read as rates"),
+        ("{reporting: EUR, rates_file: orders.csv}", "has no column 'rate'"),
+    ],
+)
+def test_a_wrong_currency_is_an_error_with_its_line(
+    source: Source, words: str, message: str
+) -> None:
+    source.write("orders.csv", csv_of({}))
+    with pytest.raises(SourceConfigError, match=message):
+        rated(source.folder, words)
