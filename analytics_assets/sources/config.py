@@ -91,6 +91,9 @@ class SourceConfig:
             with days.
         order_level: columns of the order that the source fills on one of its lines only; they are
             carried to the others.
+        customer_key: `email` makes customer_id a code of the address that it is mapped to, so that
+            no address is stored as an identifier.
+        strip_plus_tags: whether addresses with and without a plus tag are one customer.
         duplicates: collapse rows that are equal in all columns of a line, or keep them.
         line_identity: columns that tell the lines of an order apart where none numbers them; by
             default all that belong to the line.
@@ -125,6 +128,8 @@ class SourceConfig:
     late_days: int = 0
     updates: str | None = None
     order_level: tuple[str, ...] = ()
+    customer_key: str | None = None
+    strip_plus_tags: bool = False
     duplicates: str = "collapse"
     line_identity: tuple[str, ...] = ()
     change_detection: str = "full"

@@ -143,6 +143,8 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
+        "customer_key": _choice("email"),
+        "strip_plus_tags": _yes_or_no,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": _late_days,
@@ -175,6 +177,10 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     for word in ("status_map", "cancelled_order_pattern"):
         if word in options and "status" not in contract.columns:
             raise entry[word].error(f"{name} has no status; leave it out.")
+    if "customer_key" in options and "customer_id" not in contract.columns:
+        raise entry["customer_key"].error(f"{name} has no customers; leave it out.")
+    if "strip_plus_tags" in options and "customer_key" not in options:
+        raise entry["strip_plus_tags"].error("means nothing without `customer_key: email`.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:
@@ -256,6 +262,13 @@ def _status_map(entry: Entry) -> dict[str, str]:
 
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
+
+
+def _yes_or_no(entry: Entry) -> bool:
+    value = entry.value()
+    if type(value) is not bool:
+        raise entry.error(f"{value!r} is neither true nor false.")
+    return value
 
 
 def _late_days(entry: Entry) -> int:

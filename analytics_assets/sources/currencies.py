@@ -14,6 +14,8 @@ from analytics_assets.sources.config import Currency, SourceConfig
 from analytics_assets.sources.readers.base import SourceError
 
 RATE = "DECIMAL(18, 10)"
+# Of two short decimals DuckDB makes a short one, and stops where it is too short.
+WIDE = "DECIMAL(38, 4)"
 
 
 def converts(config: SourceConfig, mapped: Collection[str]) -> bool:
@@ -37,7 +39,7 @@ def converted(config: SourceConfig, names: Collection[str]) -> dict[str, str]:
             values[name] = (
                 f"CASE WHEN v.currency IS NULL OR v.currency = {literal(config.currency.reporting)}"
                 f" THEN {values[name]} "
-                f"ELSE TRY_CAST({values[name]} * coalesce({rate}, 1) AS {type_}) END"
+                f"ELSE TRY_CAST({values[name]}::{WIDE} * coalesce({rate}, 1) AS {type_}) END"
             )
     return values
 

@@ -27,6 +27,7 @@ from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
+from analytics_assets.sources.refund_rows import has_any, insert_refunds
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
 from analytics_assets.sources.whole_orders import half_filled
 from analytics_assets.warehouse.connection import Warehouse
@@ -133,7 +134,7 @@ def load_source(
     ) as stage:
         accepted = _insert(connection, config, window, stage, loaded_at)
         collisions = _collisions(connection, config, window, stage)
-        refunds = stage.refunds and _has_refunds(connection, config, window, stage)
+        refunds = stage.refunds and has_any(connection, config, window, stage)
         if accepted != stage.counted or stage.looked or stage.scan.mixed or refunds:
             held = stage.held()
         else:
@@ -141,7 +142,9 @@ def load_source(
         _number(connection, config, window, stage, accepted)
         beyond = 0
         if stage.refunds and stage.looked:
-            given, beyond = _insert_refunds(connection, config, window, stage, loaded_at)
+            given, beyond = insert_refunds(
+                connection, config, window, stage, _line_key(config), _stamp(loaded_at)
+            )
             accepted += given
         days, versions = _days(config, window, stage, held)
         reasons = _reject(connection, config, window, stage, loaded_at)
@@ -254,55 +257,6 @@ def _number(
             f"UPDATE {table} SET line_key = source_file || ':' || source_row "
             f"WHERE {inside} AND line_number IS NULL"
         )
-
-
-def _has_refunds(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-) -> bool:
-    """Whether the rows have to be looked at for refunds; those of a status alone are of the day of
-    their line, and so of a line that was inserted.
-    """
-    if stage.refunded:
-        return True
-    table = config.contract.table
-    inside = window_predicate(str(table.window_column), window)
-    (found,) = _row(
-        connection,
-        f"SELECT count(*) FROM {table.relation} "
-        f"WHERE {inside} AND status = 'returned' AND quantity > 0",
-    )
-    return bool(found)
-
-
-def _insert_refunds(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-    loaded_at: datetime,
-) -> tuple[int, int]:
-    """Put the refunds of the window next to the lines; how many, and how many have no day."""
-    table = config.contract.table
-    columns = [identifier(name) for name in config.contract.columns]
-    # Equal lines that are numbered have refunds of their own.
-    key = "source_file || ':' || source_row" if config.duplicates == "keep" else _line_key(config)
-    (given,) = _row(
-        connection,
-        f"INSERT INTO {table.relation} BY NAME SELECT {', '.join(columns)}, "
-        f"_day AS {table.window_column}, true AS amount_is_total, true AS is_refund, "
-        f"CASE WHEN _line IS NULL THEN {key} ELSE 'line ' || _line END AS line_key, source_file, "
-        f"source_row, {_stamp(loaded_at)} FROM (SELECT unnest(_refund), "
-        f"source_file, source_row FROM {stage.rows} WHERE _refund IS NOT NULL) "
-        f"WHERE {window_predicate('_day', window)}",
-    )
-    (beyond,) = _row(
-        connection,
-        "SELECT count(*) FROM load WHERE _refund IS NOT NULL AND _refund._day IS NULL",
-    )
-    return given, beyond
 
 
 def _held(

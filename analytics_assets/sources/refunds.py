@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import WIDE
 from analytics_assets.sources.declared.base import DERIVED
 
 # Of the line alone; what is refunded of them is in the amount.
@@ -47,7 +48,7 @@ def refund_row(
     total = DERIVED["amount_is_total"]
     extended = (
         f"CASE WHEN {total} THEN v.amount "
-        "ELSE v.quantity * v.unit_price - coalesce(v.discount, 0) END"
+        f"ELSE v.quantity::{WIDE} * v.unit_price - coalesce(v.discount, 0) END"
     )
     given = "nullif(abs(v.refunded_amount), 0)" if "refunded_amount" in mapped else "NULL"
     at = "v.ordered_at"

@@ -13,7 +13,7 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.currencies import converted, converts
+from analytics_assets.sources.currencies import WIDE, converted, converts
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.refunds import has_refunds, refund_row
@@ -67,6 +67,10 @@ def typed_relation(
             of_file = _of_file(scan) if config.by_day else None
             refund = refund_row(config, mapped, _inside(calendar), of_file)
 
+    if "unit_cost" in mapped and "unit_cost" in contract.door:
+        fits = "v.unit_cost IS NULL OR v.quantity IS NULL OR v.cost IS NOT NULL"
+        day_rules.append((f"({fits})", "unit_cost: too large a cost of the line"))
+
     # The reasons of a row are put together only where it has one.
     reasons = [reason for column in columns for reason in column.reasons]
     reasons += [(f"NOT ({rule})", reason) for rule, reason in day_rules]
@@ -95,9 +99,19 @@ def typed_relation(
                 FROM (SELECT {_struct("", [*scan.types, *([scan.whole] if scan.whole else [])])}
                     AS s, {through} FROM {relation})
             )"""
+    # What follows from several values of a row is a step of its own.
     if converts(config, mapped):
         money = _pairs(converted(config, values))
         typed = f"SELECT struct_pack({money}) AS v, s, _plain, {through} FROM ({typed})"
+    if "unit_cost" in contract.door and "unit_cost" in mapped:
+        of_line = (
+            f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {contract.table.sql_types['cost']})"
+        )
+        cost = _pairs(
+            {name: f"v.{identifier(name)}" for name in values}
+            | {"cost": f"coalesce(v.cost, {of_line})"}
+        )
+        typed = f"SELECT struct_pack({cost}) AS v, s, _plain, {through} FROM ({typed})"
     whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
     return f"""(
         SELECT
@@ -129,6 +143,8 @@ def _values(
         else column.typed
         for column in columns
     }
+    if config.customer_key == "email":
+        values["customer_id"] = _pseudonym(values["customer_id"], config.strip_plus_tags)
     if "currency" in values:
         values["currency"] = f"upper({values['currency']})"
     if ATTRIBUTES in values:
@@ -138,6 +154,14 @@ def _values(
         matches = f"regexp_matches({values['order_id']}, {pattern})"
         values["status"] = f"CASE WHEN {matches} THEN 'cancelled' END"
     return values
+
+
+def _pseudonym(address: str, strip_plus_tags: bool) -> str:
+    """The same short code for an address in any case; it does not lead back to the address."""
+    folded = f"lower({address})"
+    if strip_plus_tags:
+        folded = f"regexp_replace({folded}, '[+][^@]*@', '@')"
+    return f"'c' || left(sha256({folded}), 16)"
 
 
 def _pairs(values: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """What the rows of an order have to do with each other: refunds, and what is the order's own."""
 
 import gzip
+import hashlib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -217,6 +218,72 @@ def test_order_level_names_columns_that_are_there(source: Source, tmp_path: Path
         load_sources(file)
     file.write_text(start + "[status, country]}")
     assert load_sources(file).sources["orders"].order_level == ("status", "country")
+
+
+def test_the_cost_of_a_unit_makes_the_cost_of_the_line(source: Source) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(
+            {"unit_cost": "1.25", "cost": ""},
+            {"unit_cost": "1.25", "cost": "2"},
+            {"unit_cost": "", "cost": ""},
+            {"unit_cost": "99999999999999", "quantity": "900", "cost": ""},
+            columns=(*ORDERS, "unit_cost", "cost"),
+        ),
+    )
+    assert source.load().reasons == {"unit_cost: too large a cost of the line": 1}
+    costs = [Decimal("2.5"), Decimal(2), None]
+    assert [cost for (cost,) in lines(source, "cost")] == costs
+
+
+def test_columns_of_orders_are_taken_by_their_names(source: Source) -> None:
+    names = ("channel", "coupon", "discount", "tax", "shipping", "is_test")
+    values = {"channel": "till", "coupon": "MAY", "discount": "1", "tax": "0.5", "shipping": "3",
+              "is_test": "yes"}  # fmt: skip
+    bad = {**dict.fromkeys(names, ""), "discount": "-1", "is_test": "maybe"}
+    source.write("orders.csv", csv_of(values, bad, columns=(*ORDERS, *names)))
+    result = source.load()
+    assert lines(source, ", ".join(names)) == [
+        ("till", "MAY", Decimal(1), Decimal("0.5"), Decimal(3), True)
+    ]
+    assert [why.split(":")[0] for why in result.reasons] == ["discount", "is_test"]
+
+
+ADDRESSES = ("Ana+Shop@Mail.example", " ana@mail.example", "ana@mail.example", "")
+
+
+@pytest.mark.parametrize(("strip", "customers"), [(False, 2), (True, 1)])
+def test_an_address_becomes_a_code(source: Source, strip: bool, customers: int) -> None:
+    source.write(
+        "orders.csv",
+        csv_of(*({"order_id": f"O{n}", "customer_id": a} for n, a in enumerate(ADDRESSES))),
+    )
+    words: dict[str, Any] = {"customer_key": "email", "strip_plus_tags": strip}
+    result = source.load(source.config(**words))
+    assert (result.total, result.warnings) == (DayLoad(4, 4, 0), ())
+    codes = [code for (code,) in lines(source, "customer_id")]
+    assert len({*codes[:3]}) == customers
+    assert codes[1:] == ["c" + hashlib.sha256(b"ana@mail.example").hexdigest()[:16]] * 2 + [None]
+    source.write("customers.csv", "customer_id,city\nANA@mail.example,Lima\n")
+    source.load(source.config("customers.csv", "customers", **words), None)
+    assert source.rows("SELECT customer_id FROM raw.raw_customers") == [(codes[1],)]
+    kept = source.rows("SELECT * EXCLUDE (order_id) FROM raw.raw_orders")
+    assert "@" not in f"{kept} {source.rows('FROM raw.raw_customers')}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("orders: {path: a.csv, customer_key: phone}", "is no choice here"),
+        ("orders: {path: a.csv, strip_plus_tags: true}", "means nothing without"),
+        ("orders: {path: a.csv}\nproducts: {path: a.csv, customer_key: email}", "no customers"),
+    ],
+)
+def test_wrong_words_of_addresses(tmp_path: Path, words: str, message: str) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(f"calendar: {{start: 2024-01-01}}\n{words}")
+    with pytest.raises(SourceConfigError, match=message):
+        load_sources(file)
 
 
 def rated(folder: Path, currency: str) -> SourceConfig:
