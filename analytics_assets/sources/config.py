@@ -31,6 +31,8 @@ UNREAD = (
         "max_volume_change",
     ),
 )
+# Words that came later: without them the fingerprint is what it was, and nothing is loaded again.
+ADDED = ("order_level", "order_snapshot", "customer_key", "strip_plus_tags")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class SourceConfig:
             with days.
         order_level: columns of the order that the source fills on one of its lines only; they are
             carried to the others.
+        order_snapshot: files are exports that overlap: of an order only the lines in the last file
+            by name count that has it.
         customer_key: `email` makes customer_id a code of the address that it is mapped to, so that
             no address is stored as an identifier.
         strip_plus_tags: whether addresses with and without a plus tag are one customer.
@@ -128,6 +132,7 @@ class SourceConfig:
     late_days: int = 0
     updates: str | None = None
     order_level: tuple[str, ...] = ()
+    order_snapshot: bool = False
     customer_key: str | None = None
     strip_plus_tags: bool = False
     duplicates: str = "collapse"
@@ -161,7 +166,11 @@ class SourceConfig:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
-        words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
+        words = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in UNREAD and (value or key not in ADDED)
+        }
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 

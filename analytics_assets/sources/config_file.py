@@ -145,6 +145,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "duplicates": _choice("collapse", "keep"),
         "customer_key": _choice("email"),
         "strip_plus_tags": _yes_or_no,
+        "order_snapshot": _yes_or_no,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": _late_days,
@@ -177,6 +178,10 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     for word in ("status_map", "cancelled_order_pattern"):
         if word in options and "status" not in contract.columns:
             raise entry[word].error(f"{name} has no status; leave it out.")
+    if options.get("order_snapshot") and ("order_id" not in contract.columns or dates):
+        raise entry["order_snapshot"].error(
+            "is for orders in files that overlap, with a path without {date}; leave it out."
+        )
     if "customer_key" in options and "customer_id" not in contract.columns:
         raise entry["customer_key"].error(f"{name} has no customers; leave it out.")
     if "strip_plus_tags" in options and "customer_key" not in options:

@@ -19,12 +19,21 @@ from analytics_assets.warehouse.windows import window_predicate
 
 @dataclass(frozen=True)
 class DayLoad:
-    """What became of the rows of one day (of the whole source, where it has no days)."""
+    """What became of the rows of one day (of the whole source, where it has no days).
+
+    Attributes:
+        read: rows of the source.
+        accepted: those that were loaded, and the refunds that were split off.
+        rejected: those that were not.
+        split: the refunds.
+        not_due: rows of days that have not come yet, of the whole source.
+    """
 
     read: int
     accepted: int
     rejected: int
     split: int = 0
+    not_due: int = 0
 
 
 def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
@@ -82,14 +91,20 @@ def write_ledger(
     window: Window | None,
     loaded_at: datetime,
 ) -> None:
-    """Replace what the ledger says of the days."""
+    """Replace what the ledger says of the days, and what it says of rows that are not due yet."""
+    connection.execute(
+        "UPDATE raw.source_loads SET rows_read = rows_read - rows_not_due, rows_not_due = 0 "
+        "WHERE source = ? AND rows_not_due > 0",
+        [source],
+    )
     connection.execute(f"DELETE FROM raw.source_loads WHERE {of_source(source, window)}")
     connection.execute(
         "INSERT INTO raw.source_loads BY NAME "
         "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
         "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
         "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
-        "unnest(?::BIGINT[]) AS rows_split, 0 AS rows_not_due, "
+        "unnest(?::BIGINT[]) AS rows_split, "
+        "unnest(?::BIGINT[]) AS rows_not_due, "
         "?::TIMESTAMP AS loaded_at",
         [
             source,
@@ -99,6 +114,7 @@ def write_ledger(
             [load.accepted for load in days.values()],
             [load.rejected for load in days.values()],
             [load.split for load in days.values()],
+            [load.not_due for load in days.values()],
             loaded_at,
         ],
     )

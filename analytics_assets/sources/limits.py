@@ -77,7 +77,8 @@ def _expected(
         return None
     ledger: dict[date | None, int] = dict(
         session.rows(
-            "SELECT window_date, rows_read FROM raw.source_loads WHERE source = ?", [source]
+            "SELECT window_date, rows_read - rows_not_due FROM raw.source_loads WHERE source = ?",
+            [source],
         )
     )
     if window is None:

@@ -9,7 +9,7 @@ one, for those that are rejected or belong to other days.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.refund_rows import has_any, insert_refunds
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
-from analytics_assets.sources.whole_orders import half_filled
+from analytics_assets.sources.whole_orders import SUPERSEDED, half_filled
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.windows import window_predicate
@@ -52,6 +52,7 @@ class LoadResult:
             sum(day.accepted for day in loads),
             sum(day.rejected for day in loads),
             sum(day.split for day in loads),
+            sum(day.not_due for day in loads),
         )
 
 
@@ -147,11 +148,14 @@ def load_source(
             )
             accepted += given
         days, versions = _days(config, window, stage, held)
+        days = _with_not_due(days, held, window, loaded_at.date())
         reasons = _reject(connection, config, window, stage, loaded_at)
         half = half_filled(connection, config, window)
         warnings = [*stage.scan.warnings, *collisions, *half]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
+        if SUPERSEDED in reasons:
+            warnings.append(f"{reasons[SUPERSEDED]:,} lines are of orders that a later file has")
         result = LoadResult(days, reasons, tuple(warnings))
         if result.total.accepted != accepted:
             raise SourceError(
@@ -162,8 +166,8 @@ def load_source(
             DuckDBSession(connection),
             config,
             window,
-            {day: load.read for day, load in days.items()},
-            result.total.rejected,
+            {day: load.read - load.not_due for day, load in days.items()},
+            result.total.rejected - reasons.get(SUPERSEDED, 0),
             reasons,
             any_volume,
         )
@@ -307,6 +311,22 @@ def _days(
         delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
         versions = contents.versions_of(config, sums, delivered)
     return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)
+
+
+def _with_not_due(
+    days: dict[date | None, DayLoad], held: Sequence[Held], window: Window | None, today: date
+) -> dict[date | None, DayLoad]:
+    """The loads of the days; the last has the rows of days that have not come yet, too."""
+    if window is None or not days:
+        return days
+    coming = sum(
+        item.rows - item.split
+        for item in held
+        if item.day and item.day > today and item.day >= window.end
+    )
+    last = max(day for day in days if day)
+    load = days[last]
+    return {**days, last: replace(load, read=load.read + coming, not_due=coming)}
 
 
 def _reject(

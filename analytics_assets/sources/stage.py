@@ -29,7 +29,7 @@ from analytics_assets.sources.readers.base import (
 )
 from analytics_assets.sources.refunds import has_refunds
 from analytics_assets.sources.typed import typed_relation
-from analytics_assets.sources.whole_orders import carried
+from analytics_assets.sources.whole_orders import by_order
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,12 @@ class Stage:
         self._connection, self._config, self._calendar = connection, config, calendar
         numbers = ["_load_row", "_load_line"]
         mapped = mapped_columns(config, list(scan.types), config.source)
-        scan = self.scan = carried(config, scan, mapped, self.firsts)
+        scan = self.scan = by_order(config, scan, mapped, self.firsts)
         self.refunds = has_refunds(config, mapped)
         self.refunded = self.refunds and "refunded_amount" in mapped
         kept = ["_load_part", *(numbers if scan.numbered else [])]
+        if config.order_snapshot:
+            kept.append("_superseded")
         rows = typed_relation(config, scan, scan.relation, mapped, kept, calendar)
         nulls = "" if scan.numbered else "".join(f", NULL::BIGINT AS {name}" for name in numbers)
         names = ", ".join(literal(part.name) for part in scan.parts)

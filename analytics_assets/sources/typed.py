@@ -18,6 +18,7 @@ from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.refunds import has_refunds, refund_row
 from analytics_assets.sources.typed_column import TypedColumn, quickly_present_text
+from analytics_assets.sources.whole_orders import SUPERSEDED
 
 
 def typed_relation(
@@ -67,6 +68,8 @@ def typed_relation(
             of_file = _of_file(scan) if config.by_day else None
             refund = refund_row(config, mapped, _inside(calendar), of_file)
 
+    if "_superseded" in kept:
+        day_rules.append(("NOT _superseded", SUPERSEDED))
     if "unit_cost" in mapped and "unit_cost" in contract.door:
         fits = "v.unit_cost IS NULL OR v.quantity IS NULL OR v.cost IS NOT NULL"
         day_rules.append((f"({fits})", "unit_cost: too large a cost of the line"))

@@ -17,17 +17,19 @@ from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.typed_column import present_text
 from analytics_assets.warehouse.windows import window_predicate
 
+SUPERSEDED = "order_id: a later file has the order"
 # Columns that are the order's in every shop.
 OF_ORDERS = ("status", "country", "currency", "customer_id")
 
 
-def carried(
+def by_order(
     config: SourceConfig, scan: Scan, mapped: Mapping[str, str], firsts: Sequence[int]
 ) -> Scan:
-    """The scan with the values of `order_level` on every line of their order.
+    """The scan with what `order_level` and `order_snapshot` make of the lines of an order.
 
-    A value comes from the first line of the same order in the same file that has one: what is in
-    other files may be read at another time.
+    A value of `order_level` comes from the first line of the same order in the same file that has
+    one: what is in other files may be read at another time. Of a snapshot the relation has
+    `_superseded`.
 
     Args:
         config: the source.
@@ -35,7 +37,7 @@ def carried(
         mapped: the source's name of each of our columns that it has.
         firsts: of each part, how many rows the parts before it have.
     """
-    if not config.order_level:
+    if not config.order_level and not config.order_snapshot:
         return scan
 
     def text(column: str) -> str:
@@ -46,23 +48,30 @@ def carried(
     def present(column: str) -> str:
         return f"CASE WHEN ({text(column)}) IS NOT NULL THEN {identifier(mapped[column])} END"
 
-    replaced = ", ".join(
+    carried = ", ".join(
         f"coalesce({present(name)}, CASE WHEN _order IS NOT NULL THEN first_value({present(name)} "
-        "IGNORE NULLS) OVER lines END) AS "
-        f"{identifier(mapped[name])}"
+        f"IGNORE NULLS) OVER lines END) AS {identifier(mapped[name])}"
         for name in config.order_level
     )
+    superseded = ""
+    if config.order_snapshot:
+        names = sorted(part.name for part in scan.parts)
+        place = f"{[names.index(part.name) for part in scan.parts]}[_load_part::BIGINT + 1]"
+        superseded = (
+            f", coalesce(_order IS NOT NULL AND {place} < max({place}) OVER "
+            "(PARTITION BY _order), false) AS _superseded"
+        )
     # The window leaves no order of rows that would number them.
     place = f"row_number() OVER () - {[*firsts]}[_load_part::BIGINT + 1]"
-    numbers = f"{place} AS _load_row, NULL::BIGINT AS _load_line"
-    rows = f"SELECT *, {numbers} FROM {scan.relation}"
-    if scan.mixed:
-        first = f"coalesce(_load_row, {place}) AS _load_row"
-        rows = f"SELECT * REPLACE ({first}) FROM {scan.relation}"
-    elif scan.numbered:
-        rows = f"FROM {scan.relation}"
+    rows = (
+        f"SELECT *, {place} AS _load_row, NULL::BIGINT AS _load_line FROM {scan.relation}"
+        if not scan.numbered
+        else f"SELECT * REPLACE (coalesce(_load_row, {place}) AS _load_row) FROM {scan.relation}"
+        if scan.mixed
+        else f"FROM {scan.relation}"
+    )
     relation = (
-        f"(SELECT * EXCLUDE (_order) REPLACE ({replaced}) "
+        f"(SELECT * EXCLUDE (_order) {carried and f'REPLACE ({carried})'}{superseded} "
         f"FROM (SELECT *, ({text('order_id')})::VARCHAR AS _order FROM ({rows})) "
         "WINDOW lines AS (PARTITION BY _load_part, _order ORDER BY _load_row "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))"

@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -276,6 +276,8 @@ def test_an_address_becomes_a_code(source: Source, strip: bool, customers: int) 
     [
         ("orders: {path: a.csv, customer_key: phone}", "is no choice here"),
         ("orders: {path: a.csv, strip_plus_tags: true}", "means nothing without"),
+        ("orders: {path: a.csv, strip_plus_tags: 1}", "1 is neither true nor false"),
+        ("orders: {path: '{date}.csv', order_snapshot: true}", "is for orders in files that"),
         ("orders: {path: a.csv}\nproducts: {path: a.csv, customer_key: email}", "no customers"),
     ],
 )
@@ -284,6 +286,57 @@ def test_wrong_words_of_addresses(tmp_path: Path, words: str, message: str) -> N
     file.write_text(f"calendar: {{start: 2024-01-01}}\n{words}")
     with pytest.raises(SourceConfigError, match=message):
         load_sources(file)
+
+
+def test_rows_of_days_to_come_are_counted_and_loaded_when_due(source: Source) -> None:
+    source.write(
+        "orders.csv", csv_of({}, {"ordered_at": "2024-01-20"}, {"ordered_at": "2024-02-08"})
+    )
+    open_end = Calendar(date(2024, 1, 1))
+    ledger = "SELECT sum(rows_read), sum(rows_accepted), sum(rows_not_due) FROM raw.source_loads"
+    for end, loaded, coming in ((11, 1, 2), (21, 2, 1), (11, 2, 1)):
+        window = Window(date(2024, 1, 1 if end == 11 else 20), date(2024, 1, end))
+        noon = datetime(2024, 1, 10 if loaded == 1 else 20, 12)  # noqa: DTZ001
+        result = source.load(source.config(), window, open_end, noon)
+        assert result.total.not_due == coming
+        assert source.rows(ledger) == [(loaded + coming, loaded, coming)]
+
+
+def exports(source: Source) -> SourceConfig:
+    """Two exports: the later one has an order without one of its lines, and one more order."""
+    first = [{"order_id": "O1"}, {"order_id": "O1", "product_id": "P2"}, {"order_id": "O2"}]
+    second = [{"order_id": " O1", "quantity": "5"}, {"order_id": "O3"}]
+    source.write("export_1.csv", csv_of(*first))
+    source.write("export_2.csv", csv_of(*second))
+    return source.config("export_*.csv", order_snapshot=True)
+
+
+def test_of_exports_that_overlap_the_last_file_counts_for_each_order(source: Source) -> None:
+    config = exports(source)
+    result = source.load(config)
+    assert result.total == DayLoad(5, 3, 2)
+    assert result.reasons == {"order_id: a later file has the order": 2}
+    assert "2 lines are of orders that a later file has" in result.warnings
+    found = source.rows(
+        "SELECT source_file, source_row, order_id, quantity FROM raw.raw_orders ORDER BY 1, 2"
+    )
+    assert found == [
+        ("export_1.csv", 3, "O2", 2),
+        ("export_2.csv", 1, "O1", 5),
+        ("export_2.csv", 2, "O3", 2),
+    ]
+    rejected = source.rows("SELECT source_file, source_row FROM raw.rejected_rows ORDER BY 2")
+    assert rejected == [("export_1.csv", 1), ("export_1.csv", 2)]
+    remembered = source.folder / "source_files.sqlite"
+    seen = contents.content_versions(reader_of(config), CALENDAR, JANUARY, remembered)
+    assert seen == dict(source.rows("SELECT window_date, source_version FROM raw.source_loads"))
+
+
+def test_superseded_lines_are_within_the_limit_of_rejected_rows(source: Source) -> None:
+    lines = csv_of(*({"order_id": f"O{n}"} for n in range(100)))
+    for number in (1, 2):
+        source.write(f"export_{number}.csv", lines)
+    assert source.load(source.config("*.csv", order_snapshot=True)).total == DayLoad(200, 100, 100)
 
 
 def rated(folder: Path, currency: str) -> SourceConfig:
