@@ -4,7 +4,8 @@ Belongs here: reading and writing raw.source_loads. Does not belong here: loadin
 comparing with what a source has now (`changes`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import duckdb
@@ -12,6 +13,7 @@ import duckdb
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.declared import LEADING
+from analytics_assets.sources.stage import Held
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
@@ -81,6 +83,22 @@ def of_source(source: str, window: Window | None) -> str:
         if window is None
         else f"{condition} AND {window_predicate('window_date', window)}"
     )
+
+
+def with_not_due(
+    days: dict[date | None, DayLoad], held: Sequence[Held], window: Window | None, today: date
+) -> dict[date | None, DayLoad]:
+    """The loads of the days; the last has the rows of days that have not come yet, too."""
+    if window is None or not days:
+        return days
+    coming = sum(
+        item.rows - item.split
+        for item in held
+        if item.day and item.day > today and item.day >= window.end
+    )
+    last = max(day for day in days if day)
+    load = days[last]
+    return {**days, last: replace(load, read=load.read + coming, not_due=coming)}
 
 
 def write_ledger(

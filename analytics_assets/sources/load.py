@@ -9,7 +9,7 @@ one, for those that are rejected or belong to other days.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
-from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
+from analytics_assets.sources.ledger import DayLoad, of_source, with_not_due, write_ledger
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
@@ -148,7 +148,7 @@ def load_source(
             )
             accepted += given
         days, versions = _days(config, window, stage, held)
-        days = _with_not_due(days, held, window, loaded_at.date())
+        days = with_not_due(days, held, window, loaded_at.date())
         reasons = _reject(connection, config, window, stage, loaded_at)
         half = half_filled(connection, config, window)
         warnings = [*stage.scan.warnings, *collisions, *half]
@@ -311,22 +311,6 @@ def _days(
         delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
         versions = contents.versions_of(config, sums, delivered)
     return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)
-
-
-def _with_not_due(
-    days: dict[date | None, DayLoad], held: Sequence[Held], window: Window | None, today: date
-) -> dict[date | None, DayLoad]:
-    """The loads of the days; the last has the rows of days that have not come yet, too."""
-    if window is None or not days:
-        return days
-    coming = sum(
-        item.rows - item.split
-        for item in held
-        if item.day and item.day > today and item.day >= window.end
-    )
-    last = max(day for day in days if day)
-    load = days[last]
-    return {**days, last: replace(load, read=load.read + coming, not_due=coming)}
 
 
 def _reject(

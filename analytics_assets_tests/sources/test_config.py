@@ -12,6 +12,7 @@ import yaml
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import load_settings
 from analytics_assets.sources.config import (
+    Currency,
     SourceConfig,
     SourceConfigError,
 )
