@@ -62,7 +62,7 @@ def load_sources(path: Path) -> SourcesConfig:
     if root is None:
         raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
     document = Entry(path, "", root)
-    given = document.mapping(("calendar", "currency", *SOURCES))
+    given = document.mapping(("calendar", *SOURCES, "currency"))
     separate = [name for name, source in SOURCES.items() if source.job]
     alone = not {*given} - {*separate, "currency"}
     if not alone and LEADING not in given:
@@ -72,15 +72,14 @@ def load_sources(path: Path) -> SourcesConfig:
         )
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
+    calendar = _calendar(document["calendar"]) if "calendar" in given else NO_DAYS
     sources = {name: _source(name, document[name]) for name in SOURCES if name in document}
     if "currency" in given:
         currency = _currency(document["currency"])
         for name, source in sources.items():
             if "currency" in source.contract.columns:
                 sources[name] = replace(source, currency=currency)
-    return SourcesConfig(
-        _calendar(document["calendar"]) if "calendar" in given else NO_DAYS, sources
-    )
+    return SourcesConfig(calendar, sources)
 
 
 def _currency(entry: Entry) -> Currency:
