@@ -86,10 +86,20 @@ def of_source(source: str, window: Window | None) -> str:
 
 
 def with_not_due(
-    days: dict[date | None, DayLoad], held: Sequence[Held], window: Window | None, today: date
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    days: dict[date | None, DayLoad],
+    held: Sequence[Held],
+    window: Window | None,
+    today: date,
 ) -> dict[date | None, DayLoad]:
-    """The loads of the days; the last has the rows of days that have not come yet, too."""
+    """The loads of the days; the newest that was loaded has the rows of days to come, too."""
     if window is None or not days:
+        return days
+    [(newest,)] = connection.execute(
+        "SELECT max(window_date) FROM raw.source_loads WHERE source = ?", [source]
+    ).fetchall()
+    if newest is not None and newest >= window.end:
         return days
     coming = sum(
         item.rows - item.split
@@ -110,11 +120,13 @@ def write_ledger(
     loaded_at: datetime,
 ) -> None:
     """Replace what the ledger says of the days, and what it says of rows that are not due yet."""
-    connection.execute(
-        "UPDATE raw.source_loads SET rows_read = rows_read - rows_not_due, rows_not_due = 0 "
-        "WHERE source = ? AND rows_not_due > 0",
-        [source],
-    )
+    if window is not None:
+        # The newest day has them, and it is within the window now, or after it.
+        connection.execute(
+            "UPDATE raw.source_loads SET rows_read = rows_read - rows_not_due, rows_not_due = 0 "
+            "WHERE source = ? AND rows_not_due > 0 AND window_date < ?",
+            [source, window.start],
+        )
     connection.execute(f"DELETE FROM raw.source_loads WHERE {of_source(source, window)}")
     connection.execute(
         "INSERT INTO raw.source_loads BY NAME "

@@ -148,7 +148,7 @@ def load_source(
             )
             accepted += given
         days, versions = _days(config, window, stage, held)
-        days = with_not_due(days, held, window, loaded_at.date())
+        days = with_not_due(connection, config.source, days, held, window, loaded_at.date())
         reasons = _reject(connection, config, window, stage, loaded_at)
         half = half_filled(connection, config, window)
         warnings = [*stage.scan.warnings, *collisions, *half]
