@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from analytics_assets.checks.reconciliation import checks
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
-from analytics_assets.sources.config import SourceConfig, SourceConfigError
+from analytics_assets.sources.config import SourceConfig, SourceConfigError, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.readers import SourceError, reader_of
@@ -303,6 +304,27 @@ def test_rows_of_days_to_come_are_counted_and_loaded_when_due(source: Source) ->
     # An older day that is loaded again knows nothing of it.
     source.load(source.config(), Window(date(2024, 1, 2), date(2024, 1, 3)), open_end, noon)
     assert source.rows(ledger) == [(3, 2, 1)]
+
+
+def test_the_equation_of_a_load_has_the_refunds_and_what_is_not_due(source: Source) -> None:
+    refund = {"refunded_amount": "1", "refunded_at": "2024-01-03"}
+    later = {**NO_REFUND, "ordered_at": "2024-02-20"}
+    source.write("orders.csv", csv_of(refund, later, columns=REFUNDED))
+    config = source.config()
+    source.load(config, JANUARY, QUARTER)
+    sources = SourcesConfig(QUARTER, {"orders": config})
+    accounts = next(c for c in checks(sources) if c.name == "read_is_accepted_plus_rejected")
+    assert source.rows("SELECT sum(rows_split), sum(rows_not_due) FROM raw.source_loads") == [
+        (1, 1)
+    ]
+    assert not source.rows(accounts.rule.query(None))
+    for column in ("rows_split", "rows_not_due"):
+        source.rows(f"UPDATE raw.source_loads SET {column} = 1 - {column} WHERE {column} = 1")
+        assert source.rows(accounts.rule.query(None))
+        source.rows(
+            f"UPDATE raw.source_loads SET {column} = 1 WHERE window_date = "
+            f"'2024-01-{'03' if column == 'rows_split' else '31'}'"
+        )
 
 
 def exports(source: Source) -> SourceConfig:
