@@ -123,7 +123,8 @@ def test_statistical_rules_find_the_outliers_with_few_false_alarms(found: Found,
 
 def test_no_other_check_finds_anything(found: Found) -> None:
     failed = {name for name, finding in found.findings.items() if not finding.passed}
-    assert failed - STATISTICAL == set(FINDS.values())
+    # A planted row changes or drops the customer or status of one line, and so of its order.
+    assert failed - STATISTICAL == {*FINDS.values(), "fact_orders.order_agrees_with_itself"}
 
 
 def test_every_family_looked_at_something(found: Found) -> None:

@@ -49,16 +49,28 @@ def server() -> Iterator[str]:
              f"--pid-file={folder}/pid", f"--log-error={folder}/log", *user]
         )  # fmt: skip
         try:
-            for _ in range(600):
-                if Path(socket).exists():
-                    break
-                time.sleep(0.1)
+            _wait_until_it_answers(process, socket, folder / "log")
             yield f"mysql://root@localhost/?unix_socket={socket}"
         finally:
             process.terminate()
             process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_it_answers(process: "subprocess.Popen[bytes]", socket: str, log: Path) -> None:
+    """The socket is there before the server takes connections."""
+    import pymysql
+
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()[-2000:]
+        try:
+            pymysql.connect(unix_socket=socket, user="root").close()
+        except pymysql.err.OperationalError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"MariaDB did not answer: {log.read_text()[-2000:]}")
 
 
 class Database:
