@@ -154,4 +154,6 @@ def _counts(load: DayLoad, name: str = "partition_row_count") -> dict[str, Any]:
         f"dagster/{name}": load.accepted,
         "rows read": load.read,
         "rows rejected": load.rejected,
+        **({"refunds": load.split} if load.split else {}),
+        **({"rows not due yet": load.not_due} if load.not_due else {}),
     }

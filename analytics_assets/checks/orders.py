@@ -78,8 +78,8 @@ def _agreeing() -> Check:
         f"The lines of an order have one {', one '.join(OF_ONE_ORDER)}.",
         "consistency",
         "Each line counts for its own customer and by its own status. Where the source writes what "
-        "belongs to the order on its first line only, repeat it on every line: in the export, or "
-        "with a `query` (format joined) that carries it down. Otherwise correct the lines.",
+        "belongs to the order on its first line only, name the columns in `order_level` of the "
+        "source configuration. Otherwise correct the lines.",
         ListedRows(
             f"""
             SELECT order_date AS day, order_date, order_id, lines.line_number, kind

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -21,8 +22,40 @@ DEFAULT_FORMAT = "csv"
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
-    *("options", "updates", "change_detection", "max_rejected_share", "max_volume_change"),
+    *(
+        "options",
+        "currency",
+        "updates",
+        "change_detection",
+        "max_rejected_share",
+        "max_volume_change",
+    ),
 )
+# Words that came later: without them the fingerprint is what it was, and nothing is loaded again.
+ADDED = ("order_level", "order_snapshot", "customer_key", "strip_plus_tags")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a unit of a currency is worth in the currency of reports.
+
+    Attributes:
+        code: the currency, in upper case.
+        rate: the number, as text.
+        day: since when; None of a fixed rate.
+    """
+
+    code: str
+    rate: str
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Currency:
+    """The currency of reports, and the rates that convert others to it."""
+
+    reporting: str
+    rates: tuple[Rate, ...] = ()
 
 
 class SourceConfigError(ValueError):
@@ -58,6 +91,13 @@ class SourceConfig:
         updates: whether the source keeps the versions of a row beside each other, or rows are
             overwritten; by default kept where each day has files of its own. Only for sources
             with days.
+        order_level: columns of the order that the source fills on one of its lines only; they are
+            carried to the others.
+        order_snapshot: files are exports that overlap: of an order only the lines in the last file
+            by name count that has it.
+        customer_key: `email` makes customer_id a code of the address that it is mapped to, so that
+            no address is stored as an identifier.
+        strip_plus_tags: whether addresses with and without a plus tag are one customer.
         duplicates: collapse rows that are equal in all columns of a line, or keep them.
         line_identity: columns that tell the lines of an order apart where none numbers them; by
             default all that belong to the line.
@@ -66,6 +106,8 @@ class SourceConfig:
         max_rejected_share: a load with a larger share of rejected rows fails.
         max_volume_change: a load fails whose rows differ from what was loaded before by a larger
             share; null allows any.
+        currency: the currency of reports, which money is converted to; of the whole configuration.
+            It is no part of the fingerprint: a new rate changes the days whose money it changes.
         options: values of words that only the format has.
     """
 
@@ -89,11 +131,16 @@ class SourceConfig:
     cancelled_order_pattern: str | None = None
     late_days: int = 0
     updates: str | None = None
+    order_level: tuple[str, ...] = ()
+    order_snapshot: bool = False
+    customer_key: str | None = None
+    strip_plus_tags: bool = False
     duplicates: str = "collapse"
     line_identity: tuple[str, ...] = ()
     change_detection: str = "full"
     max_rejected_share: float = 0.2
     max_volume_change: float | None = 0.9
+    currency: Currency | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -119,7 +166,11 @@ class SourceConfig:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
-        words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
+        words = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in UNREAD and (value or key not in ADDED)
+        }
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -4,10 +4,12 @@ Belongs here: validation of words and values. Does not belong here: their meanin
 """
 
 import codecs
+import csv
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +22,8 @@ from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import (
     DATE_IN_PATH,
     DEFAULT_FORMAT,
+    Currency,
+    Rate,
     SourceConfig,
     SourceConfigError,
     SourcesConfig,
@@ -39,6 +43,7 @@ PLACE_HINTS = {
     "connection_env": ("name the environment variable that holds the database's address."),
     "inputs": "name the tables of the query, each with its file.",
 }
+NO_WORDS = ("source", "options", "currency")  # of a source
 MEANING_OF_NUMBERS = "0123456789+-eE"
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
@@ -57,9 +62,9 @@ def load_sources(path: Path) -> SourcesConfig:
     if root is None:
         raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
     document = Entry(path, "", root)
-    given = document.mapping(("calendar", *SOURCES))
+    given = document.mapping(("calendar", *SOURCES, "currency"))
     separate = [name for name, source in SOURCES.items() if source.job]
-    alone = not {*given} - {*separate}
+    alone = not {*given} - {*separate, "currency"}
     if not alone and LEADING not in given:
         raise document.error(
             f"there is no `{LEADING}`. Add it; only {', '.join(separate)} can stand alone, without "
@@ -67,10 +72,52 @@ def load_sources(path: Path) -> SourcesConfig:
         )
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
-    return SourcesConfig(
-        _calendar(document["calendar"]) if "calendar" in given else NO_DAYS,
-        {name: _source(name, document[name]) for name in SOURCES if name in document},
-    )
+    calendar = _calendar(document["calendar"]) if "calendar" in given else NO_DAYS
+    sources = {name: _source(name, document[name]) for name in SOURCES if name in document}
+    if "currency" in given:
+        currency = _currency(document["currency"])
+        for name, source in sources.items():
+            if "currency" in source.contract.columns:
+                sources[name] = replace(source, currency=currency)
+    return SourcesConfig(calendar, sources)
+
+
+def _currency(entry: Entry) -> Currency:
+    """The currency of reports, with fixed rates or those of a file."""
+    given = entry.mapping(("reporting", "rates", "rates_file"))
+    if "reporting" not in given:
+        raise entry.error("there is no `reporting`; name the currency of reports, such as USD.")
+    rates = []
+    if "rates" in given:
+        for code in entry["rates"].mapping():
+            value = entry["rates"][code].value()
+            if type(value) not in (int, float) or not 0 < value < 1e8:
+                raise entry["rates"][code].error(f"{value!r} is no rate above 0.")
+            rates.append(Rate(code.upper(), f"{Decimal(str(value)):f}"))
+    if "rates_file" in given:
+        rates += _rates_of(entry["rates_file"])
+    return Currency(entry["reporting"].text().upper(), tuple(rates))
+
+
+def _rates_of(entry: Entry) -> list[Rate]:
+    """The rates of a CSV file with the columns day, currency and rate."""
+    path = entry.file.parent / entry.text()
+    rates = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), 2):
+                rate = Decimal(row["rate"])
+                if not 0 < rate < 10**8:
+                    raise ValueError(f"line {number}: {rate} is no rate above 0")
+                code = row["currency"].strip().upper()
+                rates.append(Rate(code, f"{rate:f}", date.fromisoformat(row["day"].strip())))
+    except KeyError as error:
+        raise entry.error(
+            f"{path} has no column {error}; it needs day, currency and rate."
+        ) from None
+    except (OSError, ValueError, ArithmeticError, TypeError) as error:
+        raise entry.error(f"{path} cannot be read as rates: {error}") from None
+    return rates
 
 
 def _source(name: str, entry: Entry) -> SourceConfig:
@@ -78,7 +125,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     own_words: dict[str, Callable[[Entry], Any]] = {}
     for reader in READERS.values():
         own_words |= reader.own_words
-    words = [word.name for word in fields(SourceConfig) if word.name not in ("source", "options")]
+    words = [word.name for word in fields(SourceConfig) if word.name not in NO_WORDS]
     given = entry.mapping([*words, *own_words])
     options: dict[str, Any] = {}
     readers: dict[str, Callable[[Entry], Any]] = {
@@ -90,10 +137,14 @@ def _source(name: str, entry: Entry) -> SourceConfig:
             item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
         ),
+        "order_level": lambda value: _order_level(name, value),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
+        "customer_key": _choice("email"),
+        "strip_plus_tags": _yes_or_no,
+        "order_snapshot": _yes_or_no,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": _late_days,
@@ -126,6 +177,14 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     for word in ("status_map", "cancelled_order_pattern"):
         if word in options and "status" not in contract.columns:
             raise entry[word].error(f"{name} has no status; leave it out.")
+    if options.get("order_snapshot") and ("order_id" not in contract.columns or dates):
+        raise entry["order_snapshot"].error(
+            "is for orders in files that overlap, with a path without {date}; leave it out."
+        )
+    if "customer_key" in options and "customer_id" not in contract.columns:
+        raise entry["customer_key"].error(f"{name} has no customers; leave it out.")
+    if "strip_plus_tags" in options and "customer_key" not in options:
+        raise entry["strip_plus_tags"].error("means nothing without `customer_key: email`.")
     if options.get("decimal", ".") == options.get("thousands"):
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:
@@ -183,6 +242,17 @@ def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
+    """Columns that are the order's."""
+    columns = SOURCES[source].contract.mappable
+    if "order_id" not in columns:
+        raise entry.error(f"{source} has no orders; leave it out.")
+    of_order = [name for name in columns if name not in ("order_id", "line_number")]
+    return tuple(
+        item.one_of(item.text(), of_order, "is no column of an order.") for item in entry.items()
+    )
+
+
 def _status_map(entry: Entry) -> dict[str, str]:
     statuses = {}
     for word in entry.mapping():
@@ -196,6 +266,13 @@ def _status_map(entry: Entry) -> dict[str, str]:
 
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
+
+
+def _yes_or_no(entry: Entry) -> bool:
+    value = entry.value()
+    if type(value) is not bool:
+        raise entry.error(f"{value!r} is neither true nor false.")
+    return value
 
 
 def _late_days(entry: Entry) -> int:

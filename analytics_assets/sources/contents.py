@@ -26,7 +26,7 @@ from analytics_assets.sources.readers.base import Part, Reader, SourceFile
 from analytics_assets.sources.stage import Held, staged
 
 # Goes up when rows are typed otherwise: what is remembered is then read again.
-TYPING = 1
+TYPING = 2
 MASK = (1 << 64) - 1
 
 

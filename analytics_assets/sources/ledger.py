@@ -4,7 +4,8 @@ Belongs here: reading and writing raw.source_loads. Does not belong here: loadin
 comparing with what a source has now (`changes`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import duckdb
@@ -12,6 +13,7 @@ import duckdb
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.declared import LEADING
+from analytics_assets.sources.stage import Held
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
@@ -19,11 +21,21 @@ from analytics_assets.warehouse.windows import window_predicate
 
 @dataclass(frozen=True)
 class DayLoad:
-    """What became of the rows of one day (of the whole source, where it has no days)."""
+    """What became of the rows of one day (of the whole source, where it has no days).
+
+    Attributes:
+        read: rows of the source.
+        accepted: those that were loaded, and the refunds that were split off.
+        rejected: those that were not.
+        split: the refunds.
+        not_due: rows of days that have not come yet, of the whole source.
+    """
 
     read: int
     accepted: int
     rejected: int
+    split: int = 0
+    not_due: int = 0
 
 
 def loaded_versions(session: Session, source: str) -> dict[date | None, str]:
@@ -73,6 +85,32 @@ def of_source(source: str, window: Window | None) -> str:
     )
 
 
+def with_not_due(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    days: dict[date | None, DayLoad],
+    held: Sequence[Held],
+    window: Window | None,
+    today: date,
+) -> dict[date | None, DayLoad]:
+    """The loads of the days; the newest that was loaded has the rows of days to come, too."""
+    if window is None or not days:
+        return days
+    [(newest,)] = connection.execute(
+        "SELECT max(window_date) FROM raw.source_loads WHERE source = ?", [source]
+    ).fetchall()
+    if newest is not None and newest >= window.end:
+        return days
+    coming = sum(
+        item.rows - item.split
+        for item in held
+        if item.day and item.day > today and item.day >= window.end
+    )
+    last = max(day for day in days if day)
+    load = days[last]
+    return {**days, last: replace(load, read=load.read + coming, not_due=coming)}
+
+
 def write_ledger(
     connection: duckdb.DuckDBPyConnection,
     source: str,
@@ -81,14 +119,22 @@ def write_ledger(
     window: Window | None,
     loaded_at: datetime,
 ) -> None:
-    """Replace what the ledger says of the days."""
+    """Replace what the ledger says of the days, and what it says of rows that are not due yet."""
+    if window is not None:
+        # The newest day has them, and it is within the window now, or after it.
+        connection.execute(
+            "UPDATE raw.source_loads SET rows_read = rows_read - rows_not_due, rows_not_due = 0 "
+            "WHERE source = ? AND rows_not_due > 0 AND window_date < ?",
+            [source, window.start],
+        )
     connection.execute(f"DELETE FROM raw.source_loads WHERE {of_source(source, window)}")
     connection.execute(
         "INSERT INTO raw.source_loads BY NAME "
         "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
         "unnest(?::VARCHAR[]) AS source_version, unnest(?::BIGINT[]) AS rows_read, "
         "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
-        "0 AS rows_split, 0 AS rows_not_due, "
+        "unnest(?::BIGINT[]) AS rows_split, "
+        "unnest(?::BIGINT[]) AS rows_not_due, "
         "?::TIMESTAMP AS loaded_at",
         [
             source,
@@ -97,6 +143,8 @@ def write_ledger(
             [load.read for load in days.values()],
             [load.accepted for load in days.values()],
             [load.rejected for load in days.values()],
+            [load.split for load in days.values()],
+            [load.not_due for load in days.values()],
             loaded_at,
         ],
     )

@@ -77,7 +77,9 @@ def _expected(
         return None
     ledger: dict[date | None, int] = dict(
         session.rows(
-            "SELECT window_date, rows_read FROM raw.source_loads WHERE source = ?", [source]
+            "SELECT window_date, rows_read - coalesce(rows_not_due, 0) FROM raw.source_loads "
+            "WHERE source = ?",
+            [source],
         )
     )
     if window is None:

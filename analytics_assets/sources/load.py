@@ -21,12 +21,15 @@ from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
-from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
+from analytics_assets.sources.ledger import DayLoad, of_source, with_not_due, write_ledger
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
+from analytics_assets.sources.refund_rows import has_any, insert_refunds
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
+from analytics_assets.sources.whole_orders import SUPERSEDED, half_filled
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.windows import window_predicate
@@ -48,6 +51,8 @@ class LoadResult:
             sum(day.read for day in loads),
             sum(day.accepted for day in loads),
             sum(day.rejected for day in loads),
+            sum(day.split for day in loads),
+            sum(day.not_due for day in loads),
         )
 
 
@@ -130,14 +135,28 @@ def load_source(
     ) as stage:
         accepted = _insert(connection, config, window, stage, loaded_at)
         collisions = _collisions(connection, config, window, stage)
-        if accepted != stage.counted or stage.looked or stage.scan.mixed:
+        refunds = stage.refunds and has_any(connection, config, window, stage)
+        if accepted != stage.counted or stage.looked or stage.scan.mixed or refunds:
             held = stage.held()
         else:
             held = _held(connection, config, window, stage)
         _number(connection, config, window, stage, accepted)
+        beyond = 0
+        if stage.refunds and stage.looked:
+            given, beyond = insert_refunds(
+                connection, config, window, stage, _line_key(config), _stamp(loaded_at)
+            )
+            accepted += given
         days, versions = _days(config, window, stage, held)
+        days = with_not_due(connection, config.source, days, held, window, loaded_at.date())
         reasons = _reject(connection, config, window, stage, loaded_at)
-        result = LoadResult(days, reasons, (*stage.scan.warnings, *collisions))
+        half = half_filled(connection, config, window)
+        warnings = [*stage.scan.warnings, *collisions, *half]
+        if beyond:
+            warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
+        if SUPERSEDED in reasons:
+            warnings.append(f"{reasons[SUPERSEDED]:,} lines are of orders that a later file has")
+        result = LoadResult(days, reasons, tuple(warnings))
         if result.total.accepted != accepted:
             raise SourceError(
                 f"{config.source}: of {result.total.accepted:,} accepted rows {accepted:,} were "
@@ -147,39 +166,17 @@ def load_source(
             DuckDBSession(connection),
             config,
             window,
-            {day: load.read for day, load in days.items()},
-            result.total.rejected,
+            {day: load.read - load.not_due for day, load in days.items()},
+            result.total.rejected - reasons.get(SUPERSEDED, 0),
             reasons,
             any_volume,
         )
-        _require_one_currency(connection, config)
+        require_rates(connection, config)
         write_ledger(connection, config.source, days, versions, window, loaded_at)
     # Whether the source stood still is known only now that the scan has ended.
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
-
-
-def _require_one_currency(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
-    """Amounts of several currencies are never added, whatever loads they came in.
-
-    Raises:
-        SourceError: the table has amounts in more than one currency.
-    """
-    table = config.contract.table
-    if "currency" not in table.columns:
-        return
-    codes = connection.execute(
-        f"SELECT DISTINCT upper(trim(currency)) AS code FROM {table.relation} "
-        "WHERE currency IS NOT NULL ORDER BY code"
-    ).fetchall()
-    if len(codes) > 1:
-        raise SourceError(
-            f"{config.source}: amounts are in {' and '.join(code for (code,) in codes[:5])}. "
-            "Amounts of several currencies are never added: deliver them in one currency, such as "
-            "by a `query` that converts them, or load the orders of one currency only. Nothing was "
-            "loaded."
-        )
 
 
 def _in(window: Window | None) -> str:
@@ -300,9 +297,10 @@ def _days(
         if window is None or (item.day and window.start <= item.day < window.end):
             before = loads.get(item.day, DayLoad(0, 0, 0))
             loads[item.day] = DayLoad(
-                before.read + item.rows,
+                before.read + item.rows - item.split,
                 before.accepted + item.rows - item.rejected,
                 before.rejected + item.rejected,
+                before.split + item.split,
             )
             content = contents.Content(item.rows, item.hashes)
             sums[item.day] = sums.get(item.day, contents.Content()) + content

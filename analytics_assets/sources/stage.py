@@ -27,7 +27,9 @@ from analytics_assets.sources.readers.base import (
     SourceError,
     mapped_columns,
 )
+from analytics_assets.sources.refunds import has_refunds
 from analytics_assets.sources.typed import typed_relation
+from analytics_assets.sources.whole_orders import by_order
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Held:
         rows: all of them.
         rejected: those that are rejected.
         hashes: sum of their hashes.
+        split: those of them that are refunds, and no rows of the part.
     """
 
     part: int
@@ -47,6 +50,7 @@ class Held:
     rows: int
     rejected: int
     hashes: int
+    split: int = 0
 
 
 class Stage:
@@ -58,6 +62,8 @@ class Stage:
             gives, `_load_row` and `_load_line` (NULL where the scan does not number its rows), and
             `source_file`.
         looked: whether there is a table `load`.
+        refunds: whether rows can have refunds.
+        refunded: whether the source says what was refunded, maybe on another day than the line's.
     """
 
     def __init__(
@@ -72,7 +78,12 @@ class Stage:
         self._connection, self._config, self._calendar = connection, config, calendar
         numbers = ["_load_row", "_load_line"]
         mapped = mapped_columns(config, list(scan.types), config.source)
+        scan = self.scan = by_order(config, scan, mapped, self.firsts)
+        self.refunds = has_refunds(config, mapped)
+        self.refunded = self.refunds and "refunded_amount" in mapped
         kept = ["_load_part", *(numbers if scan.numbered else [])]
+        if config.order_snapshot:
+            kept.append("_superseded")
         rows = typed_relation(config, scan, scan.relation, mapped, kept, calendar)
         nulls = "" if scan.numbered else "".join(f", NULL::BIGINT AS {name}" for name in numbers)
         names = ", ".join(literal(part.name) for part in scan.parts)
@@ -117,8 +128,8 @@ class Stage:
     def look(self, *columns: str) -> None:
         """Make `load`: what became of each row of the scan, the malformed ones too.
 
-        Its columns are `_load_part`, `_window_date`, `_reasons`, `_json`, `_trimmed`, `_hash`,
-        `_load_row`, `_load_line`, and those of the contract that are asked for.
+        Its columns are `_load_part`, `_window_date`, `_reasons`, `_refund`, `_json`, `_trimmed`,
+        `_hash`, `_load_row`, `_load_line`, and those of the contract that are asked for.
 
         Raises:
             SourceError: the rows cannot be read, or are not those that were counted.
@@ -129,8 +140,8 @@ class Stage:
         with self.reading():
             self._connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
-                f"_json, _trimmed, {row_hash(self._config)} AS _hash, _load_row, _load_line"
-                f"{listed and ', ' + listed} FROM {self.typed}"
+                f"_refund, _json, _trimmed, {row_hash(self._config)} AS _hash, _load_row, "
+                f"_load_line{listed and ', ' + listed} FROM {self.typed}"
             )
         self._add_malformed()
         found = dict(
@@ -179,9 +190,14 @@ class Stage:
         """What each part holds for each day; looks at the rows."""
         self.look()
         rows = self._connection.execute(
-            "SELECT _load_part, _window_date, count(*), count(_reasons), sum(_hash::HUGEINT) "
+            "SELECT _load_part, _window_date, count(*), count(_reasons), sum(_hash::HUGEINT), 0 "
             "FROM load GROUP BY 1, 2"
         ).fetchall()
+        if self.refunds:
+            rows += self._connection.execute(
+                "SELECT _load_part, _refund._day, count(*), 0, sum(hash(_refund)::HUGEINT), "
+                "count(*) FROM load WHERE _refund._day IS NOT NULL GROUP BY 1, 2"
+            ).fetchall()
         return [Held(*row) for row in rows]
 
     def _add_malformed(self) -> None:

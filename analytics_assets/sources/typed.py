@@ -13,9 +13,12 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import WIDE, converted, converts
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
+from analytics_assets.sources.refunds import has_refunds, refund_row
 from analytics_assets.sources.typed_column import TypedColumn, quickly_present_text
+from analytics_assets.sources.whole_orders import SUPERSEDED
 
 
 def typed_relation(
@@ -38,9 +41,10 @@ def typed_relation(
 
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
-        row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
-        that had white space around them; NULL where none had) and what is kept.
+        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row
+        is accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is
+        rejected), `_trimmed` (name and value of identifiers that had white space around them; NULL
+        where none had) and what is kept.
     """
     contract = config.contract
     columns = [
@@ -48,7 +52,7 @@ def typed_relation(
             name,
             f"s.{identifier(mapped[name])}",
             scan.types[mapped[name]],
-            contract.table.schema.columns[name],
+            contract.declared(name),
             config,
             scan.may_hold_nul,
         )
@@ -57,8 +61,18 @@ def typed_relation(
     ]
     window_date = "NULL::DATE"
     day_rules: list[tuple[str, str]] = []
+    refund = "NULL"
     if contract.time_column:
         window_date, day_rules = _day_rules(config, scan, contract.time_column, calendar)
+        if has_refunds(config, mapped):
+            of_file = _of_file(scan) if config.by_day else None
+            refund = refund_row(config, mapped, _inside(calendar), of_file)
+
+    if "_superseded" in kept:
+        day_rules.append(("NOT _superseded", SUPERSEDED))
+    if "unit_cost" in mapped and "unit_cost" in contract.door:
+        fits = "v.unit_cost IS NULL OR v.quantity IS NULL OR v.cost IS NOT NULL"
+        day_rules.append((f"({fits})", "unit_cost: too large a cost of the line"))
 
     # The reasons of a row are put together only where it has one.
     reasons = [reason for column in columns for reason in column.reasons]
@@ -79,9 +93,28 @@ def typed_relation(
     any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
     casts = {column.name: column.quick.cast for column in columns if column.quick}
     casts["_plain"] = " AND ".join(plain) or "false"
-    values = _pairs(_values(config, scan, mapped, columns))
+    values = _values(config, scan, mapped, columns)
     through = ", ".join(kept)
-    source_names = [*scan.types, *([scan.whole] if scan.whole else [])]
+    typed = f"""
+            SELECT struct_pack({_pairs(values)}) AS v, s, c._plain AS _plain, {through}
+            FROM (
+                SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
+                FROM (SELECT {_struct("", [*scan.types, *([scan.whole] if scan.whole else [])])}
+                    AS s, {through} FROM {relation})
+            )"""
+    # What follows from several values of a row is a step of its own.
+    if converts(config, mapped):
+        money = _pairs(converted(config, values))
+        typed = f"SELECT struct_pack({money}) AS v, s, _plain, {through} FROM ({typed})"
+    if "unit_cost" in contract.door and "unit_cost" in mapped:
+        of_line = (
+            f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {contract.table.sql_types['cost']})"
+        )
+        cost = _pairs(
+            {name: f"v.{identifier(name)}" for name in values}
+            | {"cost": f"coalesce(v.cost, {of_line})"}
+        )
+        typed = f"SELECT struct_pack({cost}) AS v, s, _plain, {through} FROM ({typed})"
     whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
     return f"""(
         SELECT
@@ -90,18 +123,13 @@ def typed_relation(
             CASE WHEN {" AND ".join(sound)} THEN NULL
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
                 AS _reasons,
+            {refund} AS _refund,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
             CASE WHEN _plain IS NOT TRUE AND ({any_cut})
                 THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
                     lambda held: held IS NOT NULL) END AS _trimmed,
             {through}
-        FROM (
-            SELECT struct_pack({values}) AS v, s, c._plain AS _plain, {through}
-            FROM (
-                SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
-                FROM (SELECT {_struct("", source_names)} AS s, {through} FROM {relation})
-            )
-        )
+        FROM ({typed})
     )"""
 
 
@@ -111,12 +139,17 @@ def _values(
     """SQL of the value of each column of the contract."""
     contract = config.contract
     values = {name: f"NULL::{contract.table.sql_types[name]}" for name in contract.columns}
+    types = contract.table.sql_types
     values |= {
-        column.name: f"({column.typed})::{contract.table.sql_types[column.name]}"
+        column.name: f"({column.typed})::{types[contract.door.get(column.name, column.name)]}"
         if column.type != column.declared.dtype.type
         else column.typed
         for column in columns
     }
+    if config.customer_key == "email":
+        values["customer_id"] = _pseudonym(values["customer_id"], config.strip_plus_tags)
+    if "currency" in values:
+        values["currency"] = f"upper({values['currency']})"
     if ATTRIBUTES in values:
         values[ATTRIBUTES] = _packed(config, scan, mapped)
     if config.cancelled_order_pattern and "status" not in mapped:
@@ -124,6 +157,14 @@ def _values(
         matches = f"regexp_matches({values['order_id']}, {pattern})"
         values["status"] = f"CASE WHEN {matches} THEN 'cancelled' END"
     return values
+
+
+def _pseudonym(address: str, strip_plus_tags: bool) -> str:
+    """The same short code for an address in any case; it does not lead back to the address."""
+    folded = f"lower({address})"
+    if strip_plus_tags:
+        folded = f"regexp_replace({folded}, '[+][^@]*@', '@')"
+    return f"'c' || left(sha256({folded}), 16)"
 
 
 def _pairs(values: Mapping[str, str]) -> str:
@@ -154,16 +195,26 @@ def _day_rules(
     counted once, and lost never.
     """
     time = f"v.{identifier(column)}"
-    start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
-    inside = f"{time} >= {start}::TIMESTAMP AND {time} < {end}::TIMESTAMP"
+    start, inside = f"DATE '{calendar.start}'", _inside(calendar).format(time)
     rules = [(inside, f"{column}: outside the calendar")]
     day = f"CAST({time} AS DATE)"
     if not config.by_day:
         return f"CASE WHEN {inside} THEN {day} ELSE {start} END", rules
-    days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
-    of_file = f"([{days}]::DATE[])[_load_part::BIGINT + 1]"
+    of_file = _of_file(scan)
     due = f"{day} BETWEEN {of_file} - {config.late_days} AND {of_file}"
     rules.append((due, f"{column}: not a day of this file"))
     # Of a file after the calendar only the late rows are ours.
     fallback = f"greatest({of_file}, {start})"
     return f"CASE WHEN {inside} AND {due} THEN {day} ELSE {fallback} END", rules
+
+
+def _inside(calendar: Calendar) -> str:
+    """SQL condition that a time, written `{}`, lies in the calendar."""
+    start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
+    return f"{{0}} >= {start}::TIMESTAMP AND {{0}} < {end}::TIMESTAMP"
+
+
+def _of_file(scan: Scan) -> str:
+    """SQL of the day of a row's file."""
+    days = ", ".join(f"DATE '{part.day}'" for part in scan.parts)
+    return f"([{days}]::DATE[])[_load_part::BIGINT + 1]"

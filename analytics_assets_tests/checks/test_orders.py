@@ -78,7 +78,7 @@ def test_an_order_whose_lines_disagree_is_a_warning_with_its_lines(
     assert (finding.passed, finding.failing, finding.severe) == (False, 2, False)
     assert finding.details["by kind"] == {column: 2}
     assert [(key["order_id"], key["line_number"]) for key in finding.keys] == [("B", 1), ("B", 2)]
-    assert "`query`" in finding.check.remedy
+    assert "`order_level`" in finding.check.remedy
 
 
 def test_a_returned_line_needs_a_refund(memory: duckdb.DuckDBPyConnection) -> None:

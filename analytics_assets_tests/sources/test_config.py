@@ -12,6 +12,7 @@ import yaml
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import load_settings
 from analytics_assets.sources.config import (
+    Currency,
     SourceConfig,
     SourceConfigError,
 )
@@ -63,6 +64,10 @@ FILE = {
     "updates": "kept",
     "duplicates": "keep",
     "line_identity": ["product_id"],
+    "order_level": ["status"],
+    "order_snapshot": True,
+    "customer_key": "email",
+    "strip_plus_tags": True,
     "max_rejected_share": 0.5,
     "max_volume_change": None,
 }
@@ -79,7 +84,7 @@ def read(tmp_path: Path, **orders: Any) -> SourceConfig:
 
 
 def test_every_word_is_read(tmp_path: Path) -> None:
-    read_so = {"timestamp_formats", "null_words", "line_identity"}
+    read_so = {"timestamp_formats", "null_words", "line_identity", "order_level"}
     words = {word: tuple(value) if word in read_so else value for word, value in FILE.items()}
     assert read(tmp_path, **FILE) == SourceConfig("orders", **words)
     assert not read(tmp_path, **FILE).by_day
@@ -87,7 +92,7 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, **DATABASE) == database
     table = SourceConfig("orders", str(tmp_path / "shop.duckdb"), "duckdb", table="orders")
     assert read(tmp_path, path="shop.duckdb", table="orders") == table
-    known = {word.name for word in fields(SourceConfig)} - {"source", "options"}
+    known = {word.name for word in fields(SourceConfig)} - {"source", "options", "currency"}
     # test_subscriptions has the attributes.
     assert known == {*FILE, *DATABASE, "table", "attributes"}
 
@@ -283,6 +288,10 @@ CHANGES: dict[str, Any] = {
     "thousands": "'",
     "rounding": "half_up",
     "duplicates": "keep",
+    "order_level": ("status",),
+    "order_snapshot": True,
+    "customer_key": "email",
+    "strip_plus_tags": True,
     "line_identity": ("product_id",),
     "timestamp_formats": ("%Y",),
     "null_words": ("NA",),
@@ -300,6 +309,7 @@ def test_the_fingerprint_changes_with_the_mapping(word: str) -> None:
 
 
 STAYS: dict[str, Any] = {
+    "currency": Currency("EUR"),
     "path": "/elsewhere/orders.csv",
     "format": "parquet",
     "table": "orders",

@@ -26,11 +26,14 @@ class Contract:
         source: the source's name.
         required: columns that the source must have; the others come as NULL where it does not.
         time_column: the column that puts a row into a window; None for unpartitioned sources.
+        door: further columns that become something else on the way into the table, each with the
+            column of the table whose type and rules it has.
     """
 
     source: str
     required: tuple[str, ...]
     time_column: str | None = None
+    door: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> Table:
@@ -46,7 +49,11 @@ class Contract:
     @property
     def mappable(self) -> list[str]:
         """Those of them that are one column of the source each."""
-        return [name for name in self.columns if name != ATTRIBUTES]
+        return [name for name in (*self.columns, *self.door) if name != ATTRIBUTES]
+
+    def declared(self, name: str) -> Any:
+        """A mappable column as the table's model declares it."""
+        return self.table.schema.columns[self.door.get(name, name)]
 
     @property
     def not_null(self) -> list[str]:

@@ -195,6 +195,7 @@ ORDERS = Source(
         "orders",
         ("order_id", "ordered_at", "customer_id", "product_id", "quantity", "unit_price"),
         "ordered_at",
+        {"refunded_amount": "amount", "refunded_at": "updated_at", "unit_cost": "cost"},
     ),
     rows="orders",
     leads=True,

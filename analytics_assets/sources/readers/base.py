@@ -293,7 +293,8 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
             )
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
-    for name in dict.fromkeys((*config.contract.required, *config.columns, *config.attributes)):
+    needed = (*config.contract.required, *config.columns, *config.attributes, *config.order_level)
+    for name in dict.fromkeys(needed):
         column = config.columns.get(name, name)
         if fold_name(column) not in by_fold and is_row:
             raise no_header

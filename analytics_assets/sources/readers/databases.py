@@ -18,6 +18,7 @@ import duckdb
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.currencies import converts
 from analytics_assets.sources.readers.base import (
     Part,
     Reader,
@@ -231,6 +232,8 @@ class DatabaseReader(Reader):
 
     def _day(self, types: Mapping[str, str], mapped: Mapping[str, str]) -> str | None:
         column = self.config.contract.time_column
+        if "refunded_at" in mapped or converts(self.config, mapped):
+            return None  # a row then belongs to two days, or changes with the rates
         return self.day_of(identifier(mapped[column]), types[mapped[column]]) if column else None
 
     def _condition(

@@ -154,7 +154,7 @@ class JsonLinesReader(FileReader):
     @property
     def _mapped(self) -> dict[str, str]:
         columns = self.config.columns
-        return {name: columns.get(name, name) for name in self.config.contract.columns}
+        return {name: columns.get(name, name) for name in self.config.contract.mappable}
 
     @property
     def _lines(self) -> list[str]:
