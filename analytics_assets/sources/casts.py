@@ -51,6 +51,13 @@ def misfit(type_: dt.DataType, config: SourceConfig) -> str:
     return f"not a time in the declared format{unclear}"
 
 
+def as_double(value: str, source_type: str, config: SourceConfig) -> str:
+    """A number to compute with; NULL where a text has another form."""
+    if source_type != "VARCHAR":
+        return f"TRY_CAST({value} AS DOUBLE)"
+    return f"({_decimal(f'({value})', source_type, dt.Decimal(38, 10), config)})::DOUBLE"
+
+
 def _boolean(value: str) -> str:
     true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
     text = f"lower({value}::VARCHAR)"

@@ -30,6 +30,23 @@ class SourceConfigError(ValueError):
 
 
 @dataclass(frozen=True)
+class Computed:
+    """A column that is no column of the source.
+
+    Attributes:
+        sql: SQL of its value over the source's columns.
+        columns: the source's columns that it reads.
+        numbers: those of them that it computes with.
+        rounds: whether it is an expression, whose value is rounded to what is stored.
+    """
+
+    sql: str
+    columns: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    rounds: bool = False
+
+
+@dataclass(frozen=True)
 class SourceConfig:
     """How one source is read.
 
@@ -42,6 +59,7 @@ class SourceConfig:
         query: query of a database, instead of a table.
         connection_env: environment variable that holds the address of the database.
         columns: our column name to the source's, where they differ.
+        computed: our column name to what computes it, where it is no column of the source.
         attributes: further columns of the source, kept as texts in one column.
         delimiter: the CSV delimiter; by default a comma, and a tab in .tsv files.
         encoding: encoding of text files: any codec that Python knows.
@@ -76,6 +94,7 @@ class SourceConfig:
     query: str | None = None
     connection_env: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    computed: Mapping[str, Computed] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str = "utf-8"
@@ -105,6 +124,34 @@ class SourceConfig:
     def contract(self) -> Contract:
         """The contract that the source fulfils."""
         return self.declared.contract
+
+    @property
+    def source_names(self) -> dict[str, str]:
+        """The source's name of each column that is read as it is, by ours or the attribute's."""
+        ours = (*self.contract.mappable, *self.attributes)
+        return {n: self.columns.get(n, n) for n in ours if n not in self.computed}
+
+    def columns_behind(self, name: str) -> tuple[str, ...]:
+        """The columns of the source that a column of ours is read or computed from."""
+        computed = self.computed.get(name)
+        return computed.columns if computed else (self.columns.get(name, name),)
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns of ours that the source must have."""
+        given = (*self.columns, *self.computed)
+        follows = self.contract.follows
+        return [
+            name
+            for name in self.contract.required
+            if name not in self.computed and (name in given or follows.get(name) not in given)
+        ]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Columns of the source that computed ones read."""
+        read = (name for computed in self.computed.values() for name in computed.columns)
+        return list(dict.fromkeys(read))
 
     @property
     def by_day(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import ibis.expr.datatypes as dt
 import yaml
 
 from analytics_assets.partitions import Calendar
@@ -20,12 +21,14 @@ from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import (
     DATE_IN_PATH,
     DEFAULT_FORMAT,
+    Computed,
     SourceConfig,
     SourceConfigError,
     SourcesConfig,
 )
 from analytics_assets.sources.declared import ATTRIBUTES, LEADING, SOURCES
 from analytics_assets.sources.entry import Entry
+from analytics_assets.sources.expressions import constant, expression, joined
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
 
@@ -40,6 +43,7 @@ PLACE_HINTS = {
     "inputs": "name the tables of the query, each with its file.",
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
+NO_WORDS = ("source", "options", "computed")
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
 
@@ -78,7 +82,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     own_words: dict[str, Callable[[Entry], Any]] = {}
     for reader in READERS.values():
         own_words |= reader.own_words
-    words = [word.name for word in fields(SourceConfig) if word.name not in ("source", "options")]
+    words = [word.name for word in fields(SourceConfig) if word.name not in NO_WORDS]
     given = entry.mapping([*words, *own_words])
     options: dict[str, Any] = {}
     readers: dict[str, Callable[[Entry], Any]] = {
@@ -110,6 +114,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     for word in given:
         value = entry[word]
         options[word] = readers.get(word, Entry.text)(value)
+    options["columns"], options["computed"] = options.get("columns", ({}, {}))
     options.setdefault("format", _format_of(options))
     _require_place(entry, options)
     options["options"] = {word: options.pop(word) for word in own_words if word in options}
@@ -159,8 +164,36 @@ def _require_place(entry: Entry, options: dict[str, Any]) -> None:
             raise entry[word].error(f"means nothing for the format {reader.format}; leave it out.")
 
 
-def _columns(source: str, entry: Entry) -> dict[str, str]:
-    return {word: entry[word].text() for word in entry.mapping(SOURCES[source].contract.mappable)}
+def _columns(source: str, entry: Entry) -> tuple[dict[str, str], dict[str, Computed]]:
+    """The source's names of our columns, and what computes the others."""
+    names, computed = {}, {}
+    contract = SOURCES[source].contract
+    for word in entry.mapping(contract.mappable):
+        value = entry[word]
+        if isinstance(value.node, yaml.SequenceNode):
+            if not isinstance(contract.table.schema.columns[word].dtype.type, dt.Timestamp):
+                raise value.error("only a time can be read from several columns.")
+            computed[word] = joined([item.text() for item in value.items()])
+        elif isinstance(value.node, yaml.MappingNode):
+            computed[word] = _computed(value)
+        else:
+            names[word] = value.text()
+    return names, computed
+
+
+def _computed(entry: Entry) -> Computed:
+    given = entry.mapping(("value", "sql"))
+    if len(given) != 1:
+        raise entry.error("write either {value: ...}, the same for each row, or {sql: ...}.")
+    value = entry[given[0]]
+    if given == ["value"]:
+        if not isinstance(value.value(), (str, int, float, date)):
+            raise value.error("write a text or a number; leave out a column that has no value.")
+        return constant(value.value())
+    try:
+        return expression(value.text())
+    except ValueError as error:
+        raise value.error(f"no expression over the columns of a row: {error}.") from error
 
 
 def _attributes(source: str, entry: Entry) -> tuple[str, ...]:

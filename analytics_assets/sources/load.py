@@ -199,7 +199,8 @@ def _insert(
     """
     table = config.contract.table
     listed = [identifier(name) for name in config.contract.columns]
-    listed += [f"{value} AS {name}" for name, value in DERIVED.items() if name in table.columns]
+    derived = {**DERIVED, **({"amount_is_total": "true"} if stage.following else {})}
+    listed += [f"{value} AS {name}" for name, value in derived.items() if name in table.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:

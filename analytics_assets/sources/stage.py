@@ -20,6 +20,7 @@ import pyarrow as pa
 from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.expressions import with_computed
 from analytics_assets.sources.readers.base import (
     DoubtError,
     Scan,
@@ -72,8 +73,14 @@ class Stage:
         self._connection, self._config, self._calendar = connection, config, calendar
         numbers = ["_load_row", "_load_line"]
         mapped = mapped_columns(config, list(scan.types), config.source)
+        own = list(scan.types)
+        scan, computed = with_computed(connection, config, scan)
+        self.mapped = mapped = {**mapped, **computed}
+        follows = config.contract.follows.items()
+        # Required columns that follow from another, by name.
+        self.following = {n: f for n, f in follows if n not in mapped and f in mapped}
         kept = ["_load_part", *(numbers if scan.numbered else [])]
-        rows = typed_relation(config, scan, scan.relation, mapped, kept, calendar)
+        rows = typed_relation(config, scan, own, mapped, self.following, kept, calendar)
         nulls = "" if scan.numbered else "".join(f", NULL::BIGINT AS {name}" for name in numbers)
         names = ", ".join(literal(part.name) for part in scan.parts)
         file = (

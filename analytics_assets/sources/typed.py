@@ -21,8 +21,9 @@ from analytics_assets.sources.typed_column import TypedColumn, quickly_present_t
 def typed_relation(
     config: SourceConfig,
     scan: Scan,
-    relation: str,
+    own: Sequence[str],
     mapped: Mapping[str, str],
+    following: Mapping[str, str],
     kept: Sequence[str],
     calendar: Calendar,
 ) -> str:
@@ -31,8 +32,9 @@ def typed_relation(
     Args:
         config: the source.
         scan: what is read.
-        relation: its rows, with the source's columns and those that are kept.
-        mapped: the source's name of each of our columns, and of each attribute, that it has.
+        own: the source's own columns; the others of the scan are computed.
+        mapped: the scan's name of each of our columns, and of each attribute, that it has.
+        following: columns that follow from another, which no row may lack then.
         kept: columns of the relation that go through as they are; `_load_part` is one.
         calendar: days outside of it are rejected.
 
@@ -51,6 +53,7 @@ def typed_relation(
             contract.table.schema.columns[name],
             config,
             scan.may_hold_nul,
+            contract.table.schema.columns[name].nullable and name not in following.values(),
         )
         for name in contract.mappable
         if name in mapped
@@ -82,10 +85,16 @@ def typed_relation(
     values = _pairs(_values(config, scan, mapped, columns))
     through = ", ".join(kept)
     source_names = [*scan.types, *([scan.whole] if scan.whole else [])]
-    whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
+    whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', own)})::VARCHAR"
+    given = [f"v.{identifier(name)}" for name in contract.columns]
+    if "unit_price" in following:
+        # For show, and the amount itself where it is none: the amount is what is added up.
+        stored = contract.table.sql_types["unit_price"]
+        price = f"coalesce(TRY_CAST(v.amount / v.quantity AS {stored}), v.amount)"
+        given[contract.columns.index("unit_price")] = f"{price} AS unit_price"
     return f"""(
         SELECT
-            {", ".join(f"v.{identifier(name)}" for name in contract.columns)},
+            {", ".join(given)},
             {window_date} AS _window_date,
             CASE WHEN {" AND ".join(sound)} THEN NULL
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
@@ -99,7 +108,7 @@ def typed_relation(
             SELECT struct_pack({values}) AS v, s, c._plain AS _plain, {through}
             FROM (
                 SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
-                FROM (SELECT {_struct("", source_names)} AS s, {through} FROM {relation})
+                FROM (SELECT {_struct("", source_names)} AS s, {through} FROM {scan.relation})
             )
         )
     )"""

@@ -60,6 +60,7 @@ class TypedColumn:
         declared: the column as the table's model declares it.
         config: the source.
         may_hold_nul: whether a NUL byte may be in a text.
+        nullable: whether it may be missing.
     """
 
     name: str
@@ -68,6 +69,7 @@ class TypedColumn:
     declared: Any
     config: SourceConfig
     may_hold_nul: bool
+    nullable: bool
 
     @property
     def type(self) -> dt.DataType:
@@ -143,7 +145,7 @@ class TypedColumn:
                 fits += f" AND {rule}"
             if config.null_words:
                 fits += f" AND lower({source}) NOT IN ({_null_words(config)})"
-        return f"({source} IS NULL OR {fits})" if self.declared.nullable else fits
+        return f"({source} IS NULL OR {fits})" if self.nullable else fits
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
@@ -152,7 +154,7 @@ class TypedColumn:
         present = present_text(self.source, self.source_type, self.type, self.config)
         found = []
         # CASE looks at the text again only where there is no value.
-        if not self.declared.nullable:
+        if not self.nullable:
             found.append((f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END", "missing"))
         if not self.is_text:
             rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL END"
@@ -171,7 +173,7 @@ class TypedColumn:
     def sound(self) -> list[str]:
         """Conditions that are all true where there is no reason, and cost less to ask."""
         value, found = self.value, []
-        if not self.declared.nullable:
+        if not self.nullable:
             found.append(f"{value} IS NOT NULL")
         elif not self.is_text:
             empty = f" OR {self.source} = ''" if self.source_type == "VARCHAR" else ""

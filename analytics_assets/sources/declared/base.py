@@ -26,11 +26,13 @@ class Contract:
         source: the source's name.
         required: columns that the source must have; the others come as NULL where it does not.
         time_column: the column that puts a row into a window; None for unpartitioned sources.
+        follows: required columns that follow from another, where the source has only that.
     """
 
     source: str
     required: tuple[str, ...]
     time_column: str | None = None
+    follows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> Table:

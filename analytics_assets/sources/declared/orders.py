@@ -195,6 +195,7 @@ ORDERS = Source(
         "orders",
         ("order_id", "ordered_at", "customer_id", "product_id", "quantity", "unit_price"),
         "ordered_at",
+        {"unit_price": "amount"},
     ),
     rows="orders",
     leads=True,

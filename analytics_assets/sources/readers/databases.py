@@ -25,6 +25,7 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     mapped_columns,
+    read_columns,
     unknown_columns,
 )
 
@@ -108,7 +109,7 @@ class DatabaseReader(Reader):
             versions = None
             if self.computes_versions and not self._days_are_unseen(types, mapped, window):
                 versions = self._versions(session, types, mapped, window, calendar)
-            wanted = {name: types[name] for name in dict.fromkeys(mapped.values())}
+            wanted = {name: types[name] for name in read_columns(self.config, mapped, list(types))}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())
             condition = self._condition(types, mapped, window, calendar)
             stream = session.stream(f"SELECT {listed} FROM {self.relation} WHERE {condition}")
@@ -201,10 +202,9 @@ class DatabaseReader(Reader):
         since: Any = None,
     ) -> dict[date | None, str]:
         day = self._day(types, mapped)
+        read = read_columns(self.config, mapped, list(types))
         changed = identifier(mapped["updated_at"]) if "updated_at" in mapped else "NULL"
-        figures = (
-            f"count(*), max({changed}), {self.checksum([identifier(n) for n in mapped.values()])}"
-        )
+        figures = f"count(*), max({changed}), {self.checksum([identifier(n) for n in read])}"
         if window is None or day is None:
             rows = session.fetch(f"SELECT {figures} FROM {self.relation}")
             return {None: self._version(rows[0])}
@@ -231,7 +231,9 @@ class DatabaseReader(Reader):
 
     def _day(self, types: Mapping[str, str], mapped: Mapping[str, str]) -> str | None:
         column = self.config.contract.time_column
-        return self.day_of(identifier(mapped[column]), types[mapped[column]]) if column else None
+        if column is None or column not in mapped:
+            return None
+        return self.day_of(identifier(mapped[column]), types[mapped[column]])
 
     def _condition(
         self,
