@@ -18,6 +18,8 @@ from analytics_assets.sources.declared import LEADING, SOURCES, Contract, Source
 # {date}, or {date:%Y%m%d} in a form of strftime.
 DATE_IN_PATH = re.compile(r"\{date(?::([^{}]*))?\}")
 DEFAULT_FORMAT = "csv"
+# What programs write for an identifier that is missing.
+NOBODY = ("null", "none", "nan", "\\n", "n/a", "#n/a")
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
@@ -69,7 +71,12 @@ class SourceConfig:
         decimal: the decimal mark.
         thousands: the thousands mark; none is accepted without it.
         rounding: reject numbers of more decimals than are stored, or round them half up.
-        null_words: texts that stand for a missing value, besides the empty text.
+        currency_signs: texts before or after an amount that are no part of the number.
+        parentheses_are_negative: a number in parentheses is below zero.
+        decimal_quantity: quantities may have decimals, such as kilograms.
+        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's.
+        null_words: texts that stand for a missing value, besides the empty text: of all columns, or
+            a list for each column. Identifiers have `NOBODY` too, unless their list is empty.
         status_map: the source's status words to ours.
         cancelled_order_pattern: regular expression; an order whose id matches is cancelled.
         late_days: a day's file may hold rows dated up to so many days before it.
@@ -103,7 +110,11 @@ class SourceConfig:
     decimal: str = "."
     thousands: str | None = None
     rounding: str = "reject"
-    null_words: tuple[str, ...] = ()
+    currency_signs: tuple[str, ...] = ()
+    parentheses_are_negative: bool = False
+    decimal_quantity: bool = False
+    reporting_time_zone: str = "UTC"
+    null_words: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
     late_days: int = 0
@@ -152,6 +163,16 @@ class SourceConfig:
         """Columns of the source that computed ones read."""
         read = (name for computed in self.computed.values() for name in computed.columns)
         return list(dict.fromkeys(read))
+
+    def null_words_of(self, name: str) -> tuple[str, ...]:
+        """Words for a missing value of a column, in lower case."""
+        given = self.null_words
+        if isinstance(given, Mapping):
+            if name in given and not given[name]:
+                return ()
+            given = given.get(name, ())
+        words = (*given, *(NOBODY if name.endswith("_id") else ()))
+        return tuple(dict.fromkeys(word.lower() for word in words))
 
     @property
     def by_day(self) -> bool:

@@ -6,7 +6,7 @@ Belongs here: validation of words and values. Does not belong here: their meanin
 import codecs
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ PLACE_HINTS = {
     "inputs": "name the tables of the query, each with its file.",
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
-NO_WORDS = ("source", "options", "computed")
+REPORTING = "reporting_time_zone"
+NO_WORDS = ("source", "options", "computed", "reporting_time_zone")
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
 
@@ -61,9 +62,9 @@ def load_sources(path: Path) -> SourcesConfig:
     if root is None:
         raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
     document = Entry(path, "", root)
-    given = document.mapping(("calendar", *SOURCES))
+    given = document.mapping(("calendar", REPORTING, *SOURCES))
     separate = [name for name, source in SOURCES.items() if source.job]
-    alone = not {*given} - {*separate}
+    alone = not {*given} - {*separate, REPORTING}
     if not alone and LEADING not in given:
         raise document.error(
             f"there is no `{LEADING}`. Add it; only {', '.join(separate)} can stand alone, without "
@@ -71,9 +72,11 @@ def load_sources(path: Path) -> SourcesConfig:
         )
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
+    zone = _zone(document[REPORTING]) if REPORTING in given else "UTC"
+    sources = {name: _source(name, document[name]) for name in SOURCES if name in document}
     return SourcesConfig(
         _calendar(document["calendar"]) if "calendar" in given else NO_DAYS,
-        {name: _source(name, document[name]) for name in SOURCES if name in document},
+        {name: replace(source, reporting_time_zone=zone) for name, source in sources.items()},
     )
 
 
@@ -89,7 +92,10 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "columns": lambda value: _columns(name, value),
         "status_map": _status_map,
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
-        "null_words": lambda value: tuple(item.text() for item in value.items()),
+        "null_words": lambda value: _null_words(name, value),
+        "currency_signs": lambda value: tuple(item.text() for item in value.items()),
+        "parentheses_are_negative": _flag,
+        "decimal_quantity": _flag,
         "line_identity": lambda value: tuple(
             item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
@@ -107,7 +113,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "decimal": lambda value: _character(value, MEANING_OF_NUMBERS),
         "thousands": lambda value: _character(value, MEANING_OF_NUMBERS),
         "encoding": lambda value: _known_to(_codec, value, "encoding, such as latin-1"),
-        "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
+        "time_zone": _zone,
         "cancelled_order_pattern": _pattern,
         **own_words,
     }
@@ -227,6 +233,21 @@ def _status_map(entry: Entry) -> dict[str, str]:
     return statuses
 
 
+def _null_words(source: str, entry: Entry) -> Any:
+    """Words of all columns, or of each by its name."""
+    if not isinstance(entry.node, yaml.MappingNode):
+        return tuple(item.text() for item in entry.items())
+    names = entry.mapping(SOURCES[source].contract.mappable)
+    return {name: tuple(item.text() for item in entry[name].items()) for name in names}
+
+
+def _flag(entry: Entry) -> bool:
+    value = entry.value()
+    if not isinstance(value, bool):
+        raise entry.error(f"{value!r} is neither true nor false.")
+    return value
+
+
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
 
@@ -299,6 +320,10 @@ def _known_to(lookup: Callable[[str], object], entry: Entry, what: str) -> str:
     except (LookupError, ValueError, OSError) as error:
         raise entry.error(f"{value!r} is no known {what}.") from error
     return value
+
+
+def _zone(entry: Entry) -> str:
+    return _known_to(ZoneInfo, entry, "time zone, such as Europe/Berlin")
 
 
 def _whole_date(form: str) -> bool:

@@ -86,7 +86,7 @@ def with_computed(
     by_fold = {fold_name(name): name for name in scan.types}
     numbers = {
         NUMBER + name: as_double(
-            present_text(identifier(by_fold[fold_name(name)]), type_, dt.float64, config),
+            present_text(identifier(by_fold[fold_name(name)]), type_, dt.float64),
             type_,
             config,
         )

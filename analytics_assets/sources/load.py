@@ -20,13 +20,14 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
-from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.config import NOBODY, SourceConfig
 from analytics_assets.sources.declared.base import DERIVED
 from analytics_assets.sources.ledger import DayLoad, of_source, write_ledger
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
+from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.windows import window_predicate
@@ -137,6 +138,12 @@ def load_source(
         _number(connection, config, window, stage, accepted)
         days, versions = _days(config, window, stage, held)
         reasons = _reject(connection, config, window, stage, loaded_at)
+        lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
+        if lost:
+            raise SourceError(
+                f"{config.source}: {lost[0]}, in {reasons[lost[0]]:,} rows. Different identifiers "
+                "may have become equal. Export them again as text; nothing was loaded."
+            )
         result = LoadResult(days, reasons, (*stage.scan.warnings, *collisions))
         if result.total.accepted != accepted:
             raise SourceError(
@@ -195,7 +202,7 @@ def _insert(
 ) -> int:
     """Put the accepted rows of the window into their table; their number.
 
-    A row whose identifiers were trimmed gets a negative number until `_number` has seen to it.
+    A row whose identifiers are noted gets a negative number until `_number` has seen to it.
     """
     table = config.contract.table
     listed = [identifier(name) for name in config.contract.columns]
@@ -206,7 +213,7 @@ def _insert(
     if "line_key" in table.columns:
         listed.append(f"{_line_key(config)} AS line_key")
     number = "coalesce(_load_row, 1)"
-    listed.append(f"CASE WHEN _trimmed IS NULL THEN {number} ELSE -{number} END AS source_row")
+    listed.append(f"CASE WHEN _noted IS NULL THEN {number} ELSE -{number} END AS source_row")
     with stage.reading():
         return DuckDBSession(connection).replace_window(
             table,
@@ -351,29 +358,39 @@ def _collisions(
     window: Window | None,
     stage: Stage,
 ) -> list[str]:
-    """Identifiers that white space alone told apart."""
+    """Identifiers that are not as they came, counted; and those that only that told apart."""
     table = config.contract.table
     inside = window_predicate(str(table.window_column), window)
     (least,) = _row(connection, f"SELECT min(source_row) FROM {table.relation} WHERE {inside}")
     if least is None or least > 0:
         return []
     stage.look()
-    trimmed = (
-        f"(SELECT unnest(_trimmed, recursive := true) FROM load WHERE _reasons IS NULL "
+    noted = (
+        f"(SELECT unnest(_noted, recursive := true) FROM load WHERE _reasons IS NULL "
         f"AND {_in(window)})"
     )
-    names = connection.execute(f"SELECT DISTINCT name FROM {trimmed} ORDER BY 1").fetchall()
+    found = connection.execute(
+        f"SELECT note, name, count(*) FROM {noted} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
     warnings = []
-    for (name,) in names:
-        rows, equal = _row(
+    for note, name, rows in found:
+        if note == "missing":
+            words = ", ".join(NOBODY)
+            warnings.append(
+                f"{name}: a word for a missing value ({words}) in {rows:,} rows, read as missing; "
+                f"`null_words: {{{name}: []}}` reads it as an identifier"
+            )
+            continue
+        (equal,) = _row(
             connection,
-            f"SELECT sum(cut), count(*) FILTER (stored > cut) "
-            f"FROM (SELECT value, count(*) AS cut FROM {trimmed} WHERE name = {literal(name)} "
-            f"GROUP BY 1) JOIN (SELECT {identifier(name)} AS value, count(*) AS stored "
-            f"FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
+            f"SELECT count(*) FILTER (stored > cut) "
+            f"FROM (SELECT value, count(*) AS cut FROM {noted} WHERE name = {literal(name)} "
+            f"AND note = {literal(note)} GROUP BY 1) JOIN (SELECT {identifier(name)} AS value, "
+            f"count(*) AS stored FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
         )
+        what = "white space trimmed" if note == "trimmed" else ".0 left out"
         warnings.append(
-            f"{name}: white space trimmed in {rows:,} rows; {equal:,} identifiers then equal "
+            f"{name}: {what} in {rows:,} rows; {equal:,} identifiers then equal "
             "one that stands without it"
         )
     return warnings

@@ -124,7 +124,7 @@ class Stage:
     def look(self, *columns: str) -> None:
         """Make `load`: what became of each row of the scan, the malformed ones too.
 
-        Its columns are `_load_part`, `_window_date`, `_reasons`, `_json`, `_trimmed`, `_hash`,
+        Its columns are `_load_part`, `_window_date`, `_reasons`, `_json`, `_noted`, `_hash`,
         `_load_row`, `_load_line`, and those of the contract that are asked for.
 
         Raises:
@@ -136,7 +136,7 @@ class Stage:
         with self.reading():
             self._connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
-                f"_json, _trimmed, {row_hash(self._config)} AS _hash, _load_row, _load_line"
+                f"_json, _noted, {row_hash(self._config)} AS _hash, _load_row, _load_line"
                 f"{listed and ', ' + listed} FROM {self.typed}"
             )
         self._add_malformed()

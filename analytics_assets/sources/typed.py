@@ -41,8 +41,8 @@ def typed_relation(
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
         row), `_window_date` (day that the row is accounted to; NULL for unpartitioned sources),
-        `_json` (the whole row where it is rejected), `_trimmed` (name and value of identifiers
-        that had white space around them; NULL where none had) and what is kept.
+        `_json` (the whole row where it is rejected), `_noted` (name, note and value of
+        identifiers that are not as they came; NULL where all are) and what is kept.
     """
     contract = config.contract
     columns = [
@@ -74,12 +74,12 @@ def typed_relation(
     sound += [rule for rule, _ in day_rules]
     sound_texts = [rule for column in columns if column.as_it_came for rule in column.sound]
     sound.append(f"(_plain OR ({' AND '.join(sound_texts) or 'true'}))")
-    trimmed = [(column.was_trimmed, column.name) for column in columns if column.was_trimmed]
-    cut = ", ".join(
-        f"CASE WHEN {rule} THEN {{'name': {literal(name)}, 'value': v.{identifier(name)}}} END"
-        for rule, name in trimmed
+    notes = [(column.name, *note) for column in columns for note in column.notes]
+    noted = ", ".join(
+        f"CASE WHEN {rule} THEN {{'name': '{name}', 'note': '{note}', 'value': {value}}} END"
+        for name, note, rule, value in notes
     )
-    any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
+    any_noted = " OR ".join(f"({rule})" for _, _, rule, _ in notes) or "false"
     casts = {column.name: column.quick.cast for column in columns if column.quick}
     casts["_plain"] = " AND ".join(plain) or "false"
     values = _pairs(_values(config, scan, mapped, columns))
@@ -100,9 +100,9 @@ def typed_relation(
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
                 AS _reasons,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
-            CASE WHEN _plain IS NOT TRUE AND ({any_cut})
-                THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
-                    lambda held: held IS NOT NULL) END AS _trimmed,
+            CASE WHEN _plain IS NOT TRUE AND ({any_noted})
+                THEN list_filter([{noted}]::STRUCT("name" VARCHAR, note VARCHAR, "value" VARCHAR)[],
+                    lambda held: held IS NOT NULL) END AS _noted,
             {through}
         FROM (
             SELECT struct_pack({values}) AS v, s, c._plain AS _plain, {through}
@@ -149,7 +149,8 @@ def _packed(config: SourceConfig, scan: Scan, mapped: Mapping[str, str]) -> str:
     texts = []
     for name in config.attributes:
         source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
-        text = quickly_present_text(source, source_type, dt.String(), config)
+        words = config.null_words_of(name)
+        text = quickly_present_text(source, source_type, dt.String(), words)
         texts.append(f"{identifier(name)} := ({text})::VARCHAR")
     return f"to_json(struct_pack({', '.join(texts)}))::VARCHAR" if texts else "NULL::VARCHAR"
 
@@ -163,6 +164,8 @@ def _day_rules(
     counted once, and lost never.
     """
     time = f"v.{identifier(column)}"
+    if config.reporting_time_zone != "UTC":
+        time = f"(({time} AT TIME ZONE 'UTC') AT TIME ZONE {literal(config.reporting_time_zone)})"
     start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
     inside = f"{time} >= {start}::TIMESTAMP AND {time} < {end}::TIMESTAMP"
     rules = [(inside, f"{column}: outside the calendar")]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from analytics_assets.sources.config import SourceConfigError
+from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import DayLoad, LoadResult
 from analytics_assets.sources.readers import SourceError
 from analytics_assets_tests.cases.test_text_files import configured, gross, rejected
@@ -134,3 +135,197 @@ A1,31/01/2024,14:30:00,K1,MUG,1,3
     assert result.warnings == ()
     with pytest.raises(SourceConfigError, match="only a time can be read from several columns"):
         configured(source, "orders.csv", columns={"quantity": ["a", "b"]})
+
+
+PRICES = f"""{HEADER},quantity,unit_price
+A1,2024-01-04,K1,MUG,2,$19.00
+A2,2024-01-05,K1,MUG,1,"$1,018.50"
+A3,2024-01-06,K2,MUG,1,($7.25)
+"""
+
+
+def test_money_with_a_sign_or_in_parentheses(source: Source) -> None:
+    load(source, PRICES, thousands=",")
+    assert [row[2] for row in rejected(source)] == [
+        "unit_price: a currency sign that is not named in `currency_signs`",
+        "unit_price: a currency sign that is not named in `currency_signs`",
+        "unit_price: a currency sign that is not named in `currency_signs`; "
+        "unit_price: in parentheses; see `parentheses_are_negative`",
+    ]
+    result = load(source, PRICES, thousands=",", currency_signs=["$"])
+    assert result.reasons == {"unit_price: in parentheses; see `parentheses_are_negative`": 1}
+    words = {"currency_signs": ["$"], "parentheses_are_negative": True}
+    assert load(source, PRICES, thousands=",", **words).total == DayLoad(3, 3, 0)
+    assert column(source, "unit_price::VARCHAR") == ["19.0000", "1018.5000", "-7.2500"]
+
+
+@pytest.mark.parametrize(
+    ("text", "signs", "value"),
+    [('"12,50 €"', ["€"], "12.5000"), ('"R$ 12,50"', ["R$"], "12.5000"),
+     ('"AU $3,00"', ["AU $"], "3.0000"), ('"-€ 4"', ["€"], "-4.0000"),
+     ('"€ -4"', ["€"], "-4.0000"), ('"USD 1.250,5"', ["USD"], "1250.5000"),
+     ('"5,00\u00a0kr"', ["kr"], "5.0000"), ('"(6,00 €)"', ["€"], "-6.0000"),
+     ('"7"', ["€"], "7.0000")],
+)  # fmt: skip
+def test_signs_before_and_after(source: Source, text: str, signs: list[str], value: str) -> None:
+    row = f"{HEADER},quantity,unit_price\nA1,2024-01-04,K1,MUG,1,{text}\n"
+    words: dict[str, Any] = {"currency_signs": signs, "parentheses_are_negative": True}
+    load(source, row, decimal=",", thousands=".", **words)
+    assert column(source, "unit_price::VARCHAR") == [value]
+
+
+def test_another_sign_is_no_number(source: Source) -> None:
+    result = load(source, PRICES, thousands=",", currency_signs=["€"])
+    assert result.total.rejected == 3
+
+
+WEIGHTS = f"""{HEADER},quantity,unit_price
+A1,2024-01-04,K1,MUG,2.0,3
+A2,2024-01-05,K1,MUG,1.000,3
+A3,2024-01-06,K2,TEA,0.35,40
+A4,2024-01-06,K2,TEA,many,40
+"""
+
+
+def test_quantities_with_decimals(source: Source) -> None:
+    result = load(source, WEIGHTS)
+    assert column(source, "quantity::VARCHAR") == ["2.0000", "1.0000"]
+    assert result.reasons == {
+        "quantity: a fraction; `decimal_quantity: true` accepts quantities with decimals": 1,
+        "quantity: not a whole number of 32 bits": 1,
+    }
+    result = load(source, WEIGHTS, decimal_quantity=True)
+    assert column(source, "quantity::VARCHAR") == ["2.0000", "1.0000", "0.3500"]
+    assert result.reasons == {"quantity: not a number of at most 4 decimals": 1}
+
+
+def of_customers(*ids: str) -> str:
+    rows = "".join(f"A{n},2024-01-04,{id_},MUG,1,3\n" for n, id_ in enumerate(ids))
+    return f"{HEADER},quantity,unit_price\n{rows}"
+
+
+def test_identifiers_that_a_frame_made_floats(source: Source) -> None:
+    result = load(source, of_customers("13085.0", "7.0 ", "7", "1.50", "x.0"))
+    assert column(source, "customer_id") == ["13085", "7", "7", "1.50", "x.0"]
+    (whole, trimmed) = sorted(result.warnings)
+    assert whole.startswith("customer_id: .0 left out in 2 rows; 1 identifiers then equal one")
+    assert trimmed.startswith("customer_id: white space trimmed in 1 rows")
+
+
+@pytest.mark.parametrize("id_", ["1.30E+04", "4E+12"])
+def test_identifiers_that_have_lost_digits(source: Source, id_: str) -> None:
+    with pytest.raises(SourceError, match="customer_id: in scientific notation: the export has lo"):
+        load(source, of_customers("7", id_))
+
+
+def test_codes_that_only_look_so(source: Source) -> None:
+    load(source, of_customers("1e3", "E+", "CAFE+BAR", "00123"))
+    assert column(source, "customer_id") == ["1e3", "E+", "CAFE+BAR", "00123"]
+
+
+WORDS = ("NULL", "null", "None", "nan", "NaN", "\\N", "n/a", "N/A", "#N/A", "  ")
+
+
+def test_nobody_is_no_customer(source: Source) -> None:
+    result = load(source, of_customers(*WORDS, "NULLER", "nano"))
+    customers = column(source, "customer_id")
+    assert len(customers) == 12
+    assert sorted(filter(None, customers)) == ["NULLER", "nano"]
+    (warning,) = result.warnings
+    assert warning.startswith("customer_id: a word for a missing value")
+    assert "in 9 rows, read as missing; `null_words: {customer_id: []}`" in warning
+
+
+def test_a_customer_may_be_called_null_where_it_is_said(source: Source) -> None:
+    result = load(source, of_customers("Null", "K1"), null_words={"customer_id": []})
+    assert (column(source, "customer_id"), result.warnings) == (["Null", "K1"], ())
+
+
+def test_words_are_missing_in_the_column_they_are_given_for(source: Source) -> None:
+    text = f"""{HEADER},quantity,unit_price
+A1,2024-01-04,5,MUG,1,10
+A2,2024-01-05,0,MUG,1,0
+A3,2024-01-05,Guest,MUG,1,20
+"""
+    result = load(source, text, null_words={"customer_id": ["0", "guest"]})
+    assert result.total == DayLoad(3, 3, 0)
+    assert column(source, "customer_id") == ["5", None, None]
+    result = load(source, text, null_words=["0"])
+    assert result.reasons == {"unit_price: missing": 1}
+    with pytest.raises(SourceConfigError, match="'customer' is no word of this place"):
+        configured(source, "orders.csv", null_words={"customer": ["0"]})
+
+
+def at(*times: str) -> str:
+    rows = "".join(f"A{n},{time},K1,MUG,1,3\n" for n, time in enumerate(times))
+    return f"{HEADER},quantity,unit_price\n{rows}"
+
+
+@pytest.mark.parametrize(
+    ("time", "utc"),
+    [
+        ("2024-01-02 10:00:00 UTC", "2024-01-02 10:00:00"),
+        ("2024-01-02 10:00:00 Z", "2024-01-02 10:00:00"),
+        ("2024-01-02 10:00:00 -0500", "2024-01-02 15:00:00"),
+        ("2024-01-02 10:00 +05:30", "2024-01-02 04:30:00"),
+        ("2024-01-02 10:00:00 PST", "2024-01-02 18:00:00"),
+        ("2024-01-02 10:00:00CEST", "2024-01-02 08:00:00"),
+        ("2024-01-02T10:00:00.1234567", "2024-01-02 10:00:00.123456"),
+        ("2024-01-02T10:00:00.123456789Z", "2024-01-02 10:00:00.123456"),
+        ("2024/01/02", "2024-01-02 00:00:00"),
+        ("2024/01/02 10:00:00 EST", "2024-01-02 15:00:00"),
+    ],
+)
+def test_times_of_other_systems(source: Source, time: str, utc: str) -> None:
+    load(source, at(time))
+    assert column(source, "ordered_at::VARCHAR") == [utc]
+
+
+def test_times_that_may_mean_another_day(source: Source) -> None:
+    result = load(source, at("1/2/2024", "13.01.2024 10:00", "2024-01-02 10:00:00 CST"))
+    assert result.reasons == {
+        "ordered_at: of the form 1/2/2024, where day or month comes first: declare "
+        "`timestamp_formats`, such as ['%m/%d/%Y'] or ['%d/%m/%Y']": 2,
+        "ordered_at: not a time in the declared format": 1,
+    }
+
+
+def test_names_of_zones_in_a_declared_format(source: Source) -> None:
+    forms = ["%b %d, %Y %I:%M:%S %p %Z"]
+    load(source, at('"Jan 2, 2024 1:23:45 PM PST"'), timestamp_formats=forms)
+    assert column(source, "ordered_at::VARCHAR") == ["2024-01-02 21:23:45"]
+
+
+def of_shop(source: Source, text: str, zone: str, path: str = "orders.csv", **words: Any) -> Any:
+    source.write(path.replace("{date}", "2024-01-31"), text)
+    config = configured(source, path, **words)
+    file = source.folder / "in" / "sources.yaml"
+    file.write_text(f"reporting_time_zone: {zone}\n{file.read_text()}")
+    config = load_sources(file).sources["orders"]
+    return source.load(config)
+
+
+def test_days_are_the_shops(source: Source) -> None:
+    text = at("2024-01-31 21:30:00 -0500", "2024-01-01 01:00:00 -0500", "2024-01-01 03:00:00")
+    result = of_shop(source, text, "America/New_York")
+    assert column(source, "order_date::VARCHAR") == ["2024-01-31", "2024-01-01"]
+    assert column(source, "ordered_at::VARCHAR") == ["2024-02-01 02:30:00", "2024-01-01 06:00:00"]
+    assert result.reasons == {"ordered_at: outside the calendar": 1}
+
+
+def test_a_file_of_the_shops_day_loads_whole(source: Source) -> None:
+    text = at("2024-01-31 00:10:00", "2024-01-31 23:50:00")
+    zone = "America/New_York"
+    result = of_shop(source, text, zone, "day_{date}.csv", time_zone=zone)
+    assert result.total == DayLoad(2, 2, 0)
+    assert column(source, "order_date::VARCHAR") == ["2024-01-31"] * 2
+
+
+@pytest.mark.parametrize("reporting", ["UTC", "Asia/Tokyo", "America/New_York", "Africa/Cairo"])
+@pytest.mark.parametrize("forms", [[], ["%Y-%m-%d"]])
+def test_a_date_without_a_time_is_that_day(
+    source: Source, reporting: str, forms: list[str]
+) -> None:
+    text = at("2024-01-01", "2024-01-31")
+    of_shop(source, text, reporting, time_zone="Europe/Berlin", timestamp_formats=forms)
+    assert column(source, "order_date::VARCHAR") == ["2024-01-01", "2024-01-31"]

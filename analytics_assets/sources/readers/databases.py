@@ -247,8 +247,9 @@ class DatabaseReader(Reader):
         if window is None or column is None or self._day(types, mapped) is None:
             return "TRUE"
         time = identifier(mapped[column])
-        # A day wider on both sides: the column may be in another time zone; the load cuts exactly.
-        day = timedelta(days=1)
+        # Wider on both sides: the column and the shop's days may be in time zones more than a day
+        # from each other; the load cuts exactly.
+        day = timedelta(days=2)
         condition = f"{time} >= DATE '{window.start - day}' AND {time} < DATE '{window.end + day}'"
         if window.start == calendar.start:
             condition = f"({condition}) OR {time} IS NULL OR {time} < DATE '{calendar.start}'"
