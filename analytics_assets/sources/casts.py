@@ -22,6 +22,8 @@ from analytics_assets.sources.config import SourceConfig
 PLAUSIBLE_END = date(2100, 1, 1)
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
+COMMON_TIME = r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+COMMON_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 ISO_DAY = r"\d{4}(-\d{2}-|/\d{2}/)\d{2}"
 ISO_TIME = ISO_DAY + r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
 ISO_OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)"
@@ -40,15 +42,30 @@ PARENTHESES = r"^\(.*[0-9].*\)$|\([0-9].*\)$"
 DAY_FIRST = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"
 
 
-def read_as(value: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
-    """The value in a type that is no text; NULL where it does not fit."""
+def read_as(
+    value: str,
+    source_type: str,
+    type_: dt.DataType,
+    config: SourceConfig,
+    *,
+    common: bool = False,
+) -> str:
+    """The value in a type that is no text; NULL where it does not fit.
+
+    Args:
+        value: SQL of the value.
+        source_type: its type.
+        type_: the type that it gets.
+        config: the source.
+        common: of times, try the forms that most sources have, in a shorter statement.
+    """
     if isinstance(type_, dt.Boolean):
         return _boolean(value)
     if isinstance(type_, dt.Integer):
         return _integer(value, source_type, config)
     if isinstance(type_, dt.Decimal):
         return _decimal(value, source_type, type_, config)
-    return _timestamp(value, source_type, config)
+    return _timestamp(value, source_type, config, common)
 
 
 def misfit(type_: dt.DataType, config: SourceConfig) -> str:
@@ -152,7 +169,7 @@ def _grouped(mark: str) -> str:
     return f"[+-]?[0-9]{{1,3}}({re.escape(mark)}[0-9]{{3}})+"
 
 
-def _timestamp(value: str, source_type: str, config: SourceConfig) -> str:
+def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool) -> str:
     if source_type == "TIMESTAMP WITH TIME ZONE":
         return f"CASE WHEN isfinite({value}) THEN {value} AT TIME ZONE 'UTC' END"
     if source_type == "DATE":
@@ -161,6 +178,13 @@ def _timestamp(value: str, source_type: str, config: SourceConfig) -> str:
         naive = f"CASE WHEN isfinite({value}) THEN {value}::TIMESTAMP END"
         return in_utc(naive, config.time_zone)
     text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    if common and not config.timestamp_formats:
+        naive = in_utc(f"TRY_CAST({text} AS TIMESTAMP)", config.time_zone)
+        return (
+            f"CASE WHEN regexp_full_match({text}, {literal(COMMON_TIME)}) THEN {naive} "
+            f"WHEN regexp_full_match({text}, {literal(COMMON_TIME + COMMON_OFFSET)}) "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
+        )
     names = "|".join(ZONES)
     offsets = " ".join(f"WHEN '{name}' THEN '{offset}:00'" for name, offset in ZONES.items())
     # Names of zones as their offsets.

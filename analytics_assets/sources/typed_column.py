@@ -265,7 +265,9 @@ class TypedColumn:
         if self.source_type != "VARCHAR" or _has_numbers(self.words):
             return read_as(f"({quickly_present_text(self.source, *missing)})", *given)
         present = present_text(self.source, *missing)
-        return f"coalesce({read_as(self.source, *given)}, {read_as(f'({present})', *given)})"
+        # The text has a name here: its form is asked for many times.
+        other = f"list_transform([{present}], lambda text_: {read_as('text_', *given)})[1]"
+        return f"coalesce({read_as(self.source, *given, common=True)}, {other})"
 
     def _rules(self, value: str) -> list[tuple[str, str]]:
         """The value checks of the table's model as row rules: (SQL condition, reason)."""
