@@ -56,7 +56,7 @@ def _raw_asset(
     source = source_key(config.source)
     lineage = TableColumnLineage(
         {
-            name: [TableColumnDep(source, config.columns.get(name, name))]
+            name: [TableColumnDep(source, column) for column in config.columns_behind(name)]
             for name in config.contract.columns
         }
     )

@@ -50,7 +50,7 @@ def _source_asset(
             "format": config.format,
             "place": reader.place,
             "required columns": ", ".join(
-                f"{name} ({config.columns.get(name, name)})" for name in config.contract.required
+                f"{name} ({', '.join(config.columns_behind(name))})" for name in config.needed
             ),
         },
         tags={"layer": "sources"},

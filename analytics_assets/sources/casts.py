@@ -22,19 +22,50 @@ from analytics_assets.sources.config import SourceConfig
 PLAUSIBLE_END = date(2100, 1, 1)
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
-ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
-ISO_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
+COMMON_TIME = r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+COMMON_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
+ISO_DAY = r"\d{4}(-\d{2}-|/\d{2}/)\d{2}"
+ISO_TIME = ISO_DAY + r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+ISO_OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)"
+# Names of offsets that mean one thing where shops write them. CST and IST mean several.
+ZONES = {
+    "UTC": "+00", "GMT": "+00", "WET": "+00", "BST": "+01", "WEST": "+01", "CET": "+01",
+    "CEST": "+02", "EET": "+02", "EEST": "+03", "JST": "+09", "AEST": "+10", "AEDT": "+11",
+    "EST": "-05", "EDT": "-04", "CDT": "-05", "MST": "-07", "MDT": "-06", "PST": "-08",
+    "PDT": "-07",
+}  # fmt: skip
+# Directives of a time of day.
+OF_DAY = re.compile(r"%-?[HIMSfpTXcrRgn]")
+# What is wrong with a value, by what it looks like, where a word of the configuration would help.
+SIGN = r"\p{Sc}|^-?[A-Z]{2,3} ?[-0-9]|[0-9] ?[A-Z]{3}$"
+PARENTHESES = r"^\(.*[0-9].*\)$|\([0-9].*\)$"
+DAY_FIRST = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"
 
 
-def read_as(value: str, source_type: str, type_: dt.DataType, config: SourceConfig) -> str:
-    """The value in a type that is no text; NULL where it does not fit."""
+def read_as(
+    value: str,
+    source_type: str,
+    type_: dt.DataType,
+    config: SourceConfig,
+    *,
+    common: bool = False,
+) -> str:
+    """The value in a type that is no text; NULL where it does not fit.
+
+    Args:
+        value: SQL of the value.
+        source_type: its type.
+        type_: the type that it gets.
+        config: the source.
+        common: of times, try the forms that most sources have, in a shorter statement.
+    """
     if isinstance(type_, dt.Boolean):
         return _boolean(value)
     if isinstance(type_, dt.Integer):
         return _integer(value, source_type, config)
     if isinstance(type_, dt.Decimal):
         return _decimal(value, source_type, type_, config)
-    return _timestamp(value, source_type, config)
+    return _timestamp(value, source_type, config, common)
 
 
 def misfit(type_: dt.DataType, config: SourceConfig) -> str:
@@ -49,6 +80,29 @@ def misfit(type_: dt.DataType, config: SourceConfig) -> str:
         return f"not a number of at most {type_.scale} decimals"
     unclear = "" if config.time_zone == "UTC" else f", or not once in {config.time_zone}"
     return f"not a time in the declared format{unclear}"
+
+
+def as_double(value: str, source_type: str, config: SourceConfig) -> str:
+    """A number to compute with; NULL where a text has another form."""
+    if source_type != "VARCHAR":
+        return f"TRY_CAST({value} AS DOUBLE)"
+    return f"({_decimal(f'({value})', source_type, dt.Decimal(38, 10), config)})::DOUBLE"
+
+
+def misfits(type_: dt.DataType, config: SourceConfig) -> list[tuple[str, str]]:
+    """Forms of values that a word of the configuration would read: (pattern, what to do)."""
+    found = []
+    if isinstance(type_, dt.Decimal):
+        found.append((SIGN, "a currency sign that is not named in `currency_signs`"))
+        if not config.parentheses_are_negative:
+            found.append((PARENTHESES, "in parentheses; see `parentheses_are_negative`"))
+    elif isinstance(type_, dt.Timestamp) and not config.timestamp_formats:
+        why = (
+            "of the form 1/2/2024, where day or month comes first: declare `timestamp_formats`, "
+            "such as ['%m/%d/%Y'] or ['%d/%m/%Y']"
+        )
+        found.append((DAY_FIRST, why))
+    return found
 
 
 def _boolean(value: str) -> str:
@@ -84,7 +138,7 @@ def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConf
         return cast if rounds or fits else f"CASE WHEN {cast} = {value} THEN {cast} END"
     if source_type not in ("VARCHAR", "FLOAT"):
         return f"TRY_CAST({value} AS {stored})"
-    text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
+    text = bare(value, config) if source_type == "VARCHAR" else f"{value}::VARCHAR"
     point = re.escape(config.decimal)
     decimals = "[0-9]*" if rounds else f"[0-9]{{0,{type_.scale}}}0*"
     form, plain = f"[+-]?[0-9]*({point}{decimals})?", text
@@ -99,33 +153,96 @@ def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConf
     )
 
 
+def bare(text: str, config: SourceConfig) -> str:
+    """SQL of a number without its currency sign, and with a minus for parentheses."""
+    if config.currency_signs:
+        blank = r"[\s\x{00A0}]*"
+        signs = f"(?:{'|'.join(map(re.escape, config.currency_signs))})"
+        pattern = rf"^([-+(]?){blank}{signs}{blank}|{blank}{signs}(\)?)$"
+        text = f"regexp_replace({text}, {literal(pattern)}, '\\1\\2', 'g')"
+    if config.parentheses_are_negative:
+        text = f"regexp_replace({text}, '^\\(([0-9].*)\\)$', '-\\1')"
+    return text
+
+
 def _grouped(mark: str) -> str:
     return f"[+-]?[0-9]{{1,3}}({re.escape(mark)}[0-9]{{3}})+"
 
 
-def _timestamp(value: str, source_type: str, config: SourceConfig) -> str:
+def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool) -> str:
     if source_type == "TIMESTAMP WITH TIME ZONE":
         return f"CASE WHEN isfinite({value}) THEN {value} AT TIME ZONE 'UTC' END"
-    if source_type.startswith("TIMESTAMP") or source_type == "DATE":
+    if source_type == "DATE":
+        return of_day(f"CASE WHEN isfinite({value}) THEN {value}::TIMESTAMP END", config)
+    if source_type.startswith("TIMESTAMP"):
         naive = f"CASE WHEN isfinite({value}) THEN {value}::TIMESTAMP END"
         return in_utc(naive, config.time_zone)
     text = value if source_type == "VARCHAR" else f"{value}::VARCHAR"
-    if not config.timestamp_formats:
+    if common and not config.timestamp_formats:
         naive = in_utc(f"TRY_CAST({text} AS TIMESTAMP)", config.time_zone)
         return (
-            f"CASE WHEN regexp_full_match({text}, {literal(ISO_TIME)}) THEN {naive} "
-            f"WHEN regexp_full_match({text}, {literal(ISO_TIME + ISO_OFFSET)}) "
+            f"CASE WHEN regexp_full_match({text}, {literal(COMMON_TIME)}) THEN {naive} "
+            f"WHEN regexp_full_match({text}, {literal(COMMON_TIME + COMMON_OFFSET)}) "
             f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
         )
-    # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
-    tries = ", ".join(
-        f"try_strptime({text}, {literal(form)}) AT TIME ZONE 'UTC'"
-        if "%z" in form.lower()
-        else in_utc(f"try_strptime({text}, {literal(form)})", config.time_zone)
-        for form in config.timestamp_formats
+    names = "|".join(ZONES)
+    offsets = " ".join(f"WHEN '{name}' THEN '{offset}:00'" for name, offset in ZONES.items())
+    # Names of zones as their offsets.
+    named = (
+        f"regexp_replace({text}, '({names})$', '') || "
+        f"CASE regexp_extract({text}, '({names})$', 1) {offsets} ELSE '' END"
     )
+    if not config.timestamp_formats:
+        # More digits of a second than are stored are cut off.
+        plain = f"regexp_replace(replace({text}, '/', '-'), '(\\.\\d{{6}})\\d+', '\\1')"
+        joined = f"regexp_replace({plain}, ' (Z|[+-][0-9:]+)$', '\\1')"
+        naive = in_utc(f"TRY_CAST({plain} AS TIMESTAMP)", config.time_zone)
+        with_name = f"regexp_replace(replace({named}, '/', '-'), '(\\.\\d{{6}})\\d+', '\\1')"
+        with_name = f"regexp_replace({with_name}, ' ([+-][0-9:]+)$', '\\1')"
+        return (
+            f"CASE WHEN regexp_full_match({text}, {literal(ISO_DAY)}) "
+            f"THEN {of_day(f'TRY_CAST({plain} AS TIMESTAMP)', config)} "
+            f"WHEN regexp_full_match({text}, {literal(ISO_TIME)}) THEN {naive} "
+            f"WHEN regexp_full_match({text}, {literal(ISO_TIME + ISO_OFFSET)}) "
+            f"THEN TRY_CAST({joined} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' "
+            f"WHEN regexp_full_match({text}, {literal(f'{ISO_TIME} ?({names})')}) "
+            f"THEN TRY_CAST({with_name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
+        )
+    # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
+    tries = []
+    for form in config.timestamp_formats:
+        if "%Z" in form:
+            read = f"try_strptime({named}, {literal(form.replace('%Z', '%z'))})"
+            tries.append(f"{read} AT TIME ZONE 'UTC'")
+        elif "%z" in form:
+            tries.append(f"try_strptime({text}, {literal(form)}) AT TIME ZONE 'UTC'")
+        elif OF_DAY.search(form):
+            tries.append(in_utc(f"try_strptime({text}, {literal(form)})", config.time_zone))
+        else:
+            tries.append(of_day(f"try_strptime({text}, {literal(form)})", config))
     # DuckDB reads words such as infinity in any format.
-    return f"CASE WHEN regexp_matches({text}, '[0-9]') THEN coalesce({tries}) END"
+    return f"CASE WHEN regexp_matches({text}, '[0-9]') THEN coalesce({', '.join(tries)}) END"
+
+
+def of_day(naive: str, config: SourceConfig) -> str:
+    """The begin, in UTC, of a day of the shop: a date without a time is that day."""
+    zone = literal(config.reporting_time_zone)
+    if config.reporting_time_zone == "UTC":
+        return naive
+    return f"({naive} AT TIME ZONE {zone}) AT TIME ZONE 'UTC'"
+
+
+def shops_time(utc: str, config: SourceConfig) -> str:
+    """A time in UTC as the clocks of the shop show it."""
+    zone = literal(config.reporting_time_zone)
+    if config.reporting_time_zone == "UTC":
+        return utc
+    return f"(({utc} AT TIME ZONE 'UTC') AT TIME ZONE {zone})"
+
+
+def shops_day(utc: str, config: SourceConfig) -> str:
+    """The shop's day of a time in UTC."""
+    return f"CAST({shops_time(utc, config)} AS DATE)"
 
 
 def in_utc(naive: str, zone: str) -> str:

@@ -19,11 +19,10 @@ from analytics_assets.sources.limits import MIN_ROWS
 from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.base import (
     MissingColumnError,
-    Scan,
     fold_name,
-    mapped_columns,
+    unknown_columns,
 )
-from analytics_assets.sources.stage import staged
+from analytics_assets.sources.stage import Stage, staged
 
 # Names that exports give our columns. Compared without case, blanks and punctuation.
 SYNONYMS = {
@@ -109,11 +108,13 @@ def check_sources(sources: SourcesConfig) -> list[SourceReport]:
 
 def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
     """Source columns that are probably ours under another name."""
-    taken = set(config.columns.values())
+    taken = {*config.columns.values(), *config.inputs}
     plain = {_plain(name): name for name in found if name not in taken}
     proposal: dict[str, str] = {}
     for ours in config.contract.columns:
-        if ours in config.columns or any(fold_name(name) == ours for name in found):
+        if ours in (*config.columns, *config.computed) or any(
+            fold_name(name) == ours for name in found
+        ):
             continue
         for word in (ours.replace("_", ""), *SYNONYMS.get(ours, "").split()):
             if word in plain and plain[word] not in proposal.values():
@@ -136,7 +137,7 @@ def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
             connection.execute("SET TimeZone = 'UTC'")
             with staged(connection, config, calendar, sample.scanner, Path(folder)) as stage:
                 stage.look(*config.contract.columns)
-                return _described(connection, config, report, stage.scan, stage.scan.warnings)
+                return _described(connection, config, report, stage, stage.scan.warnings)
     except MissingColumnError as error:
         proposal = tuple(propose(config, error.found).items())
         return replace(report, problem=str(error), proposal=proposal)
@@ -148,10 +149,10 @@ def _described(
     connection: duckdb.DuckDBPyConnection,
     config: SourceConfig,
     report: SourceReport,
-    scan: Scan,
+    stage: Stage,
     warnings: Sequence[str],
 ) -> SourceReport:
-    mapped = mapped_columns(config, list(scan.types), config.source)
+    mapped = {**stage.mapped, **dict.fromkeys(config.computed, "(computed)")}
     rows, rejected = _row(connection, "SELECT count(*), count(_reasons) FROM load")
     span = None
     if config.contract.time_column:
@@ -185,7 +186,7 @@ def _described(
         "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM load) "
         "GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
-    unread = [name for name in scan.types if name not in mapped.values()]
+    unread = unknown_columns(config, list(stage.scan.types))
     problem = None
     if not rows:
         warnings = [*warnings, "no rows in the sample"]

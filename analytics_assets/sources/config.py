@@ -19,6 +19,8 @@ from analytics_assets.sources.declared import LEADING, SOURCES, Contract, Source
 # {date}, or {date:%Y%m%d} in a form of strftime.
 DATE_IN_PATH = re.compile(r"\{date(?::([^{}]*))?\}")
 DEFAULT_FORMAT = "csv"
+# What programs write for an identifier that is missing.
+NOBODY = ("null", "none", "nan", "\\n", "n/a", "#n/a")
 # Words that do not change what a row becomes.
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
@@ -63,6 +65,23 @@ class SourceConfigError(ValueError):
 
 
 @dataclass(frozen=True)
+class Computed:
+    """A column that is no column of the source.
+
+    Attributes:
+        sql: SQL of its value over the source's columns.
+        columns: the source's columns that it reads.
+        numbers: those of them that it computes with.
+        rounds: whether it is an expression, whose value is rounded to what is stored.
+    """
+
+    sql: str
+    columns: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    rounds: bool = False
+
+
+@dataclass(frozen=True)
 class SourceConfig:
     """How one source is read.
 
@@ -75,6 +94,7 @@ class SourceConfig:
         query: query of a database, instead of a table.
         connection_env: environment variable that holds the address of the database.
         columns: our column name to the source's, where they differ.
+        computed: our column name to what computes it, where it is no column of the source.
         attributes: further columns of the source, kept as texts in one column.
         delimiter: the CSV delimiter; by default a comma, and a tab in .tsv files.
         encoding: encoding of text files: any codec that Python knows.
@@ -84,7 +104,12 @@ class SourceConfig:
         decimal: the decimal mark.
         thousands: the thousands mark; none is accepted without it.
         rounding: reject numbers of more decimals than are stored, or round them half up.
-        null_words: texts that stand for a missing value, besides the empty text.
+        currency_signs: texts before or after an amount that are no part of the number.
+        parentheses_are_negative: a number in parentheses is below zero.
+        decimal_quantity: quantities may have decimals, such as kilograms.
+        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's.
+        null_words: texts that stand for a missing value, besides the empty text: of all columns, or
+            a list for each column. Identifiers have `NOBODY` too, unless their list is empty.
         status_map: the source's status words to ours.
         cancelled_order_pattern: regular expression; an order whose id matches is cancelled.
         late_days: a day's file may hold rows dated up to so many days before it.
@@ -118,6 +143,7 @@ class SourceConfig:
     query: str | None = None
     connection_env: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    computed: Mapping[str, Computed] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str = "utf-8"
@@ -126,7 +152,11 @@ class SourceConfig:
     decimal: str = "."
     thousands: str | None = None
     rounding: str = "reject"
-    null_words: tuple[str, ...] = ()
+    currency_signs: tuple[str, ...] = ()
+    parentheses_are_negative: bool = False
+    decimal_quantity: bool = False
+    reporting_time_zone: str = "UTC"
+    null_words: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
     late_days: int = 0
@@ -152,6 +182,44 @@ class SourceConfig:
     def contract(self) -> Contract:
         """The contract that the source fulfils."""
         return self.declared.contract
+
+    @property
+    def source_names(self) -> dict[str, str]:
+        """The source's name of each column that is read as it is, by ours or the attribute's."""
+        ours = (*self.contract.mappable, *self.attributes)
+        return {n: self.columns.get(n, n) for n in ours if n not in self.computed}
+
+    def columns_behind(self, name: str) -> tuple[str, ...]:
+        """The columns of the source that a column of ours is read or computed from."""
+        computed = self.computed.get(name)
+        return computed.columns if computed else (self.columns.get(name, name),)
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns of ours that the source must have."""
+        given = (*self.columns, *self.computed)
+        follows = self.contract.follows
+        return [
+            name
+            for name in self.contract.required
+            if name not in self.computed and (name in given or follows.get(name) not in given)
+        ]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Columns of the source that computed ones read."""
+        read = (name for computed in self.computed.values() for name in computed.columns)
+        return list(dict.fromkeys(read))
+
+    def null_words_of(self, name: str) -> tuple[str, ...]:
+        """Words for a missing value of a column, in lower case."""
+        given = self.null_words
+        if isinstance(given, Mapping):
+            if name in given and not given[name]:
+                return ()
+            given = given.get(name, ())
+        words = (*given, *(NOBODY if name.endswith("_id") else ()))
+        return tuple(dict.fromkeys(word.lower() for word in words))
 
     @property
     def by_day(self) -> bool:

@@ -4,17 +4,16 @@ Belongs here: validation of words and values. Does not belong here: their meanin
 """
 
 import codecs
-import csv
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import ibis.expr.datatypes as dt
 import yaml
 
 from analytics_assets.partitions import Calendar
@@ -22,14 +21,15 @@ from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.config import (
     DATE_IN_PATH,
     DEFAULT_FORMAT,
-    Currency,
-    Rate,
+    Computed,
     SourceConfig,
     SourceConfigError,
     SourcesConfig,
 )
 from analytics_assets.sources.declared import ATTRIBUTES, LEADING, SOURCES
 from analytics_assets.sources.entry import Entry
+from analytics_assets.sources.expressions import constant, expression, joined
+from analytics_assets.sources.rates import currency_of
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
 
@@ -43,8 +43,9 @@ PLACE_HINTS = {
     "connection_env": ("name the environment variable that holds the database's address."),
     "inputs": "name the tables of the query, each with its file.",
 }
-NO_WORDS = ("source", "options", "currency")  # of a source
 MEANING_OF_NUMBERS = "0123456789+-eE"
+REPORTING = "reporting_time_zone"
+NO_WORDS = ("source", "options", "computed", "reporting_time_zone", "currency")  # of a source
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
 
@@ -62,9 +63,9 @@ def load_sources(path: Path) -> SourcesConfig:
     if root is None:
         raise SourceConfigError(f"{path} is empty; it needs at least `calendar` and `{LEADING}`.")
     document = Entry(path, "", root)
-    given = document.mapping(("calendar", *SOURCES, "currency"))
+    given = document.mapping(("calendar", REPORTING, *SOURCES, "currency"))
     separate = [name for name, source in SOURCES.items() if source.job]
-    alone = not {*given} - {*separate, "currency"}
+    alone = not {*given} - {*separate, REPORTING, "currency"}
     if not alone and LEADING not in given:
         raise document.error(
             f"there is no `{LEADING}`. Add it; only {', '.join(separate)} can stand alone, without "
@@ -73,51 +74,18 @@ def load_sources(path: Path) -> SourcesConfig:
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
     calendar = _calendar(document["calendar"]) if "calendar" in given else NO_DAYS
-    sources = {name: _source(name, document[name]) for name in SOURCES if name in document}
+    zone = _zone(document[REPORTING]) if REPORTING in given else "UTC"
+    sources = {
+        name: replace(_source(name, document[name]), reporting_time_zone=zone)
+        for name in SOURCES
+        if name in document
+    }
     if "currency" in given:
-        currency = _currency(document["currency"])
+        currency = currency_of(document["currency"])
         for name, source in sources.items():
             if "currency" in source.contract.columns:
                 sources[name] = replace(source, currency=currency)
     return SourcesConfig(calendar, sources)
-
-
-def _currency(entry: Entry) -> Currency:
-    """The currency of reports, with fixed rates or those of a file."""
-    given = entry.mapping(("reporting", "rates", "rates_file"))
-    if "reporting" not in given:
-        raise entry.error("there is no `reporting`; name the currency of reports, such as USD.")
-    rates = []
-    if "rates" in given:
-        for code in entry["rates"].mapping():
-            value = entry["rates"][code].value()
-            if type(value) not in (int, float) or not 0 < value < 1e8:
-                raise entry["rates"][code].error(f"{value!r} is no rate above 0.")
-            rates.append(Rate(code.upper(), f"{Decimal(str(value)):f}"))
-    if "rates_file" in given:
-        rates += _rates_of(entry["rates_file"])
-    return Currency(entry["reporting"].text().upper(), tuple(rates))
-
-
-def _rates_of(entry: Entry) -> list[Rate]:
-    """The rates of a CSV file with the columns day, currency and rate."""
-    path = entry.file.parent / entry.text()
-    rates = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
-                rate = Decimal(row["rate"])
-                if not 0 < rate < 10**8:
-                    raise ValueError(f"line {number}: {rate} is no rate above 0")
-                code = row["currency"].strip().upper()
-                rates.append(Rate(code, f"{rate:f}", date.fromisoformat(row["day"].strip())))
-    except KeyError as error:
-        raise entry.error(
-            f"{path} has no column {error}; it needs day, currency and rate."
-        ) from None
-    except (OSError, ValueError, ArithmeticError, TypeError) as error:
-        raise entry.error(f"{path} cannot be read as rates: {error}") from None
-    return rates
 
 
 def _source(name: str, entry: Entry) -> SourceConfig:
@@ -132,7 +100,10 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "columns": lambda value: _columns(name, value),
         "status_map": _status_map,
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
-        "null_words": lambda value: tuple(item.text() for item in value.items()),
+        "null_words": lambda value: _null_words(name, value),
+        "currency_signs": lambda value: tuple(item.text() for item in value.items()),
+        "parentheses_are_negative": _flag,
+        "decimal_quantity": _flag,
         "line_identity": lambda value: tuple(
             item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
@@ -154,13 +125,14 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "decimal": lambda value: _character(value, MEANING_OF_NUMBERS),
         "thousands": lambda value: _character(value, MEANING_OF_NUMBERS),
         "encoding": lambda value: _known_to(_codec, value, "encoding, such as latin-1"),
-        "time_zone": lambda value: _known_to(ZoneInfo, value, "time zone, such as Europe/Berlin"),
+        "time_zone": _zone,
         "cancelled_order_pattern": _pattern,
         **own_words,
     }
     for word in given:
         value = entry[word]
         options[word] = readers.get(word, Entry.text)(value)
+    options["columns"], options["computed"] = options.get("columns", ({}, {}))
     options.setdefault("format", _format_of(options))
     _require_place(entry, options)
     options["options"] = {word: options.pop(word) for word in own_words if word in options}
@@ -218,8 +190,36 @@ def _require_place(entry: Entry, options: dict[str, Any]) -> None:
             raise entry[word].error(f"means nothing for the format {reader.format}; leave it out.")
 
 
-def _columns(source: str, entry: Entry) -> dict[str, str]:
-    return {word: entry[word].text() for word in entry.mapping(SOURCES[source].contract.mappable)}
+def _columns(source: str, entry: Entry) -> tuple[dict[str, str], dict[str, Computed]]:
+    """The source's names of our columns, and what computes the others."""
+    names, computed = {}, {}
+    contract = SOURCES[source].contract
+    for word in entry.mapping(contract.mappable):
+        value = entry[word]
+        if isinstance(value.node, yaml.SequenceNode):
+            if not isinstance(contract.table.schema.columns[word].dtype.type, dt.Timestamp):
+                raise value.error("only a time can be read from several columns.")
+            computed[word] = joined([item.text() for item in value.items()])
+        elif isinstance(value.node, yaml.MappingNode):
+            computed[word] = _computed(value)
+        else:
+            names[word] = value.text()
+    return names, computed
+
+
+def _computed(entry: Entry) -> Computed:
+    given = entry.mapping(("value", "sql"))
+    if len(given) != 1:
+        raise entry.error("write either {value: ...}, the same for each row, or {sql: ...}.")
+    value = entry[given[0]]
+    if given == ["value"]:
+        if not isinstance(value.value(), (str, int, float, date)):
+            raise value.error("write a text or a number; leave out a column that has no value.")
+        return constant(value.value())
+    try:
+        return expression(value.text())
+    except ValueError as error:
+        raise value.error(f"no expression over the columns of a row: {error}.") from error
 
 
 def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
@@ -262,6 +262,21 @@ def _status_map(entry: Entry) -> dict[str, str]:
             value.text(), STATUSES, "is no status."
         )
     return statuses
+
+
+def _null_words(source: str, entry: Entry) -> Any:
+    """Words of all columns, or of each by its name."""
+    if not isinstance(entry.node, yaml.MappingNode):
+        return tuple(item.text() for item in entry.items())
+    names = entry.mapping(SOURCES[source].contract.mappable)
+    return {name: tuple(item.text() for item in entry[name].items()) for name in names}
+
+
+def _flag(entry: Entry) -> bool:
+    value = entry.value()
+    if not isinstance(value, bool):
+        raise entry.error(f"{value!r} is neither true nor false.")
+    return value
 
 
 def _choice(*words: str) -> Callable[[Entry], str]:
@@ -343,6 +358,10 @@ def _known_to(lookup: Callable[[str], object], entry: Entry, what: str) -> str:
     except (LookupError, ValueError, OSError) as error:
         raise entry.error(f"{value!r} is no known {what}.") from error
     return value
+
+
+def _zone(entry: Entry) -> str:
+    return _known_to(ZoneInfo, entry, "time zone, such as Europe/Berlin")
 
 
 def _whole_date(form: str) -> bool:

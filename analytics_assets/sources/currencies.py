@@ -10,6 +10,7 @@ import duckdb
 import ibis.expr.datatypes as dt
 
 from analytics_assets.quoting import identifier, literal
+from analytics_assets.sources.casts import shops_day
 from analytics_assets.sources.config import Currency, SourceConfig
 from analytics_assets.sources.readers.base import SourceError
 
@@ -30,7 +31,7 @@ def converted(config: SourceConfig, names: Collection[str]) -> dict[str, str]:
     refuses the load.
     """
     assert config.currency is not None
-    day = f"CAST(v.{identifier(str(config.contract.time_column))} AS DATE)"
+    day = shops_day(f"v.{identifier(str(config.contract.time_column))}", config)
     values = {name: f"v.{identifier(name)}" for name in names}
     for name in names:
         if isinstance(config.contract.declared(name).dtype.type, dt.Decimal) and name != "quantity":
@@ -70,9 +71,9 @@ def require_rates(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -
             )
         return
     reporting = config.currency.reporting
-    rate = _rate(config.currency, "currency", "CAST(ordered_at AS DATE)")
+    rate = _rate(config.currency, "currency", str(table.window_column))
     without = connection.execute(
-        f"SELECT currency, min(ordered_at)::DATE, count(*) FROM {table.relation} "
+        f"SELECT currency, min({table.window_column}), count(*) FROM {table.relation} "
         f"WHERE currency <> {literal(reporting)} AND NOT is_refund AND {rate} IS NULL "
         "GROUP BY 1 ORDER BY 1"
     ).fetchall()

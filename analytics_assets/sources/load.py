@@ -25,10 +25,12 @@ from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
 from analytics_assets.sources.ledger import DayLoad, of_source, with_not_due, write_ledger
 from analytics_assets.sources.limits import require_within_limits
+from analytics_assets.sources.noted import noted_identifiers
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.refund_rows import has_any, insert_refunds
 from analytics_assets.sources.stage import Held, Stage, row_hash, staged
+from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.sources.whole_orders import SUPERSEDED, half_filled
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -134,7 +136,7 @@ def load_source(
         cache.parent if cache else None,
     ) as stage:
         accepted = _insert(connection, config, window, stage, loaded_at)
-        collisions = _collisions(connection, config, window, stage)
+        noted = noted_identifiers(connection, config, window, stage)
         refunds = stage.refunds and has_any(connection, config, window, stage)
         if accepted != stage.counted or stage.looked or stage.scan.mixed or refunds:
             held = stage.held()
@@ -150,8 +152,14 @@ def load_source(
         days, versions = _days(config, window, stage, held)
         days = with_not_due(connection, config.source, days, held, window, loaded_at.date())
         reasons = _reject(connection, config, window, stage, loaded_at)
+        lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
+        if lost:
+            raise SourceError(
+                f"{config.source}: {lost[0]}, in {reasons[lost[0]]:,} rows. Different identifiers "
+                "may have become equal. Export them again as text; nothing was loaded."
+            )
         half = half_filled(connection, config, window)
-        warnings = [*stage.scan.warnings, *collisions, *half]
+        warnings = [*stage.scan.warnings, *noted, *half]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
         if SUPERSEDED in reasons:
@@ -192,17 +200,18 @@ def _insert(
 ) -> int:
     """Put the accepted rows of the window into their table; their number.
 
-    A row whose identifiers were trimmed gets a negative number until `_number` has seen to it.
+    A row whose identifiers are noted gets a negative number until `_number` has seen to it.
     """
     table = config.contract.table
     listed = [identifier(name) for name in config.contract.columns]
-    listed += [f"{value} AS {name}" for name, value in DERIVED.items() if name in table.columns]
+    derived = {**DERIVED, **({"amount_is_total": "true"} if stage.following else {})}
+    listed += [f"{value} AS {name}" for name, value in derived.items() if name in table.columns]
     if table.window_column:
         listed.append(f"_window_date AS {table.window_column}")
     if "line_key" in table.columns:
         listed.append(f"{_line_key(config)} AS line_key")
     number = "coalesce(_load_row, 1)"
-    listed.append(f"CASE WHEN _trimmed IS NULL THEN {number} ELSE -{number} END AS source_row")
+    listed.append(f"CASE WHEN _noted IS NULL THEN {number} ELSE -{number} END AS source_row")
     with stage.reading():
         return DuckDBSession(connection).replace_window(
             table,
@@ -340,40 +349,6 @@ def _reject(
             f"{_in(window)}) GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
     )
-
-
-def _collisions(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-) -> list[str]:
-    """Identifiers that white space alone told apart."""
-    table = config.contract.table
-    inside = window_predicate(str(table.window_column), window)
-    (least,) = _row(connection, f"SELECT min(source_row) FROM {table.relation} WHERE {inside}")
-    if least is None or least > 0:
-        return []
-    stage.look()
-    trimmed = (
-        f"(SELECT unnest(_trimmed, recursive := true) FROM load WHERE _reasons IS NULL "
-        f"AND {_in(window)})"
-    )
-    names = connection.execute(f"SELECT DISTINCT name FROM {trimmed} ORDER BY 1").fetchall()
-    warnings = []
-    for (name,) in names:
-        rows, equal = _row(
-            connection,
-            f"SELECT sum(cut), count(*) FILTER (stored > cut) "
-            f"FROM (SELECT value, count(*) AS cut FROM {trimmed} WHERE name = {literal(name)} "
-            f"GROUP BY 1) JOIN (SELECT {identifier(name)} AS value, count(*) AS stored "
-            f"FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)",
-        )
-        warnings.append(
-            f"{name}: white space trimmed in {rows:,} rows; {equal:,} identifiers then equal "
-            "one that stands without it"
-        )
-    return warnings
 
 
 def _stamp(loaded_at: datetime) -> str:

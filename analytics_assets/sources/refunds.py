@@ -10,9 +10,9 @@ quantity positive. A line of a negative quantity is what came back itself.
 from collections.abc import Collection
 
 from analytics_assets.quoting import identifier
+from analytics_assets.sources.casts import of_day, shops_day, shops_time
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import WIDE
-from analytics_assets.sources.declared.base import DERIVED
 
 # Of the line alone; what is refunded of them is in the amount.
 LEFT_OUT = ("line_number", "discount", "tax", "shipping")
@@ -26,14 +26,20 @@ def has_refunds(config: SourceConfig, mapped: Collection[str]) -> bool:
 
 
 def refund_row(
-    config: SourceConfig, mapped: Collection[str], inside: str, of_file: str | None
+    config: SourceConfig,
+    mapped: Collection[str],
+    following: Collection[str],
+    inside: str,
+    of_file: str | None,
 ) -> str:
     """SQL of the refund of a row `v` as a struct; NULL where there is none.
 
     Args:
         config: the source.
         mapped: our columns that the source has.
-        inside: condition that a time, written `{}`, lies in the calendar.
+        following: columns that follow from another; `unit_price` from the amount, which is what
+            counts then.
+        inside: condition that a time of the shop, written `{}`, lies in the calendar.
         of_file: day of the row's file, where each day has files of its own. A refund of a later
             day, or of one before the late days, counts on the day of the file that tells of it.
 
@@ -45,18 +51,17 @@ def refund_row(
     money, count = types["amount"], types["quantity"]
     # Without a mapped status a pattern may still cancel; nothing else gives one.
     full = "coalesce(v.status = 'returned' AND v.quantity > 0, false)"
-    total = DERIVED["amount_is_total"]
-    extended = (
-        f"CASE WHEN {total} THEN v.amount "
-        f"ELSE v.quantity::{WIDE} * v.unit_price - coalesce(v.discount, 0) END"
-    )
+    extended = "v.amount"
+    if "unit_price" not in following:
+        extended = f"v.quantity::{WIDE} * v.unit_price - coalesce(v.discount, 0)"
     given = "nullif(abs(v.refunded_amount), 0)" if "refunded_amount" in mapped else "NULL"
     at = "v.ordered_at"
     if "refunded_at" in mapped:
         at = "coalesce(v.refunded_at, v.ordered_at)"
     if of_file:
-        late = f"CAST({at} AS DATE) BETWEEN {of_file} - {config.late_days} AND {of_file}"
-        at = f"CASE WHEN {late} THEN {at} ELSE {of_file}::TIMESTAMP END"
+        late = f"{shops_day(at, config)} BETWEEN {of_file} - {config.late_days} AND {of_file}"
+        at = f"CASE WHEN {late} THEN {at} ELSE {of_day(f'{of_file}::TIMESTAMP', config)} END"
+    local = shops_time(at, config)
     values = {name: f"v.{identifier(name)}" for name in config.contract.columns}
     values |= {name: f"NULL::{types[name]}" for name in LEFT_OUT}
     values |= {
@@ -65,7 +70,7 @@ def refund_row(
         "amount": f"(-coalesce({given}, CASE WHEN {full} THEN {extended} END))::{money}",
         "cost": f"CASE WHEN {full} THEN -v.cost END::{money}",
         "_line": "v.line_number",
-        "_day": f"CASE WHEN {inside.format(at)} THEN CAST({at} AS DATE) END",
+        "_day": f"CASE WHEN {inside.format(local)} THEN CAST({local} AS DATE) END",
     }
     listed = ", ".join(f"{identifier(name)} := {value}" for name, value in values.items())
     returned = f"coalesce({given} IS NOT NULL AND v.quantity >= 0, false) OR {full}"

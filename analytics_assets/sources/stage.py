@@ -20,6 +20,7 @@ import pyarrow as pa
 from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.expressions import with_computed
 from analytics_assets.sources.readers.base import (
     DoubtError,
     Scan,
@@ -78,13 +79,19 @@ class Stage:
         self._connection, self._config, self._calendar = connection, config, calendar
         numbers = ["_load_row", "_load_line"]
         mapped = mapped_columns(config, list(scan.types), config.source)
+        own = list(scan.types)
+        scan, computed = with_computed(connection, config, scan)
+        self.mapped = mapped = {**mapped, **computed}
         scan = self.scan = by_order(config, scan, mapped, self.firsts)
         self.refunds = has_refunds(config, mapped)
         self.refunded = self.refunds and "refunded_amount" in mapped
+        follows = config.contract.follows.items()
+        # Required columns that follow from another, by name.
+        self.following = {n: f for n, f in follows if n not in mapped and f in mapped}
         kept = ["_load_part", *(numbers if scan.numbered else [])]
         if config.order_snapshot:
             kept.append("_superseded")
-        rows = typed_relation(config, scan, scan.relation, mapped, kept, calendar)
+        rows = typed_relation(config, scan, own, mapped, self.following, kept, calendar)
         nulls = "" if scan.numbered else "".join(f", NULL::BIGINT AS {name}" for name in numbers)
         names = ", ".join(literal(part.name) for part in scan.parts)
         file = (
@@ -128,7 +135,7 @@ class Stage:
     def look(self, *columns: str) -> None:
         """Make `load`: what became of each row of the scan, the malformed ones too.
 
-        Its columns are `_load_part`, `_window_date`, `_reasons`, `_refund`, `_json`, `_trimmed`,
+        Its columns are `_load_part`, `_window_date`, `_reasons`, `_refund`, `_json`, `_noted`,
         `_hash`, `_load_row`, `_load_line`, and those of the contract that are asked for.
 
         Raises:
@@ -140,7 +147,7 @@ class Stage:
         with self.reading():
             self._connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
-                f"_refund, _json, _trimmed, {row_hash(self._config)} AS _hash, _load_row, "
+                f"_refund, _json, _noted, {row_hash(self._config)} AS _hash, _load_row, "
                 f"_load_line{listed and ', ' + listed} FROM {self.typed}"
             )
         self._add_malformed()

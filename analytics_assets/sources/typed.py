@@ -5,13 +5,13 @@ Does not belong here: one column (`typed_column`), reading rows (`readers`) or w
 (`load`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import ibis.expr.datatypes as dt
 
 from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
-from analytics_assets.sources.casts import PLAUSIBLE_END
+from analytics_assets.sources.casts import PLAUSIBLE_END, shops_time
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import WIDE, converted, converts
 from analytics_assets.sources.declared import ATTRIBUTES
@@ -24,8 +24,9 @@ from analytics_assets.sources.whole_orders import SUPERSEDED
 def typed_relation(
     config: SourceConfig,
     scan: Scan,
-    relation: str,
+    own: Sequence[str],
     mapped: Mapping[str, str],
+    following: Mapping[str, str],
     kept: Sequence[str],
     calendar: Calendar,
 ) -> str:
@@ -34,8 +35,9 @@ def typed_relation(
     Args:
         config: the source.
         scan: what is read.
-        relation: its rows, with the source's columns and those that are kept.
-        mapped: the source's name of each of our columns, and of each attribute, that it has.
+        own: the source's own columns; the others of the scan are computed.
+        mapped: the scan's name of each of our columns, and of each attribute, that it has.
+        following: columns that follow from another, which no row may lack then.
         kept: columns of the relation that go through as they are; `_load_part` is one.
         calendar: days outside of it are rejected.
 
@@ -43,8 +45,8 @@ def typed_relation(
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
         row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row
         is accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is
-        rejected), `_trimmed` (name and value of identifiers that had white space around them; NULL
-        where none had) and what is kept.
+        rejected), `_noted` (name, note and value of identifiers that are not as they came; NULL
+        where all are) and what is kept.
     """
     contract = config.contract
     columns = [
@@ -55,6 +57,7 @@ def typed_relation(
             contract.declared(name),
             config,
             scan.may_hold_nul,
+            contract.table.schema.columns[name].nullable and name not in following.values(),
         )
         for name in contract.mappable
         if name in mapped
@@ -66,7 +69,7 @@ def typed_relation(
         window_date, day_rules = _day_rules(config, scan, contract.time_column, calendar)
         if has_refunds(config, mapped):
             of_file = _of_file(scan) if config.by_day else None
-            refund = refund_row(config, mapped, _inside(calendar), of_file)
+            refund = refund_row(config, mapped, following, _inside(calendar), of_file)
 
     if "_superseded" in kept:
         day_rules.append(("NOT _superseded", SUPERSEDED))
@@ -85,49 +88,39 @@ def typed_relation(
     sound += [rule for rule, _ in day_rules]
     sound_texts = [rule for column in columns if column.as_it_came for rule in column.sound]
     sound.append(f"(_plain OR ({' AND '.join(sound_texts) or 'true'}))")
-    trimmed = [(column.was_trimmed, column.name) for column in columns if column.was_trimmed]
-    cut = ", ".join(
-        f"CASE WHEN {rule} THEN {{'name': {literal(name)}, 'value': v.{identifier(name)}}} END"
-        for rule, name in trimmed
+    notes = [(column.name, *note) for column in columns for note in column.notes]
+    noted = ", ".join(
+        f"CASE WHEN {rule} THEN {{'name': '{name}', 'note': '{note}', 'value': {value}}} END"
+        for name, note, rule, value in notes
     )
-    any_cut = " OR ".join(rule for rule, _ in trimmed) or "false"
+    any_noted = " OR ".join(f"({rule})" for _, _, rule, _ in notes) or "false"
     casts = {column.name: column.quick.cast for column in columns if column.quick}
     casts["_plain"] = " AND ".join(plain) or "false"
     values = _values(config, scan, mapped, columns)
     through = ", ".join(kept)
+    source_names = [*scan.types, *([scan.whole] if scan.whole else [])]
     typed = f"""
             SELECT struct_pack({_pairs(values)}) AS v, s, c._plain AS _plain, {through}
             FROM (
                 SELECT struct_pack({_pairs(casts)}) AS c, s, {through}
-                FROM (SELECT {_struct("", [*scan.types, *([scan.whole] if scan.whole else [])])}
-                    AS s, {through} FROM {relation})
+                FROM (SELECT {_struct("", source_names)} AS s, {through} FROM {scan.relation})
             )"""
-    # What follows from several values of a row is a step of its own.
-    if converts(config, mapped):
-        money = _pairs(converted(config, values))
-        typed = f"SELECT struct_pack({money}) AS v, s, _plain, {through} FROM ({typed})"
-    if "unit_cost" in contract.door and "unit_cost" in mapped:
-        of_line = (
-            f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {contract.table.sql_types['cost']})"
-        )
-        cost = _pairs(
-            {name: f"v.{identifier(name)}" for name in values}
-            | {"cost": f"coalesce(v.cost, {of_line})"}
-        )
-        typed = f"SELECT struct_pack({cost}) AS v, s, _plain, {through} FROM ({typed})"
-    whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', scan.types)})::VARCHAR"
+    for step in _steps(config, mapped, following, values):
+        typed = f"SELECT struct_pack({_pairs(step)}) AS v, s, _plain, {through} FROM ({typed})"
+    whole = f"s.{scan.whole}" if scan.whole else f"to_json({_struct('s.', own)})::VARCHAR"
+    given = [f"v.{identifier(name)}" for name in contract.columns]
     return f"""(
         SELECT
-            {", ".join(f"v.{identifier(name)}" for name in contract.columns)},
+            {", ".join(given)},
             {window_date} AS _window_date,
             CASE WHEN {" AND ".join(sound)} THEN NULL
                 ELSE nullif(list_filter([{listed}], lambda why: why IS NOT NULL), []) END
                 AS _reasons,
             {refund} AS _refund,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
-            CASE WHEN _plain IS NOT TRUE AND ({any_cut})
-                THEN list_filter([{cut}]::STRUCT("name" VARCHAR, "value" VARCHAR)[],
-                    lambda held: held IS NOT NULL) END AS _trimmed,
+            CASE WHEN _plain IS NOT TRUE AND ({any_noted})
+                THEN list_filter([{noted}]::STRUCT("name" VARCHAR, note VARCHAR, "value" VARCHAR)[],
+                    lambda held: held IS NOT NULL) END AS _noted,
             {through}
         FROM ({typed})
     )"""
@@ -159,6 +152,28 @@ def _values(
     return values
 
 
+def _steps(
+    config: SourceConfig,
+    mapped: Collection[str],
+    following: Collection[str],
+    names: Collection[str],
+) -> list[dict[str, str]]:
+    """What follows from several values of a typed row `v`, step by step: SQL of all its columns."""
+    types = config.contract.table.sql_types
+    same = {name: f"v.{identifier(name)}" for name in names}
+    steps = []
+    if converts(config, mapped):
+        steps.append(converted(config, names))
+    if "unit_cost" in config.contract.door and "unit_cost" in mapped:
+        cost = f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {types['cost']})"
+        steps.append(same | {"cost": f"coalesce(v.cost, {cost})"})
+    if "unit_price" in following:
+        # For show, and the amount itself where it is none: the amount is what is added up.
+        price = f"TRY_CAST(v.amount / v.quantity AS {types['unit_price']})"
+        steps.append(same | {"unit_price": f"coalesce({price}, v.amount)"})
+    return steps
+
+
 def _pseudonym(address: str, strip_plus_tags: bool) -> str:
     """The same short code for an address in any case; it does not lead back to the address."""
     folded = f"lower({address})"
@@ -181,7 +196,8 @@ def _packed(config: SourceConfig, scan: Scan, mapped: Mapping[str, str]) -> str:
     texts = []
     for name in config.attributes:
         source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
-        text = quickly_present_text(source, source_type, dt.String(), config)
+        words = config.null_words_of(name)
+        text = quickly_present_text(source, source_type, dt.String(), words)
         texts.append(f"{identifier(name)} := ({text})::VARCHAR")
     return f"to_json(struct_pack({', '.join(texts)}))::VARCHAR" if texts else "NULL::VARCHAR"
 
@@ -195,6 +211,7 @@ def _day_rules(
     counted once, and lost never.
     """
     time = f"v.{identifier(column)}"
+    time = shops_time(f"v.{identifier(column)}", config)
     start, inside = f"DATE '{calendar.start}'", _inside(calendar).format(time)
     rules = [(inside, f"{column}: outside the calendar")]
     day = f"CAST({time} AS DATE)"

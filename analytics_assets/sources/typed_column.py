@@ -8,7 +8,8 @@ as it is typed.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +18,14 @@ import ibis.expr.datatypes as dt
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.schemas.raw import STATUSES
-from analytics_assets.sources.casts import in_utc, misfit, read_as
-from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.casts import bare, in_utc, misfit, misfits, read_as
+from analytics_assets.sources.config import NOBODY, SourceConfig
 
+WHOLE = "not a whole number of 32 bits"
+FRACTION = "a fraction; `decimal_quantity: true` accepts quantities with decimals"
+# Excel writes long numbers so.
+SCIENTIFIC = "[0-9](\\.[0-9]+)?E\\+[0-9]+"
+LOST_DIGITS = "in scientific notation: the export has lost digits"
 MAX_BYTES = 1_000_000
 # What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
@@ -60,6 +66,7 @@ class TypedColumn:
         declared: the column as the table's model declares it.
         config: the source.
         may_hold_nul: whether a NUL byte may be in a text.
+        nullable: whether it may be missing.
     """
 
     name: str
@@ -68,14 +75,28 @@ class TypedColumn:
     declared: Any
     config: SourceConfig
     may_hold_nul: bool
+    nullable: bool
 
     @property
     def type(self) -> dt.DataType:
         """The type that it gets."""
-        if self.name == "quantity":
-            return dt.int32  # stored with decimals, and read without
         type_: dt.DataType = self.declared.dtype.type
         return type_
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words for a missing value."""
+        return self.config.null_words_of(self.name)
+
+    @property
+    def is_id(self) -> bool:
+        """Whether it is an identifier, as text."""
+        return self.name.endswith("_id") and self.source_type == "VARCHAR"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a quantity without decimals, which is stored with them."""
+        return self.name == "quantity" and not self.config.decimal_quantity
 
     @property
     def is_text(self) -> bool:
@@ -100,7 +121,7 @@ class TypedColumn:
     @cached_property
     def quick(self) -> QuickCast | None:
         """The quick cast; None where the configuration has forms of its own."""
-        if self.source_type != "VARCHAR" or _has_numbers(self.config):
+        if self.source_type != "VARCHAR" or _has_numbers(self.words):
             return None
         source, cast = self.source, f"c.{identifier(self.name)}"
         if isinstance(self.type, dt.Integer):
@@ -127,13 +148,15 @@ class TypedColumn:
         if self.source_type != "VARCHAR" or not self.is_text:
             return None
         if self.name == "status":
-            if config.status_map or config.null_words:
+            if config.status_map or self.words:
                 return None
             fits = f"{source} IN ({', '.join(map(literal, STATUSES))})"
         else:
             fits = PLAINLY_TRIMMED.format(source)
             if self.may_hold_nul:
                 fits += f" AND NOT contains({source}, chr(0))"
+            if self.is_id:
+                fits += f" AND NOT contains({source}, 'E+')"
             if not self.name.endswith("_name"):
                 fits = f"CASE WHEN {CODE.format(source)} THEN true ELSE {fits} END"
             fits += f" AND strlen({source}) BETWEEN 1 AND {MAX_BYTES}"
@@ -141,26 +164,39 @@ class TypedColumn:
                 fits += f" AND {source} <> '{UNKNOWN_MEMBER}'"
             for rule, _ in self._rules(source):
                 fits += f" AND {rule}"
-            if config.null_words:
-                fits += f" AND lower({source}) NOT IN ({_null_words(config)})"
-        return f"({source} IS NULL OR {fits})" if self.declared.nullable else fits
+            if self.is_id:
+                fits += f" AND NOT ends_with({source}, '.0')"
+            if self.words:
+                # Most texts are longer than these words.
+                most = max(len(word.encode()) for word in self.words)
+                missing = f"lower({source}) IN ({_listed(self.words)})"
+                fits += f" AND NOT (strlen({source}) <= {most} AND {missing})"
+        return f"({source} IS NULL OR {fits})" if self.nullable else fits
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
         """Conditions under which the row is rejected, each with the reason."""
         value = self.value
-        present = present_text(self.source, self.source_type, self.type, self.config)
+        present = present_text(self.source, self.source_type, self.type, self.words)
         found = []
         # CASE looks at the text again only where there is no value.
-        if not self.declared.nullable:
+        if not self.nullable:
             found.append((f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END", "missing"))
         if not self.is_text:
-            rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL END"
-            found.append((rule, misfit(self.type, self.config)))
+            text = bare(f"({present})::VARCHAR", self.config)
+            looks = misfits(self.type, self.config)
+            for pattern, reason in looks:
+                rule = f"regexp_matches({text}, {literal(pattern)})"
+                found.append((f"CASE WHEN {value} IS NULL THEN {rule} END", reason))
+            others = "".join(f" AND NOT regexp_matches({text}, {literal(p)})" for p, _ in looks)
+            rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL{others} END"
+            found.append((rule, WHOLE if self.is_whole else misfit(self.type, self.config)))
         else:
             if self.may_hold_nul:
                 found.append((f"contains({value}, chr(0))", "a NUL byte"))
             found.append((f"strlen({value}) > {MAX_BYTES}", f"longer than {MAX_BYTES:,} bytes"))
+        if self.is_id:
+            found.append((f"regexp_full_match({value}, '{SCIENTIFIC}')", LOST_DIGITS))
         for rule, reason in self._rules(value):
             found.append((f"{value} IS NOT NULL AND NOT ({rule})", reason))
         if self.name.endswith("_id"):
@@ -171,7 +207,7 @@ class TypedColumn:
     def sound(self) -> list[str]:
         """Conditions that are all true where there is no reason, and cost less to ask."""
         value, found = self.value, []
-        if not self.declared.nullable:
+        if not self.nullable:
             found.append(f"{value} IS NOT NULL")
         elif not self.is_text:
             empty = f" OR {self.source} = ''" if self.source_type == "VARCHAR" else ""
@@ -183,25 +219,37 @@ class TypedColumn:
         found += [f"({value} IS NULL OR {rule})" for rule, _ in self._rules(value)]
         if self.name.endswith("_id"):
             found.append(f"({value} IS NULL OR {value} <> '{UNKNOWN_MEMBER}')")
+        if self.is_id:
+            found.append(f"({value} IS NULL OR NOT contains({value}, 'E+'))")
         return found
 
     @property
-    def was_trimmed(self) -> str | None:
-        """When an identifier had white space around it; None of what is none."""
-        if not self.name.endswith("_id") or self.source_type != "VARCHAR":
-            return None
+    def notes(self) -> list[tuple[str, str, str]]:
+        """What a load counts of identifiers that are not as they came: kind, condition, value."""
+        if not self.is_id:
+            return []
+        value, source = self.value, self.source
+        text = f"trim({source}, {WHITE_SPACE})"
+        notes = [("missing", f"{value} IS NULL AND lower({text}) IN ({_listed(NOBODY)})", text)]
         if self.name == "customer_id" and self.config.customer_key == "email":
-            return None  # a code is no longer what it was made of
-        return f"{self.value} <> {self.source}"
+            return notes  # a code is no longer what it was made of
+        return [
+            ("trimmed", f"{value} IS NOT NULL AND {text} <> {source}", value),
+            ("whole", f"{value} IS NOT NULL AND {text} <> {value}", value),
+            *notes,
+        ]
 
     def _text(self) -> str:
         source, config = self.source, self.config
-        text = quickly_present_text(source, self.source_type, self.type, config)
+        text = quickly_present_text(source, self.source_type, self.type, self.words)
+        if self.is_id:
+            whole = f"regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
+            text = f"CASE WHEN contains({source}, '.0') THEN {whole} ELSE {text} END"
         if self.source_type != "VARCHAR":
             text = f"({text})::VARCHAR"
         if self.name != "status":
             return text
-        if self.source_type == "VARCHAR" and not config.null_words and not config.status_map:
+        if self.source_type == "VARCHAR" and not self.words and not config.status_map:
             ours = ", ".join(map(literal, STATUSES))
             return f"CASE WHEN {source} IN ({ours}) THEN {source} ELSE lower({text}) END"
         cases = "".join(
@@ -211,17 +259,25 @@ class TypedColumn:
         return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
 
     def _read(self) -> str:
-        given = (self.source_type, self.type, self.config)
+        # Rounding is for money: 2.00004 pieces are no 2.
+        config = replace(self.config, rounding="reject") if self.is_whole else self.config
+        given = (self.source_type, self.type, config)
+        missing = (self.source_type, self.type, self.words)
         # Most values need no trimming and are read as they came. A word for a missing value may be
         # a number too.
-        if self.source_type != "VARCHAR" or _has_numbers(self.config):
-            return read_as(f"({quickly_present_text(self.source, *given)})", *given)
-        present = present_text(self.source, *given)
-        return f"coalesce({read_as(self.source, *given)}, {read_as(f'({present})', *given)})"
+        if self.source_type != "VARCHAR" or _has_numbers(self.words):
+            return read_as(f"({quickly_present_text(self.source, *missing)})", *given)
+        present = present_text(self.source, *missing)
+        # The text has a name here: its form is asked for many times.
+        other = f"list_transform([{present}], lambda text_: {read_as('text_', *given)})[1]"
+        return f"coalesce({read_as(self.source, *given, common=True)}, {other})"
 
     def _rules(self, value: str) -> list[tuple[str, str]]:
         """The value checks of the table's model as row rules: (SQL condition, reason)."""
         rules = []
+        if self.is_whole:
+            rules.append((f"{value} = trunc({value})", FRACTION))
+            rules.append((f"{value} BETWEEN -2147483648 AND 2147483647", WHOLE))
         for check in self.declared.checks:
             if check.name == "isin":
                 allowed = sorted(check.statistics["allowed_values"])
@@ -236,7 +292,7 @@ class TypedColumn:
 
 
 def present_text(
-    source: str, source_type: str, type_: dt.DataType, config: SourceConfig, trimmed: str = ""
+    source: str, source_type: str, type_: dt.DataType, words: Sequence[str] = (), trimmed: str = ""
 ) -> str:
     """The column as it came, trimmed, with NULL for what stands for a missing value."""
     if source_type != "VARCHAR":
@@ -249,13 +305,13 @@ def present_text(
             )
         return source
     text = trimmed or f"nullif(trim({source}, {WHITE_SPACE}), '')"
-    if not config.null_words:
+    if not words:
         return text
-    return f"CASE WHEN lower({text}) IN ({_null_words(config)}) THEN NULL ELSE {text} END"
+    return f"CASE WHEN lower({text}) IN ({_listed(words)}) THEN NULL ELSE {text} END"
 
 
 def quickly_present_text(
-    source: str, source_type: str, type_: dt.DataType, config: SourceConfig
+    source: str, source_type: str, type_: dt.DataType, words: Sequence[str]
 ) -> str:
     """The same, in more words and less time: for what is asked of every row."""
     trimmed = (
@@ -263,13 +319,13 @@ def quickly_present_text(
         f"WHEN {TRIMMED.format(source)} THEN {source} "
         f"ELSE nullif(trim({source}, {WHITE_SPACE}), '') END"
     )
-    return present_text(source, source_type, type_, config, trimmed)
+    return present_text(source, source_type, type_, words, trimmed)
 
 
-def _null_words(config: SourceConfig) -> str:
-    return ", ".join(literal(word.lower()) for word in config.null_words)
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(literal(word.lower()) for word in words)
 
 
-def _has_numbers(config: SourceConfig) -> bool:
+def _has_numbers(words: Sequence[str]) -> bool:
     """Whether a word for a missing value may be read as a number."""
-    return any(re.search("[0-9]", word) for word in config.null_words)
+    return any(re.search("[0-9]", word) for word in words)

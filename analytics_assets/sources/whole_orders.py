@@ -42,7 +42,10 @@ def by_order(
 
     def text(column: str) -> str:
         return present_text(
-            identifier(mapped[column]), scan.types[mapped[column]], dt.string, config
+            identifier(mapped[column]),
+            scan.types[mapped[column]],
+            dt.string,
+            config.null_words_of(column),
         )
 
     def present(column: str) -> str:

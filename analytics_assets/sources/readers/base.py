@@ -293,30 +293,54 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
             )
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
-    needed = (*config.contract.required, *config.columns, *config.attributes, *config.order_level)
-    for name in dict.fromkeys(needed):
-        column = config.columns.get(name, name)
-        if fold_name(column) not in by_fold and is_row:
+    names, follows = config.source_names, config.contract.follows
+    for name in dict.fromkeys(
+        (*config.needed, *config.columns, *config.attributes, *config.order_level)
+    ):
+        column = names[name]
+        if fold_name(column) in by_fold:
+            continue
+        if name not in config.columns and names.get(follows.get(name, ""), "") in by_fold:
+            continue
+        if is_row:
             raise no_header
-        if fold_name(column) not in by_fold:
-            word = "attributes" if name in config.attributes else "columns"
-            raise MissingColumnError(
-                f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
-                f"Found: {', '.join(column.strip() for column in found)}. Correct `{word}` of "
-                f"{config.source} in the source configuration, or the source.",
-                found,
-            )
+        word = "attributes" if name in config.attributes else "columns"
+        pieces = ""
+        if name == "quantity" and name not in config.columns:
+            pieces = " Where each row is one piece, write `quantity: {value: 1}` there."
+        raise MissingColumnError(
+            f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
+            f"Found: {', '.join(column.strip() for column in found)}. Correct `{word}` of "
+            f"{config.source} in the source configuration, or the source.{pieces}",
+            found,
+        )
+    for ours, computed in config.computed.items():
+        for column in computed.columns:
+            if fold_name(column) not in by_fold:
+                raise MissingColumnError(
+                    f"{where}: there is no column {column!r}, which {ours} is computed from. "
+                    f"Found: {', '.join(column.strip() for column in found)}. Correct `columns` of "
+                    f"{config.source} in the source configuration, or the source.",
+                    found,
+                )
     return {
         name: by_fold[fold_name(column)]
-        for name in (*config.contract.mappable, *config.attributes)
-        if fold_name(column := config.columns.get(name, name)) in by_fold
+        for name, column in names.items()
+        if fold_name(column) in by_fold
     }
+
+
+def read_columns(
+    config: SourceConfig, mapped: Mapping[str, str], found: Sequence[str]
+) -> list[str]:
+    """The columns of a source that something reads, in its own spelling."""
+    by_fold = {fold_name(name): name for name in found}
+    return list(dict.fromkeys((*mapped.values(), *(by_fold[fold_name(n)] for n in config.inputs))))
 
 
 def unknown_columns(config: SourceConfig, found: Sequence[str]) -> list[str]:
     """Columns of a source that nothing reads."""
-    ours = (*config.contract.mappable, *config.attributes)
-    known = {fold_name(config.columns.get(name, name)) for name in ours}
+    known = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
     return [name.strip() for name in found if fold_name(name) not in known]
 
 

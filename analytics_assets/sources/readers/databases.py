@@ -26,6 +26,7 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     mapped_columns,
+    read_columns,
     unknown_columns,
 )
 
@@ -109,7 +110,7 @@ class DatabaseReader(Reader):
             versions = None
             if self.computes_versions and not self._days_are_unseen(types, mapped, window):
                 versions = self._versions(session, types, mapped, window, calendar)
-            wanted = {name: types[name] for name in dict.fromkeys(mapped.values())}
+            wanted = {name: types[name] for name in read_columns(self.config, mapped, list(types))}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())
             condition = self._condition(types, mapped, window, calendar)
             stream = session.stream(f"SELECT {listed} FROM {self.relation} WHERE {condition}")
@@ -202,10 +203,9 @@ class DatabaseReader(Reader):
         since: Any = None,
     ) -> dict[date | None, str]:
         day = self._day(types, mapped)
+        read = read_columns(self.config, mapped, list(types))
         changed = identifier(mapped["updated_at"]) if "updated_at" in mapped else "NULL"
-        figures = (
-            f"count(*), max({changed}), {self.checksum([identifier(n) for n in mapped.values()])}"
-        )
+        figures = f"count(*), max({changed}), {self.checksum([identifier(n) for n in read])}"
         if window is None or day is None:
             rows = session.fetch(f"SELECT {figures} FROM {self.relation}")
             return {None: self._version(rows[0])}
@@ -232,9 +232,11 @@ class DatabaseReader(Reader):
 
     def _day(self, types: Mapping[str, str], mapped: Mapping[str, str]) -> str | None:
         column = self.config.contract.time_column
+        if column is None or column not in mapped:
+            return None
         if "refunded_at" in mapped or converts(self.config, mapped):
             return None  # a row then belongs to two days, or changes with the rates
-        return self.day_of(identifier(mapped[column]), types[mapped[column]]) if column else None
+        return self.day_of(identifier(mapped[column]), types[mapped[column]])
 
     def _condition(
         self,
@@ -248,8 +250,9 @@ class DatabaseReader(Reader):
         if window is None or column is None or self._day(types, mapped) is None:
             return "TRUE"
         time = identifier(mapped[column])
-        # A day wider on both sides: the column may be in another time zone; the load cuts exactly.
-        day = timedelta(days=1)
+        # Wider on both sides: the column and the shop's days may be in time zones more than a day
+        # from each other; the load cuts exactly.
+        day = timedelta(days=2)
         condition = f"{time} >= DATE '{window.start - day}' AND {time} < DATE '{window.end + day}'"
         if window.start == calendar.start:
             condition = f"({condition}) OR {time} IS NULL OR {time} < DATE '{calendar.start}'"

@@ -56,13 +56,14 @@ class DuckDBReader(DatabaseReader):
             connection.close()
 
     def day_of(self, column: str, type_: str) -> str | None:
-        """The date in UTC; a time without zone is in the configured one."""
+        """The shop's date; a time without zone is in the configured one."""
+        shop = literal(self.config.reporting_time_zone)
         if type_ == "TIMESTAMP WITH TIME ZONE":
-            return f"TRY_CAST({column} AT TIME ZONE 'UTC' AS DATE)"
+            return f"TRY_CAST({column} AT TIME ZONE {shop} AS DATE)"
         if type_.startswith("TIMESTAMP"):
             zone = literal(self.config.time_zone)
             naive = f"TRY_CAST({column} AS TIMESTAMP)"
-            return f"TRY_CAST(({naive} AT TIME ZONE {zone}) AT TIME ZONE 'UTC' AS DATE)"
+            return f"TRY_CAST(({naive} AT TIME ZONE {zone}) AT TIME ZONE {shop} AS DATE)"
         return column if type_ == "DATE" else None
 
     def checksum(self, columns: list[str]) -> str:

@@ -118,8 +118,7 @@ class FileReader(Reader):
 
     def _nothing(self) -> Scan:
         """The scan of days without files."""
-        columns = self.config.columns
-        names = [columns.get(name, name) for name in self.config.contract.mappable]
+        names = list(dict.fromkeys((*self.config.source_names.values(), *self.config.inputs)))
         listed = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in names)
         relation = f"(SELECT {listed}, 0 AS _load_part WHERE false)"
         return Scan(relation, dict.fromkeys(names, "VARCHAR"), [])

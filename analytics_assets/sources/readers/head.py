@@ -202,8 +202,7 @@ def _with_names(config: SourceConfig, where: str, head: Head) -> Head:
         SourceError: a column that is needed is missing, or stands twice.
     """
     place = f"{where}, line {head.skip + 1}"
-    ours = (*config.contract.mappable, *config.attributes)
-    read = {fold_name(config.columns.get(name, name)) for name in ours}
+    read = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
     names: list[str] = []
     taken = {fold_name(name) for name in head.names}
     seen: set[str] = set()
@@ -297,5 +296,5 @@ def is_totals(config: SourceConfig, names: Sequence[str], fields: Sequence[str])
     if len(fields) != len(names):
         return True
     values = dict(zip(map(fold_name, names), fields, strict=True))
-    needed = (config.columns.get(name, name) for name in config.contract.required)
+    needed = (config.columns.get(name, name) for name in config.needed)
     return any(not values.get(fold_name(name), "").strip() for name in needed)

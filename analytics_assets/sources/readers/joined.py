@@ -6,7 +6,7 @@ belong here: reading a file (the readers of formats), what all databases share (
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,6 +35,7 @@ class _AnyColumns:
     columns: tuple[str, ...] = ()
     mappable: tuple[str, ...] = ()
     time_column: str | None = None
+    follows: Mapping[str, str] = field(default_factory=dict)
 
 
 class _InputConfig(SourceConfig):

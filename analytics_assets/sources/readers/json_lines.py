@@ -153,8 +153,7 @@ class JsonLinesReader(FileReader):
 
     @property
     def _mapped(self) -> dict[str, str]:
-        columns = self.config.columns
-        return {name: columns.get(name, name) for name in self.config.contract.mappable}
+        return {**self.config.source_names, **{name: name for name in self.config.inputs}}
 
     @property
     def _lines(self) -> list[str]:

@@ -84,7 +84,8 @@ class MySQLReader(DatabaseReader):
 
         The tables of time zones are missing in many a MySQL, which then converts to NULL.
         """
-        if type_ == "timestamp" or (type_ == "datetime" and self.config.time_zone == "UTC"):
+        zoned = type_ == "timestamp" or (type_ == "datetime" and self.config.time_zone == "UTC")
+        if zoned and self.config.reporting_time_zone == "UTC":
             return f"CAST({column} AS DATE)"
         return column if type_ == "date" else None
 

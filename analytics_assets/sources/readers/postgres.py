@@ -59,12 +59,13 @@ class PostgresReader(DatabaseReader):
             connection.close()
 
     def day_of(self, column: str, type_: str) -> str | None:
-        """The date in UTC; a time without zone is in the configured one."""
+        """The shop's date; a time without zone is in the configured one."""
+        shop = literal(self.config.reporting_time_zone)
         if type_ == "timestamp with time zone":
-            return f"({column} AT TIME ZONE 'UTC')::date"
+            return f"({column} AT TIME ZONE {shop})::date"
         if type_ == "timestamp without time zone":
             zone = literal(self.config.time_zone)
-            return f"(({column} AT TIME ZONE {zone}) AT TIME ZONE 'UTC')::date"
+            return f"(({column} AT TIME ZONE {zone}) AT TIME ZONE {shop})::date"
         return column if type_ == "date" else None
 
     def checksum(self, columns: list[str]) -> str:

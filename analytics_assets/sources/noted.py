@@ -1,0 +1,59 @@
+"""Identifiers that are not as they came: trimmed, without their `.0`, or a word for nobody.
+
+Belongs here: counting them in a load, and naming what they became equal to. Does not belong here:
+how an identifier is read (`typed_column`).
+"""
+
+import duckdb
+
+from analytics_assets.partitions import Window
+from analytics_assets.quoting import identifier, literal
+from analytics_assets.sources.config import NOBODY, SourceConfig
+from analytics_assets.sources.stage import Stage
+from analytics_assets.warehouse.windows import window_predicate
+
+WHAT = {"trimmed": "white space trimmed", "whole": ".0 left out"}
+
+
+def noted_identifiers(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    window: Window | None,
+    stage: Stage,
+) -> list[str]:
+    """A warning for each column and kind; looks at the rows where there is any."""
+    table = config.contract.table
+    inside = window_predicate(str(table.window_column), window)
+    ((least,),) = connection.execute(
+        f"SELECT min(source_row) FROM {table.relation} WHERE {inside}"
+    ).fetchall()
+    if least is None or least > 0:
+        return []
+    stage.look()
+    of_window = "TRUE" if window is None else window_predicate("_window_date", window)
+    noted = (
+        "(SELECT unnest(_noted, recursive := true) FROM load "
+        f"WHERE _reasons IS NULL AND {of_window})"
+    )
+    kinds = connection.execute(
+        f"SELECT note, name, count(*) FROM {noted} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    warnings = []
+    for note, name, rows in kinds:
+        if note == "missing":
+            warnings.append(
+                f"{name}: a word for a missing value ({', '.join(NOBODY)}) in {rows:,} rows, read "
+                f"as missing; `null_words: {{{name}: []}}` reads it as an identifier"
+            )
+            continue
+        ((equal,),) = connection.execute(
+            "SELECT count(*) FILTER (stored > cut) "
+            f"FROM (SELECT value, count(*) AS cut FROM {noted} WHERE name = {literal(name)} "
+            f"AND note = {literal(note)} GROUP BY 1) JOIN (SELECT {identifier(name)} AS value, "
+            f"count(*) AS stored FROM {table.relation} WHERE {inside} GROUP BY 1) USING (value)"
+        ).fetchall()
+        warnings.append(
+            f"{name}: {WHAT[note]} in {rows:,} rows; {equal:,} identifiers then equal "
+            "one that stands without it"
+        )
+    return warnings
