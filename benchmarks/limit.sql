@@ -228,7 +228,8 @@ WITH steps AS (
         sum(sale_orders) AS sale_orders, sum(sale_lines) AS sale_lines, sum(units) AS units,
         sum(gross_amount) AS gross_amount, sum(net_amount) AS net_amount,
         sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount,
-        sum(gap * gap) AS squared_gaps
+        sum(gap * gap) AS squared_gaps,
+        sum(net_amount) FILTER (sale_orders > 0 AND gap IS NULL) AS first_net_amount
     FROM (
         SELECT *, CASE WHEN sale_orders > 0 THEN order_date - lag(order_date) OVER (
             PARTITION BY customer_id, sale_orders > 0 ORDER BY order_date
@@ -251,7 +252,8 @@ SELECT
     sum(gross_amount) OVER so_far AS gross_amount, sum(net_amount) OVER so_far AS net_amount,
     sum(return_lines) OVER so_far AS return_lines,
     sum(returned_amount) OVER so_far AS returned_amount,
-    sum(squared_gaps) OVER so_far AS squared_gaps
+    sum(squared_gaps) OVER so_far AS squared_gaps,
+    sum(first_net_amount) OVER so_far AS first_net_amount
 FROM steps
 WINDOW
     so_far AS (PARTITION BY customer_id ORDER BY i ROWS UNBOUNDED PRECEDING),
@@ -333,6 +335,7 @@ SELECT
     sum(gross_amount) AS gross_amount, sum(net_amount) AS net_amount,
     sum(return_lines) AS return_lines, sum(returned_amount) AS returned_amount,
     sum(gap * gap) FILTER (sale_orders > 0) AS squared_gaps,
+    sum(net_amount) FILTER (sale_orders > 0 AND gap IS NULL) AS first_net_amount,
     sum(sale_orders) FILTER (age <= 30) AS orders_30d,
     sum(sale_orders) FILTER (age <= 60) AS orders_60d,
     sum(sale_orders) FILTER (age <= 90) AS orders_90d,
@@ -379,6 +382,7 @@ SELECT
     return_lines::DOUBLE / (sale_lines + return_lines) AS return_share,
     tenure_days, (as_of - registered_at::DATE)::INT AS days_since_registration, mean_gap_days,
     sd_gap_days, active_days::BIGINT AS active_days,
+    greatest(net_amount - first_net_amount, 0)::DECIMAL(18, 4) AS repeat_net_amount,
     coalesce(orders_30d, 0)::BIGINT AS orders_30d,
     coalesce(orders_60d, 0)::BIGINT AS orders_60d,
     coalesce(orders_90d, 0)::BIGINT AS orders_90d,
@@ -419,6 +423,8 @@ filled AS (
         return_lines::DOUBLE / nullif(sale_lines + return_lines, 0) AS return_share,
         tenure_days, days_since_registration, mean_gap_days,
         sd_gap_days, coalesce(active_days, 0)::BIGINT AS active_days,
+        coalesce(greatest(net_amount - first_net_amount, 0), 0)::DECIMAL(18, 4)
+            AS repeat_net_amount,
         coalesce(orders_30d, 0)::BIGINT AS orders_30d,
         coalesce(orders_60d, 0)::BIGINT AS orders_60d,
         coalesce(orders_90d, 0)::BIGINT AS orders_90d,

@@ -54,8 +54,8 @@ def _one_day() -> Check:
         "No line that the source numbers is on two days, in the whole table.",
         "uniqueness",
         "A line on two days counts twice. Load both days of the listed lines again; if they are "
-        "still on both, correct the dates in the source. A refund is no line of the source: map "
-        "refunded_amount and refunded_at.",
+        "still on both, correct the dates in the source. A refund of a later day comes as a line "
+        "of its own, without a number and with a negative quantity.",
         ListedRows(
             on_two_days(of_window),
             total=RAW.relation,
@@ -77,9 +77,9 @@ def _agreeing() -> Check:
         "order_agrees_with_itself",
         f"The lines of an order have one {', one '.join(OF_ONE_ORDER)}.",
         "consistency",
-        "Where the source writes what belongs to the order on its first line only, name those "
-        "columns: `order_level: [status, ...]` in the source configuration. Otherwise correct the "
-        "lines in the source: each counts for its own customer and by its own status.",
+        "Each line counts for its own customer and by its own status. Where the source writes what "
+        "belongs to the order on its first line only, repeat it on every line: in the export, or "
+        "with a `query` (format joined) that carries it down. Otherwise correct the lines.",
         ListedRows(
             f"""
             SELECT order_date AS day, order_date, order_id, lines.line_number, kind
@@ -107,9 +107,9 @@ def _refunded() -> Check:
         "returned_line_has_a_refund",
         "Every line of status returned has a negative quantity, or a refund.",
         "consistency",
-        "Such a line counts as a sale that was kept. Load its day again: a load makes a refund of "
-        "every line of this status. If it stays, map refunded_amount, or give the source's word "
-        "for a return with a negative quantity another status in status_map.",
+        "Such a line counts as a sale that was kept. Deliver what came back as a line of its own "
+        "with a negative quantity, or give the source's word another status in status_map: "
+        "cancelled takes the line out of sales.",
         ListedRows(
             f"""
             SELECT order_date AS day, order_date, order_id, line_number FROM {FACT.relation}
@@ -133,10 +133,11 @@ def _plausible() -> Check:
         f"No customer_id has more than {LARGE_SHARE:.0%} of the orders, more than {MANY_ORDERS}, "
         f"and more than {TIMES_OTHERS} times as many as the {OTHERS}th busiest.",
         "validity",
-        "Where the listed customer_id is nobody (a guest, a till, a missing number), say so: "
-        "`null_words: {customer_id: [...]}` in the source configuration, as in the metadata; its "
-        "orders then count in totals, and in no cohort, segment or score. A wholesaler who buys as "
-        "much is right as it is.",
+        "Where the listed customer_id is nobody (a guest, a till, a missing number), say so with "
+        "`null_words` in the source configuration, as in the metadata: its orders then count in "
+        "totals, and in no cohort, segment or score. The word is missing in every column of the "
+        "source then; where another column needs it, such as a price of 0, let a `query` replace "
+        "it in customer_id alone. A wholesaler who buys as much is right as it is.",
         ListedRows(
             f"""
             WITH counted AS (
@@ -158,8 +159,8 @@ def _plausible() -> Check:
             day_column=None,
             keys=("customer_id", "orders"),
             details={
-                "to configure": "SELECT 'null_words: {customer_id: [' "
-                "|| string_agg('''' || customer_id || '''', ', ' ORDER BY customer_id) || ']}' "
+                "to configure": "SELECT 'null_words: [' "
+                "|| string_agg('''' || customer_id || '''', ', ' ORDER BY customer_id) || ']' "
                 "FROM listed WHERE NOT contains(customer_id, '@')"
             },
         ),
