@@ -1,1 +1,1 @@
-"""What makes the graph run by itself: jobs, schedules, sensors, freshness, notifications."""
+"""Jobs, schedules, sensors, freshness policies and notifications."""

@@ -1,10 +1,10 @@
 """Materializing a range of days in the right order, through Dagster's own jobs.
 
-Belongs here: the sequence of runs, their execution in this process, and what they did. Does not
-belong here: words for a terminal (`cli`).
+Belongs here: the sequence of runs, their execution in this process, and their outcome. Does not
+belong here: what a terminal prints (`cli`).
 
-Daily assets over a range, monthly features, training and the scores of the last day have three
-partitionings, so one range is four runs; each is in the UI's history like any other.
+Daily assets, monthly features, training and the scores of the last day are partitioned in three
+different ways, so one range takes four runs. Each appears in the UI like any other run.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.declared import SOURCES
 
 Listener = Callable[[DagsterEvent], None]
-# Jobs whose failure costs no more than what they make.
+# Jobs that may fail without stopping the jobs after them.
 MAY_FAIL = {RETRAIN, *(name for name, source in SOURCES.items() if source.job)}
 
 
@@ -61,14 +61,18 @@ class RunPlan:
 
     @property
     def title(self) -> str:
-        """The job in words."""
+        """The name of the job, for people."""
         return self.job.replace("_", " ")
 
 
 @dataclass
 class Outcome:
-    """What a backfill did: per asset, the runs that failed with their reasons, and what their
-    failed checks say: for a terminal, as it names rows by their keys.
+    """What a backfill did.
+
+    Attributes:
+        assets: the outcome of each asset, by name.
+        failures: the runs that failed, with their reasons.
+        details: what the failed checks say; only for a terminal, as it names rows by their keys.
     """
 
     assets: dict[str, AssetOutcome] = field(default_factory=dict)
@@ -76,7 +80,7 @@ class Outcome:
     details: list[str] = field(default_factory=list)
 
     def asset(self, name: str) -> AssetOutcome:
-        """The outcome of an asset, made when first asked for."""
+        """The outcome of an asset, created on first use."""
         return self.assets.setdefault(name, AssetOutcome())
 
 
@@ -88,29 +92,28 @@ def plan_backfill(
     every_snapshot: bool = False,
     own_jobs: Sequence[str] = (),
 ) -> list[RunPlan]:
-    """The runs that load windows and make fresh all that depends on them, in order.
+    """The runs that load windows and rebuild everything that depends on them, in order.
 
     Args:
-        windows: days to load, earliest first; none where only sources with jobs of their own have
-            changed.
+        windows: days to load, earliest first; empty if only sources with their own jobs changed.
         calendar: the days that the sources cover.
-        horizon_days: length of the churn label window; months before the windows whose label looks
-            into them, and has closed, are made again, and the model with them.
-        loaded_to: exclusive end of the days that were loaded before; later months and the newest
-            snapshot depend on the windows too.
-        every_snapshot: make the snapshots and scores of all days from the first on, not only of
-            the newest. The scores of a past day by a model trained later are no predictions.
+        horizon_days: length of the churn label window. Earlier months whose labels depend on the
+            windows, and have closed, are rebuilt, and the model is trained again.
+        loaded_to: exclusive end of the days loaded before; later months and the newest snapshot
+            also depend on the windows.
+        every_snapshot: build the snapshots and scores of every day from the first one, not only
+            the newest. Scores of a past day by a model trained later are not predictions.
         own_jobs: sources whose own jobs run first.
     """
     first_runs = [RunPlan(source, {}) for source in own_jobs]
     if not windows:
-        # The last job of the days publishes; without any days, that of the source does.
+        # The last job of the days publishes; if there are no days, the source's job does.
         days = Window(loaded_to - timedelta(days=1), loaded_to) if loaded_to else None
         return [*first_runs, *([RunPlan(SCORE_DAY, range_tags(days))] if days else [])]
     start = windows[0].start
     end = max(windows[-1].end, loaded_to or windows[-1].end)
     plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
-    # Days may be left out between those loaded before and these: labels close over them, too.
+    # There may be a gap between the days loaded before and these: labels close over it, too.
     months = months_of(calendar, min(start, loaded_to or start), end, horizon_days)
     if months:
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
@@ -128,16 +131,15 @@ def run_backfill(
 ) -> Outcome:
     """Execute the runs in this process, one after the other.
 
-    A training that fails (too little history, for one) costs no more than its model: the last one
-    predicts, and without any the predictions are left out. Nor does a source with a job of its own
-    hold up the days.
+    If the training fails (for example, with too little history), the last model predicts; without
+    a model there are no predictions. A failed source with its own job does not stop the days.
 
     Args:
         composed: the definitions.
         instance: where the runs are recorded.
         plans: from `plan_backfill`.
-        log_file: takes what the steps print.
-        listener: is called with every event, for progress.
+        log_file: receives what the steps print.
+        listener: called with every event, for progress.
     """
     outcome = Outcome()
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,7 @@ def _run(
     listener: Listener,
     log: TextIO,
 ) -> str | None:
-    """Execute one run; what failed, or None."""
+    """Execute one run and return what failed, or None."""
     job = composed.resolve_job_def(plan.job)
     run_id = str(uuid4())
     causes: list[str] = []
@@ -189,27 +191,27 @@ def _run(
 def _record(
     event: DagsterEvent, outcome: Outcome, timestamp: float, starts: dict[str, float]
 ) -> str | None:
-    """Add an event to the outcome; the cause, where it reports a failure."""
+    """Add an event to the outcome; return the cause if it reports a failure."""
     kind = event.event_type
     if kind == DagsterEventType.STEP_START and event.step_key:
         starts[event.step_key] = timestamp
     elif kind == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
         materialization = event.step_materialization_data.materialization
-        made = outcome.asset(event.asset_key.path[-1])
+        asset = outcome.asset(event.asset_key.path[-1])
         metadata = materialization.metadata
         if materialization.partition is None:
-            made.rows = _number(metadata.get("dagster/row_count"))
+            asset.rows = _number(metadata.get("dagster/row_count"))
         else:
-            made.rows = (made.rows or 0) + (
+            asset.rows = (asset.rows or 0) + (
                 _number(metadata.get("dagster/partition_row_count")) or 0
             )
         duration = _number(metadata.get("Execution Duration"))
         if duration is not None:
-            # A range of partitions is one statement: its duration stands on each of them.
-            made.seconds = duration
+            # A range of partitions is one statement: each of them has its duration.
+            asset.seconds = duration
         elif event.step_key in starts:
-            made.seconds += timestamp - starts.pop(event.step_key)
-        made.partitions += 1
+            asset.seconds += timestamp - starts.pop(event.step_key)
+        asset.partitions += 1
     elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         checked = outcome.asset(evaluation.asset_key.path[-1])
@@ -229,7 +231,7 @@ def _record(
 
 
 def _evidence(name: str, metadata: Mapping[str, MetadataValue[Any]]) -> list[str]:
-    """What a failed check says besides its finding: what to do, keys of a few rows, the query."""
+    """What a failed check says in addition: what to do, keys of a few rows, the query."""
     shown = {
         "what to do": metadata.get("remedy"),
         "keys of a few rows": metadata.get("keys"),

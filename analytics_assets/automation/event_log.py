@@ -1,11 +1,11 @@
 """Dagster's SQLite event log, with its connections kept open and its events written in batches.
 
-Dagster's own opens a new engine and connection for every event, and waits for the disk at each,
-which makes the bookkeeping of a two-year daily backfill slower than the backfill. Here one
-connection for each file is kept, SQLite's write-ahead log is synced at its checkpoints, and the
-partitions of an asset, which Dagster hands over together where it is told that it may, are one
-transaction. A power cut can cost the last events of a run, never a consistent file; the data itself
-is in the warehouse. The files are those that Dagster's own storage reads and writes.
+Dagster's own storage opens a new engine and connection for every event and waits for the disk
+each time. In a two-year daily backfill that takes longer than the backfill itself. This storage
+keeps one connection per file, syncs SQLite's write-ahead log only at its checkpoints, and writes
+the events of an asset's partitions, which Dagster can pass as a batch, in one transaction. A power
+cut can lose the last events of a run, but the file stays consistent; the data itself is in the
+warehouse. Dagster's own storage reads and writes the same files.
 """
 
 import os
@@ -27,35 +27,35 @@ from analytics_assets.compat.event_log import (
     SqliteEventLog,
 )
 
-OPEN_SHARDS = 16  # one file for each run; more than these are closed again
-BATCH = 1000  # events that are written at once
+OPEN_SHARDS = 16  # one file per run; older ones are closed
+BATCH = 1000  # events written at once
 
 
 class PooledSqliteEventLogStorage(SqliteEventLog):
-    """Dagster's SQLite event log with one kept connection for each of the files last used.
+    """Dagster's SQLite event log, with an open connection to each of the files used last.
 
     Configured in dagster.yaml with the same `base_dir`; the files are the same.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
-        self._transactions: dict[str, Connection] = {}  # those under way, by file
-        self._tables: set[str] = set()  # of the index, that have been seen
+        self._transactions: dict[str, Connection] = {}  # open ones, by file
+        self._tables: set[str] = set()  # of the index, known to exist
         self._lock = threading.RLock()
-        # Dagster asks its environment whether events may come in batches.
+        # Dagster reads from its environment whether it may batch events.
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH))
         super().__init__(*args, **kwargs)
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "PooledSqliteEventLogStorage":
-        """Dagster's way to make the storage from dagster.yaml."""
+        """Called by Dagster to create the storage from dagster.yaml."""
         return cls(inst_data=inst_data, **config_value)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of one run, none or all of them.
+        """Store events of one run: all of them or none.
 
-        As `store_event` does it one by one: each into the file of its run, and those of assets and
-        checks into the index too, where an asset's row tells of its newest event.
+        Writes what `store_event` writes one by one: each event to the file of its run, and events
+        of assets and checks to the index too, where an asset's row has its newest event.
         """
         if any(e.dagster_event_type not in BATCH_WRITABLE_EVENTS for e in events):
             super().store_event_batch(events)
@@ -84,7 +84,7 @@ class PooledSqliteEventLogStorage(SqliteEventLog):
                     self.store_asset_check_event(entry, number)
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table; those that were there are not looked for again."""
+        """Whether the index has a table; known tables are not looked up again."""
         if table_name not in self._tables:
             with self.index_connection() as connection:
                 if inspect(connection).has_table(table_name):
@@ -93,7 +93,7 @@ class PooledSqliteEventLogStorage(SqliteEventLog):
 
     @contextmanager
     def connection(self, shard: str) -> Iterator[Connection]:
-        """A transaction on a file, or the one under way; another thread waits for its end."""
+        """A transaction on a file, or the open one; another thread waits until it ends."""
         with self._lock:
             if shard in self._transactions:  # of this thread, which holds the lock
                 yield self._transactions[shard]
@@ -112,7 +112,7 @@ class PooledSqliteEventLogStorage(SqliteEventLog):
                 self.conn_string_for_shard(shard),
                 poolclass=QueuePool,
                 pool_size=1,
-                # Guarded by the lock of the storage.
+                # The lock of the storage guards it.
                 connect_args={"timeout": 60, "check_same_thread": False},
             )
             event.listen(engine, "connect", _sync_at_checkpoints)
@@ -124,7 +124,7 @@ class PooledSqliteEventLogStorage(SqliteEventLog):
         return engine
 
     def wipe(self) -> None:
-        """Delete all events; the files go, so their connections go first."""
+        """Delete all events; closes the connections before their files are deleted."""
         self.dispose()
         self._tables.clear()
         super().wipe()

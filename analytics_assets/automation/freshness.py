@@ -1,7 +1,7 @@
-"""Freshness policies by layer, applied once over the whole graph.
+"""Freshness policies by layer, applied to the whole graph at once.
 
-Dagster looks at the newest materialization of any partition: a backfill of old days turns a policy
-green. The check `newest_day_loaded` looks at the partitions themselves.
+Dagster uses the newest materialization of any partition, so a backfill of old days turns a policy
+green. The check `newest_day_loaded` uses the partitions themselves.
 """
 
 from datetime import timedelta
@@ -10,7 +10,7 @@ from dagster import AssetSpec, FreshnessPolicy
 
 from analytics_assets.automation.jobs import is_monthly
 
-# Hours after which a layer that is refreshed daily is late, and is called stale.
+# Hours after which a layer that is refreshed daily is a warning, and a failure.
 WINDOWS: dict[str, tuple[int, int]] = {
     "raw": (26, 30),
     "staging": (26, 30),

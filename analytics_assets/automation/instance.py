@@ -1,6 +1,6 @@
 """The Dagster instance: DAGSTER_HOME and its dagster.yaml.
 
-Belongs here: what must be set for runs to share one warehouse file safely.
+Belongs here: the settings with which runs share one warehouse file safely.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from analytics_assets.settings import Settings
 
 
 def prepare_instance(settings: Settings) -> Path:
-    """Make DAGSTER_HOME and write its dagster.yaml unless a team has put its own there.
+    """Create DAGSTER_HOME and write its dagster.yaml, unless a team has put its own there.
 
     Returns:
         The folder, for the environment variable DAGSTER_HOME.
@@ -20,9 +20,11 @@ def prepare_instance(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"
     if not file.is_file():
-        beside = file.with_suffix(".part")
-        beside.write_text(yaml.safe_dump(instance_config(home), sort_keys=False), encoding="utf-8")
-        beside.replace(file)
+        temporary = file.with_suffix(".part")
+        temporary.write_text(
+            yaml.safe_dump(instance_config(home), sort_keys=False), encoding="utf-8"
+        )
+        temporary.replace(file)
     return home
 
 
@@ -31,12 +33,12 @@ def instance_config(home: Path) -> dict[str, object]:
     return {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        # Pools have no effect without a limit: one writer for the warehouse, run by run.
+        # A pool without a limit has no effect: one run at a time writes to the warehouse.
         "concurrency": {"pools": {"granularity": "op", "default_limit": 1}},
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 30,
-            # A run whose worker was killed stays STARTED without a limit on its time.
+            # Without a limit, a run whose worker was killed stays STARTED.
             "max_runtime_seconds": 4 * 60 * 60,
             # A cancelled run would otherwise keep its slot of the pool.
             "free_slots_after_run_end_seconds": 30,

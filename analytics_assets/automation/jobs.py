@@ -1,10 +1,11 @@
-"""Jobs: what is materialized together, in which partitioning.
+"""Jobs: which assets are materialized together, and how they are partitioned.
 
-Daily and monthly assets do not resolve in one job, and scores belong to the day being scored, not
-to every day that is loaded again; so there are four. Pages have one of their own, and so has each
-source that declares it.
+Dagster does not allow daily and monthly assets in one job, and only the newest day is scored, not
+every day that is loaded again: so there are four jobs. The pages have their own job, and so has
+each source that declares one.
 
-No asset is listed here: an asset's job follows from what it is. So a new table has its job.
+No asset is listed here. An asset's job follows from its tags, partitions and parents, so a new
+table gets its job by itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,13 +26,13 @@ MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
 OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
-# A table that has it is computed as of that day: loading an older day again leaves it alone.
+# A table with this column is computed as of that day: reloading an older day does not change it.
 SNAPSHOT_COLUMN = "snapshot_date"
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job's assets by name, and whether it runs by day, by month or neither."""
+    """A job's assets by name, and whether it runs by day, by month or without partitions."""
 
     name: str
     assets: tuple[str, ...]
@@ -63,7 +64,7 @@ def job_plans(specs: Iterable[AssetSpec], sources: SourcesConfig) -> list[JobPla
     of_days = [
         plan(
             LOAD_DAYS,
-            "Loads a range of days from the sources and rebuilds what hangs on them: facts, "
+            "Loads a range of days from the sources and rebuilds what depends on them: facts, "
             "dimensions, cohorts, sales.",
             "daily",
         ),
@@ -84,19 +85,19 @@ def job_plans(specs: Iterable[AssetSpec], sources: SourcesConfig) -> list[JobPla
         for config in sources.separate
         if config.declared.job
     ]
-    pages = plan(PROFILE_TABLES, "Draws the HTML page of each table anew.")
+    pages = plan(PROFILE_TABLES, "Draws the HTML page of each table again.")
     return [*(of_days if sources.has_days else ()), *separate, pages]
 
 
 def is_monthly(spec: AssetSpec) -> bool:
-    """Whether an asset is computed once a month: by month, or of what is."""
+    """Whether an asset is computed once a month: it has monthly partitions, or the monthly tag."""
     table = TABLES.get(spec.key.path[-1])
     by_month = table is not None and table.partitioning == "monthly"
     return by_month or spec.tags.get(CADENCE) == MONTHLY
 
 
 def _job_of(spec: AssetSpec, tables: set[str]) -> str:
-    """The job of an asset, given its name and those of all that it is made from."""
+    """The job of an asset, given its name and the names of all its ancestors."""
     if spec.tags.get(CADENCE) == ON_DEMAND:
         return PROFILE_TABLES
     fed_by = [source for name, source in SOURCES.items() if f"raw_{name}" in tables]
@@ -109,20 +110,20 @@ def _job_of(spec: AssetSpec, tables: set[str]) -> str:
 
 
 def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [name]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in names:
+            names.add(name)
             waiting += parents.get(name, ())
-    return found
+    return names
 
 
 def build_jobs(
     plans: Iterable[JobPlan], partitions: dict[str | None, PartitionsDefinition | None]
 ) -> dict[str, Any]:
-    """Dagster jobs of the plans, by name."""
+    """The Dagster jobs of the plans, by name."""
     return {
         plan.name: define_asset_job(
             plan.name,

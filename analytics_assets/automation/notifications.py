@@ -1,7 +1,6 @@
-"""Notifications: a message to a webhook (Slack and those that take the same form).
+"""Notifications: a message to a webhook (Slack, or another that takes the same JSON).
 
-A notification never fails a run and never holds one up: it has a time limit, and trouble is
-returned as words.
+A notification never fails or blocks a run: it has a time limit, and an error is returned as text.
 """
 
 import http.client
@@ -16,7 +15,7 @@ def post(url: str, text: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
     """Post `{"text": ...}` as JSON.
 
     Returns:
-        None when the webhook took it, else what went wrong.
+        None if the webhook accepted it, else what went wrong.
     """
     request = urllib.request.Request(  # noqa: S310  (the settings allow http and https only)
         url,

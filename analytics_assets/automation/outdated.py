@@ -13,7 +13,7 @@ from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import Warehouse
 
-LAST = AssetKey("published_warehouse")  # is made after everything else
+LAST = AssetKey("published_warehouse")  # is built after everything else
 
 
 def outdated(
@@ -22,10 +22,10 @@ def outdated(
     sources: SourcesConfig,
     warehouse: Warehouse,
 ) -> list[Window]:
-    """The windows to load again; none when all that hangs on the days is up to date.
+    """The windows to load again; none if everything that depends on the days is up to date.
 
-    All days, where an asset was never made or was made by other code, or where the last sequence
-    of runs broke off; else the days whose sources changed.
+    All days, if an asset was never built, was built by other code, or the last sequence of runs
+    was interrupted; else the days whose sources changed.
     """
     if not sources.has_days:
         return []
@@ -51,8 +51,9 @@ def outdated_jobs(
     sources: SourcesConfig,
     warehouse: Warehouse,
 ) -> list[str]:
-    """The sources whose own jobs are to run again: the source or the code has changed, or what was
-    made of it is not published.
+    """The sources whose own jobs must run again.
+
+    The source or the code has changed, or what was built from it is not published.
     """
     return [
         config.source
@@ -67,7 +68,7 @@ def _assets(composed: Definitions, job: str) -> set[AssetKey]:
 
 
 def _is_current(composed: Definitions, instance: DagsterInstance, assets: set[AssetKey]) -> bool:
-    """Whether assets were all made by the code as it is now, and published afterwards."""
+    """Whether all assets were built by the present code, and published afterwards."""
     graph = composed.resolve_asset_graph()
     entries = {key: instance.get_latest_materialization_event(key) for key in assets}
     times = {key: entry.timestamp for key, entry in entries.items() if entry}

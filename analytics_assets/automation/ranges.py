@@ -14,7 +14,7 @@ from analytics_assets.partitions import (
 
 
 def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
-    """Run tags of all partitions of a window; of all its months where those are the partitions."""
+    """Run tags of all partitions of a window: its days, or its months."""
     last = window.end - timedelta(days=1)
     if monthly:
         last = month_start(last)
@@ -27,14 +27,14 @@ def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
 def months_of(calendar: Calendar, start: date, end: date, horizon_days: int) -> Window | None:
     """The closed months whose features or churn labels change with the days from `start` on.
 
-    Features change with days before the month's end, and a label with days of its window, once
-    that has closed: most new days change no month. Where both change, the months between, whose
-    labels are still open, are in the window, too.
+    Features depend on the days before the month's end. A label depends on the days of its window,
+    once that has closed. So most new days change no month. If both change, the months in between,
+    whose labels are still open, are in the window too.
 
     Args:
         calendar: the days that the sources cover.
         start: the first of the days.
-        end: exclusive end of the days that have been loaded: later months depend on them too.
+        end: exclusive end of all days loaded: later months depend on `start` too.
         horizon_days: length of the label window, which begins at the month's end.
     """
     changed = []
@@ -47,7 +47,7 @@ def months_of(calendar: Calendar, start: date, end: date, horizon_days: int) -> 
 
 
 def contiguous(days: Iterable[date]) -> Iterator[Window]:
-    """The windows that cover the days and no other, in order."""
+    """The windows that cover exactly these days, in order."""
     start = previous = None
     for day in sorted(days):
         if previous is not None and start is not None and day != previous + timedelta(days=1):

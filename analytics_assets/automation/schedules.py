@@ -1,7 +1,6 @@
-"""Schedules: the daily refresh of the closed day and the last few, the monthly features, and the
-jobs of sources that have their own, each for the sources that are configured.
+"""Schedules: the daily refresh, the monthly features, and the jobs of single sources.
 
-The first two ask for ranges: one run each, whatever the number of days.
+Only for configured sources. The first two request a range: one run each, however many days.
 """
 
 from collections.abc import Iterator
@@ -27,9 +26,9 @@ from analytics_assets.sources.declared import SOURCES
 def build_schedules(
     settings: Settings, calendar: Calendar, jobs: dict[str, Any]
 ) -> list[ScheduleDefinition]:
-    """The schedules of the jobs; stopped by default, a team starts them in the UI."""
-    found = _of_days(settings, calendar, jobs) if LOAD_DAYS in jobs else []
-    return found + [
+    """The schedules of the jobs; stopped by default, to be started in the UI."""
+    schedules = _day_schedules(settings, calendar, jobs) if LOAD_DAYS in jobs else []
+    return schedules + [
         ScheduleDefinition(
             name=f"daily_{name}",
             job=jobs[name],
@@ -43,7 +42,7 @@ def build_schedules(
     ]
 
 
-def _of_days(
+def _day_schedules(
     settings: Settings, calendar: Calendar, jobs: dict[str, Any]
 ) -> list[ScheduleDefinition]:
     @schedule(
@@ -54,7 +53,7 @@ def _of_days(
         default_status=DefaultScheduleStatus.STOPPED,
         description=(
             f"At 02:00 UTC: loads the day that closed and the {settings.refresh_days - 1} before "
-            "it, for rows that came late. Scoring follows when the load has succeeded."
+            "it, for late rows. Scoring follows when the load has succeeded."
         ),
     )
     def daily_refresh(context: ScheduleEvaluationContext) -> Iterator[RunRequest | SkipReason]:
@@ -90,14 +89,14 @@ def _of_days(
 
 
 def closed_days(calendar: Calendar, today: date, days: int) -> Window | None:
-    """The last closed days before a day, cut to the calendar."""
+    """The last days before a day, as far as the calendar has them."""
     start = max(today - timedelta(days=days), calendar.start)
     end = min(today, calendar.end or today)
     return Window(start, end) if start < end else None
 
 
 def labelled_months(calendar: Calendar, month: date, horizon_days: int) -> Window | None:
-    """The months before a month's first day whose labels may have closed since they were made."""
+    """The months before a month's first day whose labels may have closed since they were built."""
     start = max(month_start(month - timedelta(days=horizon_days + 62)), month_start(calendar.start))
     end = min(month, month_start(calendar.end) if calendar.end else month)
     return Window(start, end) if start < end else None

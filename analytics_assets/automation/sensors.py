@@ -1,6 +1,6 @@
-"""Sensors: days whose source files changed, what follows a finished run, reports of failures.
+"""Sensors: react to changed sources, finished runs and failed runs.
 
-Belongs here: reactions. Does not belong here: things due at a time (`schedules`).
+Belongs here: reactions to an event. Does not belong here: what runs at a time (`schedules`).
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from analytics_assets.automation.jobs import (
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import contiguous, months_of, range_tags
 from analytics_assets.checks.predictions import reasons_to_retrain
-from analytics_assets.partitions import run_window
+from analytics_assets.partitions import Window, run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
@@ -42,9 +42,9 @@ from analytics_assets.sources.ledger import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
-RANGES_A_TICK = 10  # each is a run; the rest comes with the next tick
-RUNS_LOOKED_AT = 200  # loads, the newest first
-ATTEMPTS = 2  # at what is made of rows that were loaded; then it is for a person to look
+RANGES_A_TICK = 10  # each is a run; the rest waits for the next tick
+RUNS_READ = 200  # the newest loads
+ATTEMPTS = 2  # at the steps after the load; then a person must look at it
 
 
 def build_sensors(
@@ -54,15 +54,16 @@ def build_sensors(
     daily: PartitionsDefinition,
     jobs: dict[str, Any],
 ) -> list[SensorDefinition]:
-    """The sensors of the jobs. Those that launch runs are stopped; a team starts them in the UI."""
-    found: list[SensorDefinition] = []
-    if LOAD_DAYS in jobs:
-        found += _of_days(settings, sources, warehouse, daily, jobs)
-    found += [_changed_source(config, sources, warehouse, jobs) for config in sources.separate]
-    return [*found, _report_failures(settings)]
+    """The sensors of the jobs. Those that launch runs are stopped, to be started in the UI."""
+    has_days = LOAD_DAYS in jobs
+    return [
+        *(_day_sensors(settings, sources, warehouse, daily, jobs) if has_days else ()),
+        *(_changed_source(config, sources, warehouse, jobs) for config in sources.separate),
+        _report_failures(settings),
+    ]
 
 
-def _of_days(
+def _day_sensors(
     settings: Settings,
     sources: SourcesConfig,
     warehouse: Warehouse,
@@ -75,8 +76,8 @@ def _of_days(
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
         description=(
-            "Asks for the days whose source files are new or changed since their load, and once "
-            "more for those whose rows were loaded by a run that failed afterwards."
+            "Requests the days whose source files are new or changed since their load, and once "
+            "more the days whose load failed after its rows were written."
         ),
     )
     def changed_sources(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
@@ -94,15 +95,15 @@ def _of_days(
             first = min(failed)
             yield SkipReason(
                 f"{len(failed):,} days failed {ATTEMPTS} times; the first is {first}, last in run "
-                f"{failed[first][0][:8]}. Mend the cause, then load them."
+                f"{failed[first][0][:8]}. Fix the cause, then load them."
             )
         elif not changed:
-            yield SkipReason("Every day was loaded as the sources hold it now.")
+            yield SkipReason("The sources have not changed since each day was loaded.")
         for window in list(contiguous(changed))[:RANGES_A_TICK]:
-            # What was loaded meanwhile may be asked for again: content can return to what it was.
-            held = "".join(changed[day] for day in window) + str(last_load(warehouse, window))
-            digest = hashlib.sha256(held.encode()).hexdigest()[:16]
-            # The key holds what is asked for: a tick that is repeated asks for nothing new.
+            # The load is part of the key: content that returns to an earlier state is loaded again.
+            content = "".join(changed[day] for day in window) + str(last_load(warehouse, window))
+            digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+            # The key identifies the content: a repeated tick starts no second run.
             yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
 
     @run_status_sensor(
@@ -111,18 +112,15 @@ def _of_days(
         monitored_jobs=[jobs[LOAD_DAYS]],
         request_job=jobs[SCORE_DAY],
         default_status=DefaultSensorStatus.STOPPED,
-        description="Scores the newest day after a load that succeeded, and publishes.",
+        description="Scores the newest day after a successful load, and publishes.",
     )
     def score_after_load(context: RunStatusSensorContext) -> RunRequest | SkipReason:
-        window = run_window(context.dagster_run.tags)
-        if window is None:
-            return SkipReason("The load had no window.")
-        try:
-            # A load of old days changes the newest snapshot; the scores of its own days stay what
-            # they were: a model trained since has seen what it would predict.
-            newest = max(window.end, loaded_to(warehouse) or window.end) - timedelta(days=1)
-        except WarehouseError as error:
-            return SkipReason(str(error))
+        loaded = _loaded(context, warehouse)
+        if isinstance(loaded, SkipReason):
+            return loaded
+        # A load of old days changes the newest snapshot. The scores of the old days stay: a model
+        # trained later has seen what it would predict.
+        newest = loaded[1] - timedelta(days=1)
         return RunRequest(run_key=context.dagster_run.run_id, partition_key=newest.isoformat())
 
     @run_status_sensor(
@@ -132,21 +130,18 @@ def _of_days(
         request_job=jobs[MONTHLY_FEATURES],
         default_status=DefaultSensorStatus.STOPPED,
         description=(
-            "Makes the features of past months anew after a load of days older than those that "
-            "the daily refresh loads; retraining follows."
+            "Rebuilds the features of past months after a load of days older than those that the "
+            "daily refresh loads; retraining follows."
         ),
     )
     def features_after_old_days(context: RunStatusSensorContext) -> RunRequest | SkipReason:
-        window = run_window(context.dagster_run.tags)
-        if window is None:
-            return SkipReason("The load had no window.")
-        try:
-            end = max(window.end, loaded_to(warehouse) or window.end)
-        except WarehouseError as error:
-            return SkipReason(str(error))
+        loaded = _loaded(context, warehouse)
+        if isinstance(loaded, SkipReason):
+            return loaded
+        window, end = loaded
         months = months_of(sources.calendar, window.start, end, settings.churn_horizon_days)
         if window.start >= end - timedelta(days=settings.refresh_days) or months is None:
-            return SkipReason("The monthly schedule makes the features that these days change.")
+            return SkipReason("The monthly schedule builds the features that these days change.")
         return RunRequest(run_key=context.dagster_run.run_id, tags=range_tags(months, monthly=True))
 
     @run_status_sensor(
@@ -155,7 +150,7 @@ def _of_days(
         monitored_jobs=[jobs[MONTHLY_FEATURES]],
         request_job=jobs[RETRAIN],
         default_status=DefaultSensorStatus.STOPPED,
-        description="Trains the churn model anew once the monthly features have been made.",
+        description="Trains the churn model again after the monthly features were built.",
     )
     def retrain_after_features(context: RunStatusSensorContext) -> RunRequest:
         return RunRequest(run_key=context.dagster_run.run_id)
@@ -167,8 +162,8 @@ def _of_days(
         request_job=jobs[RETRAIN],
         default_status=DefaultSensorStatus.STOPPED,
         description=(
-            "Asks for another training when past scores were worse than promised or inputs have "
-            "drifted; once a month for each model at most."
+            "Requests another training if past scores were worse than the backtest, or inputs have "
+            "drifted; at most once a month for each model."
         ),
     )
     def retrain_when_scores_fail(context: RunStatusSensorContext) -> RunRequest | SkipReason:
@@ -178,7 +173,7 @@ def _of_days(
         except WarehouseError as error:
             return SkipReason(str(error))
         if not reasons:
-            return SkipReason("The scores and their inputs hold.")
+            return SkipReason("Neither the scores nor their inputs give a reason.")
         window = run_window(context.dagster_run.tags)
         month = f"{window.end:%Y-%m}" if window else ""
         return RunRequest(
@@ -191,14 +186,27 @@ def _of_days(
     ]
 
 
-def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
-    """Days whose last load failed, with the runs that failed since one succeeded, newest first.
+def _loaded(
+    context: RunStatusSensorContext, warehouse: Warehouse
+) -> tuple[Window, date] | SkipReason:
+    """The window of a load and the exclusive end of all days loaded; or why to skip it."""
+    window = run_window(context.dagster_run.tags)
+    if window is None:
+        return SkipReason("The load had no window.")
+    try:
+        return window, max(window.end, loaded_to(warehouse) or window.end)
+    except WarehouseError as error:
+        return SkipReason(str(error))
 
-    A load that is under way counts as one that succeeds.
+
+def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
+    """Days whose last load failed, with the runs that failed since the last success, newest first.
+
+    A running load counts as successful.
     """
     failed: dict[date, list[str]] = {}
     settled: set[date] = set()
-    for run in instance.get_runs(RunsFilter(job_name=LOAD_DAYS), limit=RUNS_LOOKED_AT):
+    for run in instance.get_runs(RunsFilter(job_name=LOAD_DAYS), limit=RUNS_READ):
         days = set(run_window(run.tags) or ()) - settled
         if run.status == DagsterRunStatus.FAILURE:
             for day in days:
@@ -218,7 +226,7 @@ def _changed_source(
         job=jobs[config.source],
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
-        description=f"Asks for the {rows} when their source has changed since its load.",
+        description=f"Requests the {rows} if their source has changed since its load.",
     )
     def changed_source(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         try:
@@ -226,7 +234,7 @@ def _changed_source(
         except (SourceError, WarehouseError) as error:
             return SkipReason(str(error))
         if version is None:
-            return SkipReason(f"The {rows} were loaded as the source holds them now.")
+            return SkipReason(f"The source of the {rows} has not changed since its load.")
         return RunRequest(run_key=version)
 
     return changed_source

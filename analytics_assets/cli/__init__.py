@@ -1,6 +1,6 @@
-"""The command line: what Dagster's own does not do, a module a group of commands.
+"""The command line, with a module for each group of commands: what Dagster's own does not do.
 
-Belongs here: words and progress for a terminal. Does not belong here: what is done
+Belongs here: text and progress for a terminal. Does not belong here: the work itself
 (`automation.backfill`, `sources`, `warehouse`).
 """
 

@@ -1,6 +1,6 @@
-"""What the commands share: settings, the instance, and errors as sentences.
+"""What the commands share: settings, the instance, and readable errors.
 
-Nothing here imports a library before a command needs it: `--help` answers at once.
+Libraries are imported only when a command needs them, so `--help` is fast.
 """
 
 import os
@@ -14,7 +14,7 @@ from analytics_assets.settings import Settings, SettingsError, load_settings
 
 
 def read_settings() -> Settings:
-    """The settings of the environment; a wrong one ends the command with its sentence."""
+    """Read the settings from the environment; a wrong one ends the command with its message."""
     with clear_errors(SettingsError):
         return load_settings()
 
@@ -27,7 +27,7 @@ def read_sources(settings: Settings) -> Any:
 
 
 def prepare(settings: Settings) -> None:
-    """Make DAGSTER_HOME and dbt's manifest, and point this process at them."""
+    """Create DAGSTER_HOME and dbt's manifest, and point this process at them."""
     from analytics_assets.assets.dbt.command import prepare_manifest
     from analytics_assets.automation.instance import prepare_instance
 
@@ -38,7 +38,7 @@ def prepare(settings: Settings) -> None:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[Any]:
-    """The project's Dagster instance, set up."""
+    """Set up and open the project's Dagster instance."""
     from dagster import DagsterInstance
 
     prepare(settings)
@@ -48,7 +48,7 @@ def open_instance(settings: Settings) -> Iterator[Any]:
 
 @contextmanager
 def project_errors() -> Iterator[None]:
-    """Turns the errors that tell a user what to do into a line instead of a traceback."""
+    """Print errors that tell a user what to do as one line instead of a traceback."""
     from analytics_assets.assets.dbt.command import DbtProjectError
     from analytics_assets.sources.config import SourceConfigError
     from analytics_assets.sources.readers.base import SourceError
@@ -62,7 +62,7 @@ def project_errors() -> Iterator[None]:
 
 @contextmanager
 def clear_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Turns errors of some kinds into a line instead of a traceback."""
+    """Print errors of some kinds as one line instead of a traceback."""
     try:
         yield
     except kinds as error:

@@ -1,4 +1,4 @@
-"""Commands on the churn models: list them, and roll back."""
+"""Commands for the churn models: list and roll back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ OF_SUBSCRIPTIONS = click.option(
 
 @click.group()
 def model() -> None:
-    """The churn models: which there are, and back to an earlier one."""
+    """List the churn models, or roll back to an earlier one."""
 
 
 @model.command("list")
 @SOURCE_OF_MODEL
 @OF_SUBSCRIPTIONS
 def list_models(source: str) -> None:
-    """Registered versions of the churn model, newest first; the champion predicts."""
+    """List the registered versions of the churn model, newest first; the champion predicts."""
     registry = _registry(source)
     with _model_errors():
         champion, versions = registry.champion(), registry.versions()
@@ -41,11 +41,11 @@ def list_models(source: str) -> None:
 
 
 @model.command()
-@click.option("--to", type=int, help="Version; by default the newest that was champion before.")
+@click.option("--to", type=int, help="Version; by default the newest former champion.")
 @SOURCE_OF_MODEL
 @OF_SUBSCRIPTIONS
 def rollback(to: int | None, source: str) -> None:
-    """Make an earlier version the champion and withdraw the present one."""
+    """Make an earlier version the champion and withdraw the current one."""
     registry = _registry(source)
     with _model_errors():
         withdrawn, champion = registry.rollback(to)

@@ -1,4 +1,4 @@
-"""A run in a terminal: its progress, and the table of what it did."""
+"""A run in a terminal: its progress and the table of its outcome."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from typing import Any
 
 @contextmanager
 def progress() -> Iterator[Callable[[Any], None]]:
-    """A progress bar for each run, over the partitions and checks that it has planned.
+    """Show a progress bar for each run, over its planned partitions and checks.
 
-    Without a terminal, a line for each run when it ends.
+    Without a terminal, print a line for each run when it ends.
     """
     terminal = sys.__stderr__
     if terminal is None or not terminal.isatty():
-        yield _say_when_over
+        yield _print_when_ended
         return
     from tqdm import tqdm
 
@@ -24,7 +24,7 @@ def progress() -> Iterator[Callable[[Any], None]]:
         kind = event.event_type_value
         if event.job_name not in bars:
             _finish(bars)
-            # Not redirected with what the steps print.
+            # stderr itself is redirected to the log.
             bars[event.job_name] = tqdm(
                 total=0, desc=event.job_name, unit=" steps", file=sys.__stderr__, ncols=88
             )
@@ -40,8 +40,8 @@ def progress() -> Iterator[Callable[[Any], None]]:
     _finish(bars)
 
 
-def _say_when_over(event: Any) -> None:
-    # Not redirected with what the steps print.
+def _print_when_ended(event: Any) -> None:
+    # stderr itself is redirected to the log.
     if event.is_job_event and (event.is_job_success or event.is_job_failure):
         print(event.job_name, "done" if event.is_job_success else "failed", file=sys.__stderr__)
 
@@ -53,14 +53,14 @@ def _finish(bars: dict[str, Any]) -> None:
 
 
 def outcome_table(assets: dict[str, Any]) -> str:
-    """Asset, rows, seconds, checks: one line an asset."""
+    """One line per asset: rows, seconds, checks."""
     header = f"{'asset':<28}{'partitions':>11}{'rows':>13}{'seconds':>9}"
     header += f"{'passed':>8}{'warned':>8}{'failed':>8}"
     lines = [header, "-" * len(header)]
-    for name, made in assets.items():
-        rows = "" if made.rows is None else f"{made.rows:,.0f}"
+    for name, outcome in assets.items():
+        rows = "" if outcome.rows is None else f"{outcome.rows:,.0f}"
         lines.append(
-            f"{name:<28}{made.partitions:>11,}{rows:>13}{made.seconds:>9.1f}"
-            f"{made.passed:>8}{made.warned:>8}{made.failed:>8}"
+            f"{name:<28}{outcome.partitions:>11,}{rows:>13}{outcome.seconds:>9.1f}"
+            f"{outcome.passed:>8}{outcome.warned:>8}{outcome.failed:>8}"
         )
     return "\n".join(lines)

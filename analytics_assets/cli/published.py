@@ -1,4 +1,4 @@
-"""Commands for readers: pages of tables, differences between builds, and where to look."""
+"""Commands for readers: pages of tables, and differences between builds."""
 
 import sys
 from typing import Any
@@ -32,26 +32,26 @@ def profile() -> None:
 @click.argument("build_b", default="CURRENT")
 @click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
 def diff(build_a: str, build_b: str, tables: tuple[str, ...]) -> None:
-    """Show which rows and columns differ from BUILD_A to BUILD_B, two builds or two homes.
+    """Show which rows and columns differ between BUILD_A and BUILD_B, two builds or two homes.
 
     A build is its number under published/, CURRENT, a DuckDB file, or the folder of a home. Exits
-    with 1 when something differs.
+    with 1 if something differs.
     """
     from analytics_assets.warehouse.diff import diff_builds, find_build
 
     settings = read_settings()
     with project_errors():
         a, b = (find_build(settings.published_dir, name) for name in (build_a, build_b))
-        found = diff_builds(a, b, tables)
-    different = [table for table in found if not table.same]
+        compared = diff_builds(a, b, tables)
+    different = [table for table in compared if not table.same]
     for table in different:
         click.echo(_difference(table))
-    click.echo(f"{len(different)} of {len(found)} tables differ.")
+    click.echo(f"{len(different)} of {len(compared)} tables differ.")
     sys.exit(1 if different else 0)
 
 
 def _difference(table: Any) -> str:
-    """A table's differences in a few lines."""
+    """The differences of a table, as a few lines."""
     before, after = ("missing" if rows is None else f"{rows:,} rows" for rows in table.rows)
     lines = [f"{table.table}: {before} -> {after}"]
     if table.added or table.removed or table.changed:
@@ -69,8 +69,8 @@ def _difference(table: Any) -> str:
     return "\n".join([*lines, *(f"    {key}" for key in table.keys)])
 
 
-def say_where_to_look(settings: Settings) -> None:
-    """What is published, and how to see it."""
+def print_published(settings: Settings) -> None:
+    """Print what is published and how to see it."""
     from analytics_assets.sources.declared import SOURCES
     from analytics_assets.warehouse.publish import current_build, open_build
 
@@ -85,7 +85,7 @@ def say_where_to_look(settings: Settings) -> None:
                     f"SELECT risk_band, count(*) FROM churn.{model.scores} WHERE {model.newest} "
                     "GROUP BY 1 ORDER BY 2 DESC"
                 )
-                words = ", ".join(f"{band} {customers:,}" for band, customers in bands)
-                click.echo(f"Churn risk of {model.scored}: {words or 'no predictions'}.")
+                counts = ", ".join(f"{band} {customers:,}" for band, customers in bands)
+                click.echo(f"Churn risk of {model.scored}: {counts or 'no predictions'}.")
     click.echo(f"Published copy (read-only DuckDB): {build}")
     click.echo("Graph, runs, checks and plots:     make dev, then open the address it prints")

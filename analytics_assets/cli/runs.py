@@ -16,7 +16,7 @@ from analytics_assets.cli.common import (
     read_sources,
 )
 from analytics_assets.cli.progress import outcome_table, progress
-from analytics_assets.cli.published import say_where_to_look
+from analytics_assets.cli.published import print_published
 from analytics_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def backfill(first: datetime, last: datetime, snapshots: str) -> None:
 @click.option("--customers", type=int, default=20_000, show_default=True, help="Of the sample.")
 @click.option("--months", type=int, default=24, show_default=True, help="Of the sample.")
 def run(customers: int, months: int) -> None:
-    """Bring everything up to date: load what is new or changed, rebuild what depends on it.
+    """Bring everything up to date: load what is new or changed, and rebuild what depends on it.
 
-    Without ANALYTICS_SOURCES the generated sample is the source, made when it is missing.
+    Without ANALYTICS_SOURCES the generated sample is the source; it is written if it is missing.
     """
     settings = read_settings()
     if settings.sources_file is None:
@@ -74,8 +74,8 @@ def run(customers: int, months: int) -> None:
         if code:
             sys.exit(code)
     else:
-        click.echo("Everything is up to date: the sources and the code are as they were.")
-    say_where_to_look(settings)
+        click.echo("Everything is up to date: neither the sources nor the code have changed.")
+    print_published(settings)
 
 
 def materialize(
@@ -84,7 +84,7 @@ def materialize(
     every_snapshot: bool,
     own_jobs: Sequence[str] = (),
 ) -> int:
-    """Run the backfill of each window and print what it did; the exit code."""
+    """Run the backfill of each window, print its outcome and return the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.notifications import post
     from analytics_assets.definitions import build_definitions, build_warehouse
@@ -129,11 +129,11 @@ def _require_within(window: "Window", calendar: "Calendar", has_days: bool) -> N
 
     if not has_days:
         raise click.ClickException("No configured source has days. Use `analytics-assets run`.")
-    # Where the data go on, the last partition is the last day that has closed.
+    # For a calendar without an end, the last partition is the last day that has closed.
     last = daily_partitions(calendar).get_last_partition_key()
     end = Window.of_days(last, last).end if last else calendar.start
     if window.start < calendar.start or window.end > end:
         raise click.ClickException(
             f"The sources cover {calendar.start} to {end - timedelta(days=1)}; "
-            f"{window.start} to {window.end - timedelta(days=1)} is not within."
+            f"{window.start} to {window.end - timedelta(days=1)} is not within this range."
         )

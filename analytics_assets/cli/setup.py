@@ -1,4 +1,4 @@
-"""Commands that set up: the development server, and the instance by itself."""
+"""Commands that set up the instance, start the development server, and print the settings."""
 
 import os
 import sys
@@ -15,20 +15,20 @@ from analytics_assets.settings import (
 )
 
 
-# -h is the host for Dagster.
+# No -h for help: in Dagster it is the host.
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dev(arguments: tuple[str, ...]) -> None:
     """Set the instance up and start `dg dev`; further arguments go to it.
 
-    Where dg is not installed, `dagster dev` is started.
+    If dg is not installed, `dagster dev` is started.
     """
     settings = read_settings()
     with project_errors():
         prepare(settings)
     folder = Path(sys.executable).parent
     command = next(folder / name for name in ("dg", "dagster") if (folder / name).exists())
-    # By the workspace and not by pyproject.toml: from any folder, and paths stay relative to it.
+    # With workspace.yaml, not pyproject.toml: works from any folder, and keeps its relative paths.
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     os.execv(command, [str(command), "dev", "-w", workspace, *arguments])  # noqa: S606
 
@@ -51,9 +51,11 @@ page is written by `make docs` from `analytics_assets/settings.py`.
 
 
 @click.command()
-@click.option("--markdown", is_flag=True, help="The page of the documentation, without values.")
+@click.option(
+    "--markdown", is_flag=True, help="Print the page of the documentation, without values."
+)
 def settings(markdown: bool) -> None:
-    """Print every setting: its value, where that comes from, and what it means."""
+    """Print every setting: its value, where the value comes from, and what it means."""
     if markdown:
         click.echo(SETTINGS_PAGE + settings_table())
         return

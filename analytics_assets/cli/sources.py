@@ -1,4 +1,4 @@
-"""Commands on sources: the generated sample, checks before loading, and rejected rows."""
+"""Commands for sources: the generated sample, checks before loading, and rejected rows."""
 
 import sys
 from datetime import timedelta
@@ -29,9 +29,9 @@ def sample(out: Path, customers: int, months: int, seed: int) -> None:
 
 @click.command("check-sources")
 def check_sources_command() -> None:
-    """Look at the configured sources before loading: what is there, how it maps, what is wrong.
+    """Check the configured sources before loading: what is there, how it maps, what is wrong.
 
-    Exits with 1 where a source cannot be loaded.
+    Exits with 1 if a source cannot be loaded.
     """
     settings = read_settings()
     from analytics_assets.sources.check import check_sources, in_words
@@ -65,15 +65,15 @@ def rejected(source: str | None, file: Path | None, replay: bool) -> None:
         raise click.ClickException(f"{source!r} is no source; known: {', '.join(SOURCES)}.")
     warehouse = build_warehouse(settings)
     with project_errors():
-        found = rows.reasons(warehouse, source)
-        _print_rejected(found, rows.counts(warehouse, source))
+        reasons = rows.reasons(warehouse, source)
+        _print_rejected(reasons, rows.counts(warehouse, source))
         if file is not None:
             click.echo(f"{rows.export(warehouse, file, source):,} rows written to {file}.")
         end = loaded_to(warehouse)
         if not replay:
             return
         days = rows.days_to_replay(warehouse, source, end - timedelta(days=1)) if end else []
-    with_rejected = {name for name, *_ in found}
+    with_rejected = {name for name, *_ in reasons}
     own_jobs = [name for name, one in SOURCES.items() if one.job and name in with_rejected]
     if not days and not own_jobs:
         click.echo("There is nothing to replay.")

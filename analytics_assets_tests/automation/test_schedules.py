@@ -31,7 +31,7 @@ def schedules(settings: Settings, calendar: Calendar) -> dict[str, ScheduleDefin
     }
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders")})
     jobs = build_jobs(job_plans([], sources), partitions)
-    return {made.name: made for made in build_schedules(settings, calendar, jobs)}
+    return {schedule.name: schedule for schedule in build_schedules(settings, calendar, jobs)}
 
 
 def tick(schedule: ScheduleDefinition, *time: int) -> Any:

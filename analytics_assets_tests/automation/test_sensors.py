@@ -53,7 +53,7 @@ LOADED_AT = datetime(2024, 4, 1, tzinfo=UTC)
 HOLD_THE_WAREHOUSE = """
 import sys, duckdb
 with duckdb.connect(sys.argv[1]):
-    print("held", flush=True)
+    print("locked", flush=True)
     sys.stdin.readline()
 """
 
@@ -97,7 +97,9 @@ def all_sensors(
     daily = daily_partitions(sources.calendar)
     partitions = {"daily": daily, "monthly": monthly_partitions(sources.calendar), None: None}
     jobs = build_jobs(job_plans([], sources), partitions)
-    return {made.name: made for made in build_sensors(settings, sources, warehouse, daily, jobs)}
+    return {
+        sensor.name: sensor for sensor in build_sensors(settings, sources, warehouse, daily, jobs)
+    }
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_after_a_load_nothing_is_asked_for(shop: Shop) -> None:
     shop.load(WINDOW)
     result = shop.tick()
     assert not result.run_requests
-    assert "as the sources hold it now" in result.skip_message
+    assert "The sources have not changed" in result.skip_message
 
 
 def test_exactly_the_changed_days_are_asked_for_neighbours_together(shop: Shop) -> None:
@@ -194,7 +196,7 @@ def test_a_source_without_files_is_a_reason_and_no_error(shop: Shop) -> None:
 
 def test_while_another_process_writes_the_tick_is_skipped(shop: Shop) -> None:
     shop.load(WINDOW)
-    with held(shop.warehouse.path):
+    with locked(shop.warehouse.path):
         result = shop.tick()
     assert not result.run_requests
     assert "locked by another process" in result.skip_message
@@ -207,7 +209,7 @@ def test_the_projects_own_sensor_gives_up_before_dagster_cuts_the_tick_off(
     build_warehouse(parsed_settings).prepare()
     sensor = build_definitions(parsed_settings).resolve_sensor_def("changed_sources")
     write_sample(parsed_settings.sample_dir, customers=3, months=1)
-    with held(parsed_settings.warehouse_path):
+    with locked(parsed_settings.warehouse_path):
         began = time.monotonic()
         result = sensor.evaluate_tick(build_sensor_context())
         assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT / 2
@@ -215,7 +217,7 @@ def test_the_projects_own_sensor_gives_up_before_dagster_cuts_the_tick_off(
 
 
 @contextmanager
-def held(warehouse: Path) -> Iterator[None]:
+def locked(warehouse: Path) -> Iterator[None]:
     """Meanwhile another process has the warehouse open."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_THE_WAREHOUSE, str(warehouse)],
