@@ -57,7 +57,7 @@ def typed_relation(
             contract.declared(name),
             config,
             scan.may_hold_nul,
-            contract.table.schema.columns[name].nullable and name not in following.values(),
+            contract.declared(name).nullable and name not in following.values(),
         )
         for name in contract.mappable
         if name in mapped

@@ -90,7 +90,13 @@ class JsonLinesReader(FileReader):
             if unknown:
                 warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
         # A member may be left out of an object, and of all those that were looked at.
-        names.update(dict.fromkeys(self._mapped.values()))
+        found = {fold_name(name) for name in names}
+        ours = self._mapped
+        for name, other in self.config.contract.follows.items():
+            if fold_name(ours.get(other, "")) in found and name not in self.config.columns:
+                # Unless an object has it, it is what follows.
+                ours.pop(name, None)
+        names.update(dict.fromkeys(ours.values()))
         spellings: dict[str, list[str]] = {}
         for name in names:
             spellings.setdefault(fold_name(name), []).append(name)
