@@ -33,8 +33,6 @@ UNREAD = (
         "max_volume_change",
     ),
 )
-# Words that came later: without them the fingerprint is what it was, and nothing is loaded again.
-ADDED = ("order_level", "order_snapshot", "customer_key", "strip_plus_tags")
 
 
 @dataclass(frozen=True)
@@ -238,11 +236,7 @@ class SourceConfig:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
-        words = {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in UNREAD and (value or key not in ADDED)
-        }
+        words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 
