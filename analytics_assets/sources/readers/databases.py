@@ -27,6 +27,7 @@ from analytics_assets.sources.readers.base import (
     mapped_columns,
     read_columns,
     unknown_columns,
+    unread,
 )
 
 SAMPLE_ROWS = 100_000
@@ -132,10 +133,7 @@ class DatabaseReader(Reader):
                 f"SELECT coalesce(min(rowid), 0), count(*) FROM {self.table}"
             ).fetchall()[0]
             try:
-                warnings = []
-                unknown = unknown_columns(self.config, list(types))
-                if unknown:
-                    warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+                warnings = unread(self.config, unknown_columns(self.config, list(types)))
                 if not rows:
                     warnings.append(f"{self.name}: no rows")
                 yield Scan(
