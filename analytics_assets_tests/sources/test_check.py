@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.sources.check import SourceReport, check_sources, in_words
+from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.report import SourceReport, in_words
 from analytics_assets_tests.sources.conftest import CALENDAR, Source, csv_of
 
 
@@ -25,16 +26,15 @@ def test_a_good_source_is_described(source: Source) -> None:
     report = look(source.config("orders_{date}.csv", late_days=31))
     assert report.found == "20 files, 2024-01-01 to 2024-01-20"
     assert report.problem is None
-    # The first, the last, and some between.
-    assert (report.rows, report.rejected) == (10, 5)
+    assert (report.rows, report.rejected, report.part) == (40, 20, "")
     assert report.span == ("2024-01-01 10:00:00", "2024-01-20 10:00:00")
-    assert ("quantity: not a whole number of 32 bits", 5) in report.reasons
+    assert ("quantity: not a whole number of 32 bits", 20) in report.reasons
     (price,) = [column for column in report.columns if column.name == "unit_price"]
-    assert (price.source, price.required, price.filled) == ("unit_price", True, 10)
+    assert (price.source, price.required, price.filled) == ("unit_price", True, 40)
     assert price.samples == ("3.5000",)
     text = words(report)
     assert "orders: can be loaded" in text
-    assert "5  quantity: not a whole number of 32 bits" in text
+    assert "20  quantity: not a whole number of 32 bits" in text
 
 
 def test_columns_under_other_names_are_recognised(source: Source) -> None:
@@ -66,8 +66,11 @@ def test_a_mapped_column_is_not_proposed_for_another(source: Source) -> None:
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ([{"quantity": "x"}] * 2, "every row of the sample would be rejected"),
-        ([{}] * 70 + [{"quantity": "x"}] * 30, "30% of the sample would be rejected"),
+        ([{"quantity": "x"}] * 2, "every row would be rejected"),
+        (
+            [{}] * 70 + [{"quantity": "x"}] * 30,
+            "30 of 100 rows are rejected, more than max_rejected_share",
+        ),
     ],
 )
 def test_a_load_that_would_fail_is_a_problem(

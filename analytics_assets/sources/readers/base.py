@@ -124,13 +124,20 @@ class SourceFile:
         path: where it lies, as its file system names it.
         name: path below the folder of the source: it does not change with the folder's place.
         day: the day that it stands for, where each day has files of its own.
-        state: what changes when the file does: size and time of change, or the store's tag.
+        state: what changes when the file does: size and time of change, or the store's tag; the
+            size comes first.
     """
 
     path: str
     name: str
     day: date | None
     state: str
+
+    @property
+    def size(self) -> int:
+        """Its bytes; 0 where the store does not say."""
+        size = self.state.partition("-")[0]
+        return int(size) if size.isdecimal() else 0
 
     def part(self, **facts: Any) -> Part:
         """The part of a scan that the file is."""
@@ -208,7 +215,7 @@ class Reader(ABC):
 
     @abstractmethod
     def sample(self, calendar: Calendar) -> "Sample":
-        """Some rows to look at before a load.
+        """The rows to look at before a load: all of them up to a size, else some that are spread.
 
         Raises:
             SourceError: the source is missing or cannot be read.
@@ -242,17 +249,24 @@ class Reader(ABC):
         return None
 
 
+# Up to so much check-sources looks at the whole source.
+LOOKED_AT_ROWS = 2_000_000
+LOOKED_AT_BYTES = 200_000_000
+
+
 @dataclass(frozen=True)
 class Sample:
     """A look at a source.
 
     Attributes:
         found: what lies there, in words.
-        scanner: opens the scan of some of its rows.
+        scanner: opens the scan of what is looked at.
+        part: what part of it that is, in words; empty for all of it.
     """
 
     found: str
     scanner: Scanner
+    part: str = ""
 
 
 # No name of a column: an address, a number, a time.

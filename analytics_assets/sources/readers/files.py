@@ -20,9 +20,11 @@ import numpy as np
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
+from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import DATE_IN_PATH
 from analytics_assets.sources.readers.archives import require_text, unzipped
 from analytics_assets.sources.readers.base import (
+    LOOKED_AT_BYTES,
     DoubtError,
     Reader,
     Sample,
@@ -33,7 +35,6 @@ from analytics_assets.sources.readers.base import (
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
 CHUNK = 1 << 22
-SAMPLE_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,26 @@ class FileReader(Reader):
         self._require_unchanged(files)
 
     def sample(self, calendar: Calendar) -> Sample:
-        """The first file, the last, and some between."""
-        files = self.files()
+        """All files of the calendar; of many bytes the first, the last, and some between."""
+        end = calendar.end or PLAUSIBLE_END
+        files = self.files(Window(calendar.start, end) if self.config.by_day else None)
         days = [file.day for file in files if file.day]
         span = f", {days[0]} to {days[-1]}" if days else ""
-        step = max(1, -(-(len(files) - 1) // (SAMPLE_FILES - 1)))
-        some = list(dict.fromkeys([*files[::step], files[-1]]))
+        size = sum(file.size for file in files)
+        some, part = files, ""
+        if size > LOOKED_AT_BYTES and len(files) > 1:
+            last = len(files) - 1
+            steps = max(1, int(len(files) * LOOKED_AT_BYTES / size) - 1)
+            places = dict.fromkeys(round(step * last / steps) for step in range(steps + 1))
+            some = [files[place] for place in places]
+            part = (
+                f"{len(some):,} of the {len(files):,} files, spread evenly: together they have "
+                f"more than {LOOKED_AT_BYTES / 1e6:,.0f} MB"
+            )
         return Sample(
             f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}",
             lambda connection, scratch: self.scan_files(connection, some, scratch),
+            part,
         )
 
     def _require_unchanged(self, files: Sequence[SourceFile]) -> None:

@@ -17,7 +17,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import Malformed, Part, Scan, SourceError
+from analytics_assets.sources.readers.base import Malformed, Part, Sample, Scan, SourceError
 from analytics_assets.sources.readers.databases import DatabaseReader, Session
 from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
@@ -85,6 +85,13 @@ class JoinedReader(DatabaseReader):
     def place(self) -> str:
         """The files."""
         return ", ".join(self.config.options["inputs"].values())
+
+    def sample(self, calendar: Calendar) -> Sample:
+        """All rows of the query: the files are read whatever it gives."""
+        return Sample(
+            f"{len(self.config.options['inputs'])} files",
+            lambda connection, scratch: self.scan(connection, None, calendar, scratch),
+        )
 
     @contextmanager
     def session(self) -> Iterator[Session]:
