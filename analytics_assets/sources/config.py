@@ -7,7 +7,7 @@ Belongs here: the words and their defaults. Does not belong here: reading them f
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -33,8 +33,6 @@ UNREAD = (
         "max_volume_change",
     ),
 )
-# Words that came later: without them the fingerprint is what it was, and nothing is loaded again.
-ADDED = ("order_level", "order_snapshot", "customer_key", "strip_plus_tags")
 
 
 @dataclass(frozen=True)
@@ -221,6 +219,10 @@ class SourceConfig:
         words = (*given, *(NOBODY if name.endswith("_id") else ()))
         return tuple(dict.fromkeys(word.lower() for word in words))
 
+    def converts(self, mapped: Collection[str]) -> bool:
+        """Whether money is converted, given our columns that the source has."""
+        return self.currency is not None and "currency" in mapped
+
     @property
     def by_day(self) -> bool:
         """Whether each day has files of its own."""
@@ -234,11 +236,7 @@ class SourceConfig:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
-        words = {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in UNREAD and (value or key not in ADDED)
-        }
+        words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -181,9 +181,10 @@ def test_another_sign_is_no_number(source: Source) -> None:
 
 WEIGHTS = f"""{HEADER},quantity,unit_price
 A1,2024-01-04,K1,MUG,2.0,3
-A2,2024-01-05,K1,MUG,1.000,3
+A2,2024-01-05,K1,MUG,1.00000,3
 A3,2024-01-06,K2,TEA,0.35,40
 A4,2024-01-06,K2,TEA,many,40
+A5,2024-01-07,K2,TEA,1.000,40
 """
 
 
@@ -192,10 +193,11 @@ def test_quantities_with_decimals(source: Source) -> None:
     assert column(source, "quantity::VARCHAR") == ["2.0000", "1.0000"]
     assert result.reasons == {
         "quantity: a fraction; `decimal_quantity: true` accepts quantities with decimals": 1,
-        "quantity: not a whole number of 32 bits": 1,
+        # It may be a thousand.
+        "quantity: not a whole number of 32 bits": 2,
     }
     result = load(source, WEIGHTS, decimal_quantity=True)
-    assert column(source, "quantity::VARCHAR") == ["2.0000", "1.0000", "0.3500"]
+    assert column(source, "quantity::VARCHAR") == ["2.0000", "1.0000", "0.3500", "1.0000"]
     assert result.reasons == {"quantity: not a number of at most 4 decimals": 1}
 
 
