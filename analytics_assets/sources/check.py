@@ -205,7 +205,7 @@ class _Look:
             best = [one for one in best if _fewer(one[1], found)]
             if not best:
                 break
-            best.sort(key=lambda one: len(one[0]))
+            best.sort(key=lambda one: (len(one[0]), len(one[0].get("timestamp_formats", ()))))
             option, after = best[0]
             undecided += _undecided(option, [other for other, _ in best[1:]])
             words, found = {**words, **option}, after
@@ -313,16 +313,19 @@ def _fewer(after: Rejected, before: Rejected) -> bool:
 
 
 def _undecided(option: Words, others: Sequence[Words]) -> Iterator[str]:
-    """Words that the values allow to be different."""
-    for word, value in option.items():
+    """What else the values allow, for each kind of words once."""
+    for said, why in (
+        (("timestamp_formats",), "no value says whether day or month comes first"),
+        (("decimal", "thousands"), "no value says which mark the decimals have"),
+    ):
+        mine = {word: option.get(word) for word in said}
         for other in others:
-            if word in other and other[word] != value and word in ("timestamp_formats", "decimal"):
-                why = (
-                    "no value says whether day or month comes first"
-                    if word == "timestamp_formats"
-                    else "no value says which mark the decimals have"
-                )
-                yield f"{yaml_line(word, other[word])} reads as much: {why}"
+            theirs = {word: other.get(word) for word in said}
+            # The same form next to others is no other form.
+            same = {*(theirs[said[0]] or "")} & {*(mine[said[0]] or "")}
+            if theirs != mine and not same:
+                lines = (yaml_line(word, value) for word, value in theirs.items() if value)
+                yield f"{', '.join(lines)} reads as much: {why}"
                 break
 
 

@@ -33,11 +33,13 @@ ZONES = ("", " %z", " %Z")
 # What the default reads, for values that are already read when formats are declared.
 ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 MARKS = (
-    *((".", None), (",", None), (".", ","), (",", "."), (",", " "), (".", " "), (".", "'")),
+    *((".", None), (".", ","), (",", None), (",", "."), (",", " "), (".", " "), (".", "'")),
     *((",", "\u00a0"), (",", "\u202f")),
 )
 ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 DELIMITERS = (",", ";", "\t", "|")
+# Ends of reasons of a value that was read, and is refused.
+READABLE = ("missing", "outside the calendar", "not a day of this file", FRACTION)
 NEVER = 200  # rows of a file's day before it: more are no late rows
 # Words that shops use, for what they mean with us; only these are proposed.
 STATUS_WORDS = {
@@ -58,12 +60,14 @@ class Rejected:
         rows: rejected rows.
         reasons: rejected rows by reason.
         values: of each column, distinct texts that were rejected.
+        unread: those of them that could not be read at all; no personal ones.
         late: days between the day of a row and of its file, where that is a reason: least, most.
     """
 
     rows: int
     reasons: Mapping[str, int]
     values: Mapping[str, Sequence[str]]
+    unread: Mapping[str, Sequence[str]]
     late: tuple[int, int] | None = None
 
 
@@ -81,6 +85,7 @@ def rejected(
         mapped: the source's column of each of ours.
         days: the days of the parts.
     """
+    personal = config.contract.table.personal_columns
     [(rows,)] = connection.execute("SELECT count(_reasons) FROM load").fetchall()
     reasons = dict(
         connection.execute(
@@ -88,19 +93,24 @@ def rejected(
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
     )
-    values = {}
+    values: dict[str, list[str]] = {}
+    unread: dict[str, list[str]] = {}
     for name in dict.fromkeys(reason.partition(": ")[0] for reason in reasons):
         if name not in mapped:
             continue
         text = _raw(config, name, mapped[name])
-        values[name] = [
-            value
-            for (value,) in connection.execute(
-                f"SELECT value FROM (SELECT DISTINCT {text} AS value FROM load "
-                f"WHERE len(list_filter(_reasons, lambda why: starts_with(why, '{name}: '))) > 0) "
-                f"WHERE value <> '' ORDER BY hash(value) LIMIT {MOST_VALUES}"
-            ).fetchall()
-        ]
+        of_name = f"lambda why: starts_with(why, '{name}: ')"
+        readable = " OR ".join(f"ends_with(why, {literal(why)})" for why in READABLE)
+        for value, all_read in connection.execute(
+            "SELECT value, all_read FROM (SELECT value, bool_and(len(list_filter(reasons, "
+            f"lambda why: NOT ({readable}))) = 0) AS all_read FROM (SELECT {text} AS value, "
+            f"list_filter(_reasons, {of_name}) AS reasons FROM load WHERE _reasons IS NOT NULL) "
+            "WHERE value <> '' AND len(reasons) > 0 GROUP BY 1) "
+            f"ORDER BY hash(value) LIMIT {MOST_VALUES}"
+        ).fetchall():
+            values.setdefault(name, []).append(value)
+            if not all_read and "@" not in value and name not in personal:
+                unread.setdefault(name, []).append(value)
     late = None
     if any(reason.endswith("not a day of this file") for reason in reasons):
         time = identifier(str(config.contract.time_column))
@@ -112,7 +122,7 @@ def rejected(
             f"'{config.contract.time_column}: not a day of this file'))"
         ).fetchall()
         late = None if least is None else (least, most)
-    return Rejected(rows, reasons, values, late)
+    return Rejected(rows, reasons, values, unread, late)
 
 
 def _raw(config: SourceConfig, name: str, column: str) -> str:
@@ -146,7 +156,7 @@ def instead(config: SourceConfig, error: Exception, words: Sequence[str]) -> lis
     if "encoding" in words and ("UTF-8" in said or "encoding" in said):
         named = re.findall(r"`encoding: ([\w-]+)`", said)
         return [{"encoding": name} for name in (*named, *ENCODINGS) if name != config.encoding]
-    if "delimiter" in words and config.delimiter and "no column" in said:
+    if "delimiter" in words and config.delimiter and re.search("no column|`delimiter", said):
         return [{"delimiter": mark} for mark in DELIMITERS if mark != config.delimiter]
     return []
 
@@ -169,10 +179,10 @@ def options(config: SourceConfig, found: Rejected) -> list[Words]:
 
 
 def _of_type(config: SourceConfig, found: Rejected, kind: type) -> dict[str, Sequence[str]]:
-    """Rejected values of the columns of a type."""
+    """Unread values of the columns of a type."""
     return {
         name: values
-        for name, values in found.values.items()
+        for name, values in found.unread.items()
         if isinstance(config.contract.declared(name).dtype.type, kind) and values
     }
 
@@ -282,11 +292,11 @@ def _numbers(
         tried = replace(config, **{**sure, **words})
         read[decimal, thousands, rounding] = len(_read(connection, tried, type_, values))
     most = max(read.values())
+    if read[(*given, config.rounding)] == most:
+        return [sure] if sure else []
     plain = {key: count for key, count in read.items() if key[2] == config.rounding}
     # Rounding is proposed only where it reads more.
     best = plain if max(plain.values()) == most else read
-    if not most:
-        return []
     some = []
     for (decimal, thousands, rounding), count in best.items():
         if count < most:
@@ -331,7 +341,7 @@ def _statuses(config: SourceConfig, found: Rejected) -> Words:
 def _nothing(config: SourceConfig, found: Rejected) -> Any:
     """Words without a digit where a number or a time may be missing."""
     words = {}
-    for name, values in found.values.items():
+    for name, values in found.unread.items():
         declared = config.contract.declared(name)
         plain = [value for value in values if not re.search(r"\d", value) and len(value) <= 20]
         if isinstance(declared.dtype.type, dt.String) or not declared.nullable or not plain:

@@ -306,10 +306,11 @@ class FileReader(Reader):
                 while chunk := stream.read(CHUNK):
                     out.write(chunk if encoding == "utf-8" else decoder.decode(chunk).encode())
                 out.write(decoder.decode(b"", final=True).encode() if encoding != "utf-8" else b"")
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            reason = getattr(error, "reason", error)
             raise SourceError(
                 f"{self.config.source}: {name} is not in the declared encoding "
-                f"{self.config.encoding} ({error.reason}). Correct `encoding` of "
+                f"{self.config.encoding} ({reason}). Correct `encoding` of "
                 f"{self.config.source} in the source configuration, or the file."
             ) from error
         except OSError as error:
