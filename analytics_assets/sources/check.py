@@ -19,7 +19,7 @@ from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared import SOURCES
-from analytics_assets.sources.findings import as_loaded, findings, yaml_line
+from analytics_assets.sources.findings import Finding, as_loaded, findings, yaml_line
 from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.base import (
@@ -123,7 +123,7 @@ class _Look:
         self._connection, self._calendar = connection, calendar
         last = daily_partitions(calendar).get_last_partition_key()
         self.due = date.fromisoformat(last) + timedelta(days=1) if last else calendar.start
-        self.members: list[str] = []
+        self.members: dict[str, None] = {}
 
     def report(self, config: SourceConfig, *, otherwise: bool = True) -> SourceReport:
         """What there is to say of a source; with other words where those given cannot read it."""
@@ -132,8 +132,8 @@ class _Look:
         try:
             with self._rows(config) as (sample, part, stage):
                 report = replace(report, found=sample.found, part=part)
-                report = self._described(config, report, stage)
                 found = self._rejected(config, stage)
+                report = self._described(config, report, stage, found)
             return self._with_words(config, report, found)
         except MissingColumnError as error:
             proposal = tuple(propose(config, error.found).items())
@@ -144,7 +144,7 @@ class _Look:
 
     @contextmanager
     def _rows(
-        self, config: SourceConfig, most: int = LOOKED_AT_ROWS
+        self, config: SourceConfig, most: int | None = None
     ) -> Iterator[tuple[Sample, str, Stage]]:
         """The rows of a source in the table `load`, and what part of them they are."""
         sample = reader_of(config).sample(self._calendar)
@@ -153,7 +153,7 @@ class _Look:
         @contextmanager
         def scanner(connection: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Scan]:
             with sample.scanner(connection, folder) as scan:
-                scan, thin = thinned(connection, config, scan, most)
+                scan, thin = thinned(connection, config, scan, most or LOOKED_AT_ROWS)
                 part.append(thin)
                 yield scan
 
@@ -211,13 +211,32 @@ class _Look:
             words, found = {**words, **option}, after
         if not words:
             return report
-        still = found.rows
-        if rows > COMPARED_ROWS:
-            with self._rows(replace(config, **words)) as (_, _, stage):
-                still = self._rejected(config, stage).rows
-        return replace(report, words=tuple(words.items()), undecided=tuple(undecided), still=still)
+        with self._rows(replace(config, **words)) as (_, part, stage):
+            still = self._rejected(config, stage).rows
+            said = self._findings(replace(config, **words), stage, bool(part))
+        return replace(
+            report,
+            words=tuple(words.items()),
+            undecided=tuple(undecided),
+            still=still,
+            findings=tuple(said),
+        )
 
-    def _described(self, config: SourceConfig, report: SourceReport, stage: Stage) -> SourceReport:
+    def _findings(self, config: SourceConfig, stage: Stage, partly: bool) -> list[Finding]:
+        """What the rows in `load` give away; identifiers of members are kept for other sources."""
+        as_loaded(self._connection, config, [part.name for part in stage.scan.parts], self.due)
+        if SOURCES[config.source].member and not partly:
+            key = config.contract.required[0]
+            self._connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE ids_{config.source} AS SELECT DISTINCT "
+                f"{key} AS id FROM {config.contract.table.relation}"
+            )
+            self.members[config.source] = None
+        return findings(self._connection, config, self.due, self.members)
+
+    def _described(
+        self, config: SourceConfig, report: SourceReport, stage: Stage, found: Rejected
+    ) -> SourceReport:
         mapped = {**stage.mapped, **dict.fromkeys(config.computed, "(computed)")}
         rows, count = self._row("SELECT count(*), count(_reasons) FROM load")
         span = None
@@ -225,16 +244,7 @@ class _Look:
             time = identifier(config.contract.time_column)
             first, last = self._row(f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM load")
             span = (first, last) if first else None
-        found = self._rejected(config, stage)
-        as_loaded(self._connection, config, [part.name for part in stage.scan.parts], self.due)
-        said = findings(self._connection, config, self.due, self.members)
-        if SOURCES[config.source].member and not report.part:
-            key = config.contract.required[0]
-            self._connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE ids_{config.source} AS SELECT DISTINCT "
-                f"{key} AS id FROM {config.contract.table.relation}"
-            )
-            self.members.append(config.source)
+        said = self._findings(config, stage, bool(report.part))
         unread = unknown_columns(config, list(stage.scan.types))
         warnings = [*stage.scan.warnings, *([] if rows else ["no rows to look at"])]
         return replace(

@@ -156,7 +156,8 @@ def instead(config: SourceConfig, error: Exception, words: Sequence[str]) -> lis
     if "encoding" in words and ("UTF-8" in said or "encoding" in said):
         named = re.findall(r"`encoding: ([\w-]+)`", said)
         return [{"encoding": name} for name in (*named, *ENCODINGS) if name != config.encoding]
-    if "delimiter" in words and config.delimiter and re.search("no column|`delimiter", said):
+    cut = "`delimiter" in said or (config.delimiter and "no column" in said)
+    if "delimiter" in words and cut:
         return [{"delimiter": mark} for mark in DELIMITERS if mark != config.delimiter]
     return []
 

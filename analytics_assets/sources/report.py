@@ -38,7 +38,7 @@ class SourceReport:
         span: first and last time, where the source has times.
         columns: how each column of the contract maps.
         warnings: what does not stop a load.
-        findings: what the rows give away.
+        findings: what the rows give away, as they are read with `words`.
         problem: why the source cannot be loaded; None where it can.
         proposal: our column to the source's, for columns that were recognised.
         words: words of the configuration that read rejected values.
@@ -90,10 +90,6 @@ def in_words(report: SourceReport) -> Iterator[str]:
         yield f"  {column.name:<18}{source:<22.21}{share:>9}  {', '.join(column.samples):.60}"
     for warning in report.warnings:
         yield f"  warning   {warning}"
-    for finding in report.findings:
-        yield f"  look at   {finding.sentence}{':' if finding.line else ''}"
-        if finding.line:
-            yield f"            {finding.line}{'   # at the top' if finding.top else ''}"
     if report.problem:
         yield f"  PROBLEM   {report.problem}"
     if report.words:
@@ -102,6 +98,10 @@ def in_words(report: SourceReport) -> Iterator[str]:
         yield from (f"      {yaml_line(word, value)}" for word, value in report.words)
         yield from (f"      # {said}" for said in report.undecided)
         yield f"    Then {report.still or 0:,} of {report.rows:,} rows would be rejected."
+    for finding in report.findings:
+        yield f"  look at   {finding.sentence}{':' if finding.line else ''}"
+        if finding.line:
+            yield f"            {finding.line}{'   # at the top' if finding.top else ''}"
     if report.proposal:
         yield "  These columns look like ours; if they are, add:"
         yield from itertools.chain(

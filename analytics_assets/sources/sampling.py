@@ -10,14 +10,14 @@ import duckdb
 
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.readers.base import LOOKED_AT_ROWS, Scan, mapped_columns
+from analytics_assets.sources.readers.base import Scan, mapped_columns
 
 
 def thinned(
     connection: duckdb.DuckDBPyConnection,
     config: SourceConfig,
     scan: Scan,
-    most: int = LOOKED_AT_ROWS,
+    most: int,
 ) -> tuple[Scan, str]:
     """A scan of at most about so many rows, and what part of the rows it has, in words.
 
