@@ -124,7 +124,8 @@ class DatabaseReader(Reader):
                 # Not chained: DuckDB may quote a row.
                 why = str(error).splitlines()[0][:200]
                 raise SourceError(
-                    f"{self.config.source}: {self.name}: {why}. Nothing was loaded."
+                    f"{self.config.source}: {self.name}: {why}. Correct that in "
+                    "the source or in `query`; nothing was loaded."
                 ) from None
             connection.unregister(self.view)
             first, rows = connection.execute(

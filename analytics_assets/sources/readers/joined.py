@@ -111,7 +111,8 @@ class JoinedReader(DatabaseReader):
                     # Not chained: DuckDB may quote a row.
                     raise SourceError(
                         f"{self.config.source}: the query cannot be run: "
-                        f"{str(error).splitlines()[0][:300]}"
+                        f"{str(error).splitlines()[0][:300]}. Correct `query` of "
+                        f"{self.config.source} in the source configuration."
                     ) from None
 
     def _read(
