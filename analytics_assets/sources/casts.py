@@ -230,16 +230,16 @@ def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool)
 
 def of_day(naive: str, config: SourceConfig) -> str:
     """The begin, in UTC, of a day of the shop: a date without a time is that day."""
-    zone = literal(config.reporting_time_zone)
-    if config.reporting_time_zone == "UTC":
+    zone = literal(config.shops_zone)
+    if config.shops_zone == "UTC":
         return naive
     return f"({naive} AT TIME ZONE {zone}) AT TIME ZONE 'UTC'"
 
 
 def shops_time(utc: str, config: SourceConfig) -> str:
     """A time in UTC as the clocks of the shop show it."""
-    zone = literal(config.reporting_time_zone)
-    if config.reporting_time_zone == "UTC":
+    zone = literal(config.shops_zone)
+    if config.shops_zone == "UTC":
         return utc
     return f"(({utc} AT TIME ZONE 'UTC') AT TIME ZONE {zone})"
 

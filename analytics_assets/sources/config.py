@@ -105,7 +105,8 @@ class SourceConfig:
         currency_signs: texts before or after an amount that are no part of the number.
         parentheses_are_negative: a number in parentheses is below zero.
         decimal_quantity: quantities may have decimals, such as kilograms.
-        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's.
+        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's. None is
+            UTC, and a warning where the source names a zone of its own.
         null_words: texts that stand for a missing value, besides the empty text: of all columns, or
             a list for each column. Identifiers have `NOBODY` too, unless their list is empty.
         status_map: the source's status words to ours.
@@ -153,7 +154,7 @@ class SourceConfig:
     currency_signs: tuple[str, ...] = ()
     parentheses_are_negative: bool = False
     decimal_quantity: bool = False
-    reporting_time_zone: str = "UTC"
+    reporting_time_zone: str | None = None
     null_words: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
@@ -222,6 +223,11 @@ class SourceConfig:
     def converts(self, mapped: Collection[str]) -> bool:
         """Whether money is converted, given our columns that the source has."""
         return self.currency is not None and "currency" in mapped
+
+    @property
+    def shops_zone(self) -> str:
+        """The zone of the days."""
+        return self.reporting_time_zone or "UTC"
 
     @property
     def by_day(self) -> bool:

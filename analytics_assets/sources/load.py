@@ -10,9 +10,10 @@ one, for those that are rejected or belong to other days.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -150,7 +151,9 @@ def load_source(
             )
             accepted += given
         days, versions = _days(config, window, stage, held)
-        days = with_not_due(connection, config.source, days, held, window, loaded_at.date())
+        days = with_not_due(
+            connection, config.source, days, held, window, _shops_date(loaded_at, config)
+        )
         reasons = _reject(connection, config, window, stage, loaded_at)
         lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
         if lost:
@@ -159,7 +162,7 @@ def load_source(
                 "may have become equal. Export them again as text; nothing was loaded."
             )
         half = half_filled(connection, config, window)
-        warnings = [*stage.scan.warnings, *noted, *half]
+        warnings = [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
         if SUPERSEDED in reasons:
@@ -185,6 +188,23 @@ def load_source(
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
+
+
+def _days_of_utc(config: SourceConfig) -> list[str]:
+    """A warning where a source names a zone, and nobody said whose days count."""
+    zone = config.time_zone if config.time_zone != "UTC" else "America/New_York"
+    named = config.time_zone != "UTC" or any("%z" in form for form in config.timestamp_formats)
+    if config.reporting_time_zone or not named or not config.contract.time_column:
+        return []
+    return [
+        f"days are those of UTC; `reporting_time_zone: {zone}` next to `calendar` makes "
+        "them the shop's"
+    ]
+
+
+def _shops_date(time: datetime, config: SourceConfig) -> date:
+    """The shop's day at a time, naive UTC."""
+    return time.replace(tzinfo=UTC).astimezone(ZoneInfo(config.shops_zone)).date()
 
 
 def _in(window: Window | None) -> str:

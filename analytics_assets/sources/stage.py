@@ -294,8 +294,8 @@ def _sentence(message: str, scan: Scan) -> str:
         + (
             ": not UTF-8. Declare `encoding` in the source configuration, or deliver UTF-8."
             if why
-            else ": the rows do not fit the header. Deliver it again, or correct `delimiter` of the "
-            "source."
+            else ": the rows do not fit the header. Deliver it again, or correct the `delimiter` "
+            "of the source."
         )
         + " Nothing was loaded."
     )

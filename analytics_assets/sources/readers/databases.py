@@ -28,6 +28,7 @@ from analytics_assets.sources.readers.base import (
     mapped_columns,
     read_columns,
     unknown_columns,
+    unread,
 )
 
 
@@ -72,7 +73,7 @@ class DatabaseReader(Reader):
         """
 
     def day_of(self, column: str, type_: str) -> str | None:
-        """SQL of the UTC date of a time column; None where its type has no date (text)."""
+        """SQL of the shop's date of a time column; None where its type has no date (text)."""
         return None
 
     def checksum(self, columns: list[str]) -> str:
@@ -132,10 +133,7 @@ class DatabaseReader(Reader):
                 f"SELECT coalesce(min(rowid), 0), count(*) FROM {self.table}"
             ).fetchall()[0]
             try:
-                warnings = []
-                unknown = unknown_columns(self.config, list(types))
-                if unknown:
-                    warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+                warnings = unread(self.config, unknown_columns(self.config, list(types)))
                 if not rows:
                     warnings.append(f"{self.name}: no rows")
                 yield Scan(

@@ -75,7 +75,7 @@ class MySQLReader(DatabaseReader):
         except pymysql.MySQLError as error:
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
-                ". Check `table` or `query` in the source configuration, and what the user may read."
+                ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
             opened.close()
@@ -86,7 +86,7 @@ class MySQLReader(DatabaseReader):
         The tables of time zones are missing in many a MySQL, which then converts to NULL.
         """
         zoned = type_ == "timestamp" or (type_ == "datetime" and self.config.time_zone == "UTC")
-        if zoned and self.config.reporting_time_zone == "UTC":
+        if zoned and self.config.shops_zone == "UTC":
             return f"CAST({column} AS DATE)"
         return column if type_ == "date" else None
 

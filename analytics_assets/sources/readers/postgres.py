@@ -54,14 +54,14 @@ class PostgresReader(DatabaseReader):
         except postgres.Error as error:
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
-                ". Check `table` or `query` in the source configuration, and what the user may read."
+                ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
             connection.close()
 
     def day_of(self, column: str, type_: str) -> str | None:
         """The shop's date; a time without zone is in the configured one."""
-        shop = literal(self.config.reporting_time_zone)
+        shop = literal(self.config.shops_zone)
         if type_ == "timestamp with time zone":
             return f"({column} AT TIME ZONE {shop})::date"
         if type_ == "timestamp without time zone":
