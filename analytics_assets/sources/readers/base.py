@@ -126,20 +126,13 @@ class SourceFile:
         path: where it lies, as its file system names it.
         name: path below the folder of the source: it does not change with the folder's place.
         day: the day that it stands for, where each day has files of its own.
-        state: what changes when the file does: size and time of change, or the store's tag; the
-            size comes first.
+        state: what changes when the file does: size and time of change, or the store's tag.
     """
 
     path: str
     name: str
     day: date | None
     state: str
-
-    @property
-    def size(self) -> int:
-        """Its bytes; 0 where the store does not say."""
-        size = self.state.partition("-")[0]
-        return int(size) if size.isdecimal() else 0
 
     def part(self, **facts: Any) -> Part:
         """The part of a scan that the file is."""
@@ -258,12 +251,8 @@ LOOKED_AT_BYTES = 200_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """A look at a source.
-
-    Attributes:
-        found: what lies there, in words.
-        scanner: opens the scan of what is looked at.
-        part: what part of it that is, in words; empty for all of it.
+    """What lies at a source, in words, and the scan of what is looked at of it: of all, or of a
+    part, which is in words too.
     """
 
     found: str

@@ -103,17 +103,16 @@ class FileReader(Reader):
         files = self.files(Window(calendar.start, end) if self.config.by_day else None)
         days = [file.day for file in files if file.day]
         span = f", {days[0]} to {days[-1]}" if days else ""
-        size = sum(file.size for file in files)
+        # The state of a file begins with its size.
+        sizes = [file.state.partition("-")[0] for file in files]
+        size = sum(int(size) for size in sizes if size.isdecimal())
         some, part = files, ""
         if size > LOOKED_AT_BYTES and len(files) > 1:
             last = len(files) - 1
             steps = max(1, int(len(files) * LOOKED_AT_BYTES / size) - 1)
             places = dict.fromkeys(round(step * last / steps) for step in range(steps + 1))
             some = [files[place] for place in places]
-            part = (
-                f"{len(some):,} of the {len(files):,} files, spread evenly: together they have "
-                f"more than {LOOKED_AT_BYTES / 1e6:,.0f} MB"
-            )
+            part = f"{len(some):,} of the {len(files):,} files, spread evenly: all are too much"
         return Sample(
             f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}",
             lambda connection, scratch: self.scan_files(connection, some, scratch),
