@@ -347,6 +347,8 @@ def _hidden(value: str) -> str:
 def _examples(config: SourceConfig, found: Rejected) -> Iterator[tuple[str, str]]:
     personal = config.contract.table.personal_columns
     for name, values in found.values.items():
+        # Of people, only what looks like a number or a time: a name may have been shifted here.
+        values = [v for v in values if not personal or any(map(str.isdecimal, v))]
         if values and name not in personal:
             shown = sorted(values, key=lambda value: (len(value), value))
             some = dict.fromkeys((shown[0], shown[len(shown) // 2], shown[-1]))
