@@ -216,7 +216,7 @@ class Reader(ABC):
 
     @abstractmethod
     def sample(self, calendar: Calendar) -> "Sample":
-        """Some rows to look at before a load.
+        """The rows to look at before a load: all of them up to a size, else some that are spread.
 
         Raises:
             SourceError: the source is missing or cannot be read.
@@ -250,17 +250,20 @@ class Reader(ABC):
         return None
 
 
+# Up to so much check-sources looks at the whole source.
+LOOKED_AT_ROWS = 2_000_000
+LOOKED_AT_BYTES = 200_000_000
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A look at a source.
-
-    Attributes:
-        found: what lies there, in words.
-        scanner: opens the scan of some of its rows.
+    """What lies at a source, in words, and the scan of what is looked at of it: of all, or of a
+    part, which is in words too.
     """
 
     found: str
     scanner: Scanner
+    part: str = ""
 
 
 # No name of a column: an address, a number, a time.

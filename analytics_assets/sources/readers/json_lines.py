@@ -228,7 +228,10 @@ class JsonLinesReader(FileReader):
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
         if not line:
-            raise SourceError(f"{file.source.name}: the file is empty; expected an object a line.")
+            raise SourceError(
+                f"{file.source.name}: the file is empty; expected an object a line. "
+                "Deliver it again, or remove it."
+            )
         if not objects and not without_nul:
             raise SourceError(
                 f"{file.source.name}, line 1: NUL bytes, as UTF-16 has them. Declare `encoding` of "
