@@ -7,7 +7,7 @@ running anything (`backfill`).
 from dagster import AssetKey, DagsterInstance, Definitions
 
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
-from analytics_assets.automation.ranges import contiguous
+from analytics_assets.automation.ranges import windows_to_load
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
@@ -42,7 +42,7 @@ def outdated(
     }
     if not _is_current(composed, instance, assets):
         return [Window.of_days(keys[0], keys[-1])]
-    return list(contiguous(changed_days(sources, warehouse, keys)))
+    return windows_to_load(changed_days(sources, warehouse, keys), sources)
 
 
 def outdated_jobs(

@@ -32,7 +32,7 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
 )
 from analytics_assets.automation.notifications import post
-from analytics_assets.automation.ranges import contiguous, months_of, range_tags
+from analytics_assets.automation.ranges import months_of, range_tags, windows_to_load
 from analytics_assets.checks.predictions import reasons_to_retrain
 from analytics_assets.partitions import Window, run_window
 from analytics_assets.settings import Settings
@@ -42,7 +42,6 @@ from analytics_assets.sources.ledger import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
-RANGES_A_TICK = 10  # each is a run; the rest waits for the next tick
 RUNS_READ = 200  # the newest loads
 ATTEMPTS = 2  # at the steps after the load; then a person must look at it
 
@@ -99,9 +98,11 @@ def _day_sensors(
             )
         elif not changed:
             yield SkipReason("The sources have not changed since each day was loaded.")
-        for window in list(contiguous(changed))[:RANGES_A_TICK]:
+        for window in windows_to_load(changed, sources):
             # The load is part of the key: content that returns to an earlier state is loaded again.
-            content = "".join(changed[day] for day in window) + str(last_load(warehouse, window))
+            content = "".join(changed.get(day, "") for day in window) + str(
+                last_load(warehouse, window)
+            )
             digest = hashlib.sha256(content.encode()).hexdigest()[:16]
             # The key identifies the content: a repeated tick starts no second run.
             yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
