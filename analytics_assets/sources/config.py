@@ -7,7 +7,7 @@ Belongs here: the words and their defaults. Does not belong here: reading them f
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -220,6 +220,10 @@ class SourceConfig:
             given = given.get(name, ())
         words = (*given, *(NOBODY if name.endswith("_id") else ()))
         return tuple(dict.fromkeys(word.lower() for word in words))
+
+    def converts(self, mapped: Collection[str]) -> bool:
+        """Whether money is converted, given our columns that the source has."""
+        return self.currency is not None and "currency" in mapped
 
     @property
     def by_day(self) -> bool:

@@ -18,7 +18,6 @@ import duckdb
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.currencies import converts
 from analytics_assets.sources.readers.base import (
     Part,
     Reader,
@@ -234,7 +233,7 @@ class DatabaseReader(Reader):
         column = self.config.contract.time_column
         if column is None or column not in mapped:
             return None
-        if "refunded_at" in mapped or converts(self.config, mapped):
+        if "refunded_at" in mapped or self.config.converts(mapped):
             return None  # a row then belongs to two days, or changes with the rates
         return self.day_of(identifier(mapped[column]), types[mapped[column]])
 
