@@ -14,7 +14,7 @@ increment  one day's refresh, everything fresh afterwards, on a tenth of the lin
 fixed      a day without rows, and a run with nothing to do
 days       the last 365 days as one backfill against the last day alone, with all days loaded
 years      the same number of lines over five years of partitions
-scattered  44 corrected lines on 43 scattered days of one file with all lines, against a full load of it
+scattered  44 corrected lines on 43 scattered days of one file, against a full load of the file
 customers  a million customers
 growth     a full backfill of ten times the lines, with more memory; not among the defaults
 

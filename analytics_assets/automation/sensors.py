@@ -100,9 +100,8 @@ def _day_sensors(
             yield SkipReason("The sources have not changed since each day was loaded.")
         for window in windows_to_load(changed, sources):
             # The load is part of the key: content that returns to an earlier state is loaded again.
-            content = "".join(changed.get(day, "") for day in window) + str(
-                last_load(warehouse, window)
-            )
+            versions = [changed.get(day, "") for day in window]
+            content = "".join([*versions, str(last_load(warehouse, window))])
             digest = hashlib.sha256(content.encode()).hexdigest()[:16]
             # The key identifies the content: a repeated tick starts no second run.
             yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
