@@ -12,9 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetSelection, AssetSpec, PartitionsDefinition, define_asset_job
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetSelection,
+    AssetSpec,
+    PartitionsDefinition,
+    define_asset_job,
+)
 
 from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
+from analytics_assets.checks.staleness import CHECK
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import SOURCES
@@ -26,7 +34,7 @@ MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
 OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
-# A table with this column is computed as of that day: reloading an older day does not change it.
+# A table with this column is computed as of that day, and not for every day that is loaded.
 SNAPSHOT_COLUMN = "snapshot_date"
 
 
@@ -127,9 +135,17 @@ def build_jobs(
     return {
         plan.name: define_asset_job(
             plan.name,
-            AssetSelection.assets(*plan.assets),
+            _selection(plan),
             description=plan.description,
             partitions_def=partitions[plan.partitioning],
         )
         for plan in plans
     }
+
+
+def _selection(plan: JobPlan) -> AssetSelection:
+    """The assets of a job with their checks; after a load also what says what it made stale."""
+    assets = AssetSelection.assets(*plan.assets)
+    if plan.name != LOAD_DAYS:
+        return assets
+    return assets | AssetSelection.checks(AssetCheckKey(AssetKey(CHECK.asset), CHECK.name))

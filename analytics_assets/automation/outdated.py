@@ -1,4 +1,4 @@
-"""What must be loaded again for everything to be up to date.
+"""What must be loaded or built again for everything to be up to date.
 
 Belongs here: comparing the sources, the code and the instance's records. Does not belong here:
 running anything (`backfill`).
@@ -6,11 +6,15 @@ running anything (`backfill`).
 
 from dagster import AssetKey, DagsterInstance, Definitions
 
+from analytics_assets.automation.backfill import History
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
 from analytics_assets.automation.ranges import windows_to_load
+from analytics_assets.checks.staleness import find_stale, snapshot_days
 from analytics_assets.partitions import Window
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared import LEADING
+from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
@@ -43,6 +47,19 @@ def outdated(
     if not _is_current(composed, instance, assets):
         return [Window.of_days(keys[0], keys[-1])]
     return windows_to_load(changed_days(sources, warehouse, keys), sources)
+
+
+def read_history(instance: DagsterInstance, warehouse: Warehouse, horizon_days: int) -> History:
+    """What was loaded and built before, and what of it is stale."""
+    if not warehouse.path.exists():
+        return History()
+    with warehouse.read() as session:
+        loaded = loaded_versions(session, LEADING)
+        return History(
+            frozenset(day for day in loaded if day),
+            frozenset(snapshot_days(session)),
+            find_stale(session, instance, horizon_days),
+        )
 
 
 def outdated_jobs(

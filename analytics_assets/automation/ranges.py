@@ -65,6 +65,12 @@ def contiguous(days: Iterable[date]) -> Iterator[Window]:
         yield Window(start, previous + timedelta(days=1))
 
 
+def covering(windows: Iterable[Window]) -> Window:
+    """The window from the first start to the last end."""
+    windows = list(windows)
+    return Window(min(w.start for w in windows), max(w.end for w in windows))
+
+
 def windows_to_load(days: Iterable[date], sources: SourcesConfig) -> list[Window]:
     """The windows to load so that the given days are loaded, and as little as possible between.
 

@@ -32,9 +32,10 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
 )
 from analytics_assets.automation.notifications import post
-from analytics_assets.automation.ranges import months_of, range_tags, windows_to_load
+from analytics_assets.automation.outdated import read_history
+from analytics_assets.automation.ranges import contiguous, months_of, range_tags, windows_to_load
 from analytics_assets.checks.predictions import reasons_to_retrain
-from analytics_assets.partitions import Window, run_window
+from analytics_assets.partitions import KEEP_MODELS_TAG, Window, run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
@@ -112,16 +113,28 @@ def _day_sensors(
         monitored_jobs=[jobs[LOAD_DAYS]],
         request_job=jobs[SCORE_DAY],
         default_status=DefaultSensorStatus.STOPPED,
-        description="Scores the newest day after a successful load, and publishes.",
+        description=(
+            "Scores the newest day after a successful load, and publishes; before it, builds the "
+            "snapshots of earlier days again that depend on days that changed."
+        ),
     )
-    def score_after_load(context: RunStatusSensorContext) -> RunRequest | SkipReason:
+    def score_after_load(context: RunStatusSensorContext) -> list[RunRequest] | SkipReason:
         loaded = _loaded(context, warehouse)
         if isinstance(loaded, SkipReason):
             return loaded
-        # A load of old days changes the newest snapshot. The scores of the old days stay: a model
-        # trained later has seen what it would predict.
         newest = loaded[1] - timedelta(days=1)
-        return RunRequest(run_key=context.dagster_run.run_id, partition_key=newest.isoformat())
+        try:
+            built = read_history(context.instance, warehouse, settings.churn_horizon_days)
+        except WarehouseError as error:
+            return SkipReason(str(error))
+        run_id = context.dagster_run.run_id
+        return [
+            *(
+                RunRequest(f"{run_id}-{days}", tags={**range_tags(days), KEEP_MODELS_TAG: "true"})
+                for days in contiguous(day for day in built.stale.snapshots if day < newest)
+            ),
+            RunRequest(run_key=run_id, partition_key=newest.isoformat()),
+        ]
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,

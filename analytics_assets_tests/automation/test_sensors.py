@@ -291,14 +291,14 @@ def after(sensor: SensorDefinition, instance: DagsterInstance, tags: dict[str, s
 
 def test_after_a_load_its_last_day_is_scored(shop: Shop, instance: DagsterInstance) -> None:
     window = Window.of_days("2024-02-25", "2024-02-29")
-    request, run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
+    (request,), run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
     assert request.partition_key == "2024-02-29"
     assert request.run_key == run_id  # one score a load, however often the tick is repeated
 
 
 def test_a_load_of_one_partition_is_scored(shop: Shop, instance: DagsterInstance) -> None:
     tags = {"dagster/partition": "2024-02-27"}
-    request, _ = after(shop.sensors["score_after_load"], instance, tags)
+    (request,), _ = after(shop.sensors["score_after_load"], instance, tags)
     assert request.partition_key == "2024-02-27"
 
 
