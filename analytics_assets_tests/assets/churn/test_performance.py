@@ -228,4 +228,4 @@ def test_drift_asks_for_a_training_once_a_month_and_model(shop: Shop) -> None:
 def test_while_all_holds_nothing_is_asked(shop: Shop) -> None:
     score(shop, date(2024, 10, 1))
     shop.make("churn_performance")
-    assert "hold" in tick(shop).skip_message
+    assert "give a reason" in tick(shop).skip_message
