@@ -213,6 +213,13 @@ def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions
     assert checks == Counter([*graph.asset_check_keys, twice])
 
 
+def test_jobs_do_not_ask_for_checks_of_a_family_that_is_off(tmp_path: Path, manifest: Path) -> None:
+    settings = make_settings(tmp_path / "home", ANALYTICS_CHECKS="freshness=off")
+    composed = build_definitions(share_manifest(manifest, settings))
+    job = composed.resolve_job_def(LOAD_DAYS)
+    assert STALENESS.name not in {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
+
+
 def test_no_job_needs_what_a_later_one_makes(composed: Definitions) -> None:
     graph = composed.resolve_asset_graph()
     made: set[AssetKey] = set()

@@ -14,7 +14,6 @@ from typing import Any
 
 from dagster import (
     AssetCheckKey,
-    AssetKey,
     AssetSelection,
     AssetSpec,
     PartitionsDefinition,
@@ -22,7 +21,6 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
-from analytics_assets.checks.staleness import CHECK
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import SOURCES
@@ -129,23 +127,24 @@ def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
 
 
 def build_jobs(
-    plans: Iterable[JobPlan], partitions: dict[str | None, PartitionsDefinition | None]
+    plans: Iterable[JobPlan],
+    partitions: dict[str | None, PartitionsDefinition | None],
+    after_load: Iterable[AssetCheckKey] = (),
 ) -> dict[str, Any]:
-    """The Dagster jobs of the plans, by name."""
+    """The Dagster jobs of the plans, by name.
+
+    Args:
+        plans: the jobs.
+        partitions: the partitions by their names in the plans.
+        after_load: checks that a load evaluates, too, though it does not build their assets.
+    """
+    further = {LOAD_DAYS: AssetSelection.checks(*after_load)} if after_load else {}
     return {
         plan.name: define_asset_job(
             plan.name,
-            _selection(plan),
+            AssetSelection.assets(*plan.assets) | further.get(plan.name, AssetSelection.assets()),
             description=plan.description,
             partitions_def=partitions[plan.partitioning],
         )
         for plan in plans
     }
-
-
-def _selection(plan: JobPlan) -> AssetSelection:
-    """The assets of a job with their checks; after a load also what says what it made stale."""
-    assets = AssetSelection.assets(*plan.assets)
-    if plan.name != LOAD_DAYS:
-        return assets
-    return assets | AssetSelection.checks(AssetCheckKey(AssetKey(CHECK.asset), CHECK.name))

@@ -124,7 +124,9 @@ def _day_sensors(
             return loaded
         newest = loaded[1] - timedelta(days=1)
         try:
-            built = read_history(context.instance, warehouse, settings.churn_horizon_days)
+            built = read_history(
+                context.instance, warehouse, sources.calendar, settings.churn_horizon_days
+            )
         except WarehouseError as error:
             return SkipReason(str(error))
         run_id = context.dagster_run.run_id

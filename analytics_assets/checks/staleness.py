@@ -31,6 +31,8 @@ from dagster import (
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.partitions import next_month
 from analytics_assets.schemas import TABLES
+from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
@@ -157,11 +159,14 @@ def _built(instance: DagsterInstance, name: str) -> dict[str, datetime]:
     return built
 
 
-def staleness_check(policy: str, horizon_days: int) -> AssetChecksDefinition:
-    """The check as Dagster's. It needs the instance, which no other check does.
+def staleness_checks(settings: Settings, sources: SourcesConfig) -> list[AssetChecksDefinition]:
+    """The check as Dagster's, unless its family is off. It alone needs the instance.
 
     It is evaluated after the scores, and after a load of days, which builds none of these.
     """
+    policy = settings.checks[CHECK.family]
+    if policy == "off" or not sources.has_days:
+        return []
     spec = CHECK.spec(policy)._replace(additional_deps=[AssetDep("customer_days")])
 
     @multi_asset_check(name="staleness_check", specs=[spec], pool=POOL)
@@ -170,7 +175,8 @@ def staleness_check(policy: str, horizon_days: int) -> AssetChecksDefinition:
     ) -> Iterator[AssetCheckResult]:
         began = time.perf_counter()
         with warehouse.read() as session:
-            stale = find_stale(session, context.instance, horizon_days, due=False)
+            horizon = settings.churn_horizon_days
+            stale = find_stale(session, context.instance, horizon, due=False)
             rows = len(snapshot_days(session))
         keys = [{"snapshot_date": day} for day in stale.snapshots]
         keys += [{"month": day} for day in stale.months]
@@ -189,4 +195,4 @@ def staleness_check(policy: str, horizon_days: int) -> AssetChecksDefinition:
             seconds=time.perf_counter() - began,
         ).result(policy)
 
-    return step
+    return [step]

@@ -69,7 +69,8 @@ def run(customers: int, months: int) -> None:
             *(read_sources(settings), build_warehouse(settings)),
         )
         windows, own_jobs = outdated(*state), outdated_jobs(*state)
-        stale = read_history(instance, state[-1], settings.churn_horizon_days).stale
+        calendar, horizon = state[2].calendar, settings.churn_horizon_days
+        stale = read_history(instance, state[3], calendar, horizon).stale
     if windows or own_jobs or stale.snapshots or stale.months:
         code = materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs)
         if code:
@@ -102,7 +103,12 @@ def materialize(
             windows,
             sources.calendar,
             settings.churn_horizon_days,
-            read_history(instance, build_warehouse(settings), settings.churn_horizon_days),
+            read_history(
+                instance,
+                build_warehouse(settings),
+                sources.calendar,
+                settings.churn_horizon_days,
+            ),
             every_snapshot,
             own_jobs,
         )
