@@ -185,6 +185,11 @@ class Reader(ABC):
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
 
+    @property
+    def reads_whole(self) -> bool:
+        """Whether all of the source is read for any window, however short."""
+        return not (self.config.by_day or self.computes_versions)
+
     @abstractmethod
     def scan(
         self,
