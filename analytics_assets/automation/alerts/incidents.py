@@ -20,7 +20,8 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from analytics_assets.automation.alerts.measures import Finding, time_text
+from analytics_assets.automation.alerts.facts import time_text
+from analytics_assets.automation.alerts.measures import Finding
 from analytics_assets.automation.alerts.rules import AlertRule
 from analytics_assets.automation.notifications import Channel, Message, Problem, send
 

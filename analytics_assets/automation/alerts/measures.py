@@ -1,43 +1,32 @@
-"""What the alert rules look at: figures from the run history, the checks, and the published copy.
+"""Measures: what of the facts is over the limit of a rule, and since when.
 
-Belongs here: one function for each measure. Does not belong here: limits (`rules`). A measure says
-what is over the limit, and what it cannot tell; all else is fine. It never writes, and a finding
-has no values of rows.
+Belongs here: one function for each measure. Does not belong here: limits (`rules`), or the figures
+themselves (`facts`). A measure says
+what is over the limit, and what it cannot tell; all else is fine. A finding has no values of rows.
 """
 
-import shutil
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from datetime import timedelta
 from typing import Any
 
-from dagster import (
-    AssetCheckKey,
-    AssetCheckSeverity,
-    DagsterEventType,
-    DagsterInstance,
-    DagsterRunStatus,
-    RunRecord,
-)
+from dagster import AssetCheckSeverity, DagsterEventType, DagsterRunStatus, RunRecord
 
+from analytics_assets.automation.alerts.facts import (
+    NAMES_SHOWN,
+    Facts,
+    day_rows,
+    ended,
+    failed_in_a_row,
+    finished,
+    run_times,
+    scores,
+)
 from analytics_assets.automation.alerts.rules import AlertRule
 from analytics_assets.automation.jobs import LOAD_DAYS
 from analytics_assets.partitions import Window, run_window
-from analytics_assets.schemas import TABLES
-from analytics_assets.settings import Settings
-from analytics_assets.warehouse.connection import Warehouse, WarehouseError
-from analytics_assets.warehouse.publish import current_build, open_build
-from analytics_assets.warehouse.session import Session
-
-RUNS_READ = 500  # the newest
-WEEKS = 8  # before a day, that its rows are compared with
-STEPS_NAMED = 3
-AD_HOC = "__ASSET_JOB"  # Dagster's job of assets that are chosen by hand
-GOING_ON = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+from analytics_assets.warehouse.connection import WarehouseError
 
 
 @dataclass(frozen=True)
@@ -63,60 +52,6 @@ class Finding:
     unknown: bool = False
 
 
-class Facts:
-    """What measures look at; each thing is read once, when a measure asks for it."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        instance: DagsterInstance,
-        warehouse: Warehouse,
-        checks: Sequence[AssetCheckKey],
-        now: float,
-    ) -> None:
-        self.settings, self.instance, self.warehouse = settings, instance, warehouse
-        self.checks, self.now = checks, now
-
-    @cached_property
-    def runs(self) -> Mapping[str, list[RunRecord]]:
-        """The newest runs of each job, newest first."""
-        jobs: dict[str, list[RunRecord]] = defaultdict(list)
-        for record in self.instance.get_run_records(limit=RUNS_READ):
-            jobs[_job(record)].append(record)
-        return jobs
-
-    @property
-    def run_going_on(self) -> bool:
-        """Whether a run is at work."""
-        return any(r.dagster_run.status in GOING_ON for runs in self.runs.values() for r in runs)
-
-    @property
-    def newest_success(self) -> str | None:
-        """The run that succeeded last."""
-        ended = [record for runs in self.runs.values() for record in _finished(runs)]
-        good = [r for r in ended if r.dagster_run.status == DagsterRunStatus.SUCCESS]
-        return max(good, key=_ended).dagster_run.run_id if good else None
-
-    def link(self, run_id: str) -> str:
-        """The address of a run's page."""
-        return f"{self.settings.ui_url}/runs/{run_id}"
-
-    def failed_steps(self, run_id: str) -> list[str]:
-        """Steps of a run that failed."""
-        failures = self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
-        return sorted({entry.step_key for entry in failures if entry.step_key})
-
-    @contextmanager
-    def published(self) -> Iterator[Session]:
-        """The published copy.
-
-        Raises:
-            WarehouseError: nothing is published.
-        """
-        with open_build(current_build(self.settings.published_dir)) as session:
-            yield session
-
-
 def failures_not_repaired(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Jobs with a failed run since which they have not succeeded; of loads, on the same days."""
     for job, runs in facts.runs.items():
@@ -127,7 +62,7 @@ def failures_not_repaired(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 job,
                 f"{job} failed{_at_steps(facts, newest)}{_of_days(window)}",
-                _ended(failed[-1]),
+                ended(failed[-1]),
                 _failing_rows(facts, newest),
                 newest.dagster_run.run_id,
                 _remedy(facts, newest),
@@ -137,27 +72,21 @@ def failures_not_repaired(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
 def failures_in_a_row(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Jobs whose newest runs have all failed."""
     for job, runs in facts.runs.items():
-        failed = []
-        for record in _finished(runs):
-            if record.dagster_run.status == DagsterRunStatus.SUCCESS:
-                break
-            failed.append(record)
+        failed = failed_in_a_row(runs)
         if len(failed) >= rule.limit:
             yield Finding(
                 job,
                 f"{job} failed {len(failed)} times in a row",
-                _ended(failed[-1]),
+                ended(failed[-1]),
                 run_id=failed[0].dagster_run.run_id,
             )
 
 
 def failed_checks(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Tables with checks whose newest verdict is an error, though the run succeeded."""
-    storage = facts.instance.event_log_storage
-    records = storage.get_latest_asset_check_execution_by_key(list(facts.checks))
     failed: dict[str, list[Any]] = defaultdict(list)
     unknown = set()
-    for key, record in records.items():
+    for key, record in facts.checked.items():
         evaluation: Any = record.evaluation
         if not hasattr(evaluation, "passed"):  # planned: its run goes on, or ended before it
             unknown.add(key.asset_key.path[-1])
@@ -185,94 +114,60 @@ def failed_checks(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
 def score_below_mean(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Tables whose quality score on the newest day is far below that of the days before."""
     with facts.published() as session:
-        rows = session.rows(
-            "SELECT asset, day, score FROM quality.data_quality_scores "
-            "QUALIFY row_number() OVER (PARTITION BY asset ORDER BY day DESC) <= 91 ORDER BY day"
-        )
-    tables: dict[str, list[tuple[Any, float]]] = defaultdict(list)
-    for table, day, score in rows:
-        tables[table].append((day, score))
-    for table, days in tables.items():
-        *before, (day, score) = days
-        past = [figure for _, figure in before]
-        if len(past) < max(rule.least, 2):
+        of_tables = scores(session)
+    for table, score in of_tables.items():
+        if len(score.past) < rule.least or score.mean is None or score.deviation is None:
             continue
-        mean = statistics.fmean(past)
-        below = mean - score
-        if below > rule.floor and below > rule.limit * statistics.stdev(past):
+        below = score.mean - score.figure
+        if below > rule.floor and below > rule.limit * score.deviation:
             yield Finding(
                 table,
-                f"the quality score of {table} is {score:.3f} on {day}, more than "
-                f"{rule.limit:g} standard deviations below its mean of {mean:.3f}",
+                f"the quality score of {table} is {score.figure:.3f} on {score.day}, more than "
+                f"{rule.limit:g} standard deviations below its mean of {score.mean:.3f}",
             )
 
 
 def run_time_over_mean(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Jobs whose newest run takes or took longer than earlier ones over as many days."""
     for job, runs in facts.runs.items():
-        current = next((r for r in runs if r.start_time and _counts_as_run(r)), None)
-        if current is None or not current.start_time:
+        time = run_times(runs, facts.now)
+        if time is None or time.run is None or len(time.past) < rule.least or not time.mean:
             continue
-        past = [
-            record.end_time - record.start_time
-            for record in runs
-            if record is not current
-            and record.dagster_run.status == DagsterRunStatus.SUCCESS
-            and record.start_time
-            and record.end_time
-            and record.start_time < current.start_time
-            and _days(record) == _days(current)
-        ]
-        if len(past) < max(rule.least, 1):
-            continue
-        mean = statistics.fmean(past)
-        seconds = (current.end_time or facts.now) - current.start_time
-        if seconds > rule.limit * mean and seconds - mean > rule.floor:
-            verb = "took" if current.end_time else "has taken"
+        if time.figure > rule.limit * time.mean and time.figure - time.mean > rule.floor:
+            verb = "took" if time.run.end_time else "has taken"
             yield Finding(
                 job,
-                f"{job} {verb} {_duration(seconds)}, {seconds / mean:.1f} times its mean of "
-                f"{_duration(mean)} over {len(past)} runs",
-                current.start_time,
-                run_id=current.dagster_run.run_id,
+                f"{job} {verb} {_duration(time.figure)}, {time.figure / time.mean:.1f} times its "
+                f"mean of {_duration(time.mean)} over {len(time.past)} runs",
+                time.run.start_time,
+                run_id=time.run.dagster_run.run_id,
             )
 
 
 def rows_off_mean(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """Facts whose newest day has far more or fewer rows than the same weekday before."""
     with facts.published() as session:
-        for table in TABLES.values():
-            if not (table.name.startswith("fact_") and session.exists(table)):
-                continue
-            days = session.rows(
-                f"SELECT {table.window_column} AS day, count(*) FROM {table.relation} "
-                f"GROUP BY 1 HAVING date_diff('day', day, (SELECT max({table.window_column}) "
-                f"FROM {table.relation})) IN (SELECT unnest(range(0, {7 * WEEKS + 1}, 7))) "
-                "ORDER BY day"
+        of_tables = day_rows(session)
+    for table, rows in of_tables.items():
+        if len(rows.past) < rule.least or rows.mean is None or rows.deviation is None:
+            continue
+        # Counts vary by their square root at the least.
+        deviation = max(rows.deviation, rows.mean**0.5)
+        off = abs(rows.figure - rows.mean)
+        if off > rule.limit * rows.mean and off > rule.floor * deviation:
+            change = rows.figure / rows.mean - 1
+            yield Finding(
+                table,
+                f"{table} has {rows.figure:,} rows on {rows.day}, {change:+.0%} of the "
+                f"mean of the same weekday in the {len(rows.past)} weeks before",
+                rows=f"{rows.figure:,} instead of about {rows.mean:,.0f}",
             )
-            if len(days) - 1 < max(rule.least, 2):
-                continue
-            *before, (day, count) = days
-            past = [rows for _, rows in before]
-            mean = statistics.fmean(past)
-            # Counts vary by their square root at the least.
-            deviation = max(statistics.stdev(past), mean**0.5)
-            off = abs(count - mean)
-            if off > rule.limit * mean and off > rule.floor * deviation:
-                yield Finding(
-                    table.name,
-                    f"{table.name} has {count:,} rows on {day}, {count / mean - 1:+.0%} of the "
-                    f"mean of the same weekday in the {len(past)} weeks before",
-                    rows=f"{count:,} instead of about {mean:,.0f}",
-                )
 
 
 def disk_used(rule: AlertRule, facts: Facts) -> Iterator[Finding]:
     """The disk of the home, where too much of it is used."""
     if facts.settings.home.exists():
-        _, used, free = shutil.disk_usage(facts.settings.home)
-        # Of what this user can have: some of a disk is kept for the system.
-        share = used / (used + free)
+        share, free = facts.disk
         if share > rule.limit:
             yield Finding(
                 "disk", f"the disk of ANALYTICS_HOME is {share:.0%} full, {free / 1e9:.1f} GB free"
@@ -303,25 +198,10 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-def _job(record: RunRecord) -> str:
-    """The name of a run's job; of assets that were chosen by hand, their names."""
-    run = record.dagster_run
-    if run.job_name != AD_HOC:
-        return run.job_name
-    names = sorted(key.path[-1] for key in run.asset_selection or ())
-    return f"{', '.join(names[:STEPS_NAMED])}{' …' if len(names) > STEPS_NAMED else ''}"
-
-
-def _finished(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Runs that succeeded or failed, the last to end first; cancelled ones say nothing."""
-    ended = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
-    return sorted((r for r in runs if r.dagster_run.status in ended), key=_ended, reverse=True)
-
-
 def _not_repaired(job: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
     repaired: set[Any] = set()
     failed = []
-    for record in _finished(runs):
+    for record in finished(runs):
         window = run_window(record.dagster_run.tags) if job == LOAD_DAYS else None
         days = {*window} if window else {None}
         if record.dagster_run.status == DagsterRunStatus.SUCCESS:
@@ -331,22 +211,9 @@ def _not_repaired(job: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
     return failed
 
 
-def _counts_as_run(record: RunRecord) -> bool:
-    return record.dagster_run.status in (*GOING_ON, DagsterRunStatus.SUCCESS)
-
-
-def _days(record: RunRecord) -> int:
-    window = run_window(record.dagster_run.tags)
-    return (window.end - window.start).days if window else 0
-
-
-def _ended(record: RunRecord) -> float:
-    return record.end_time or record.create_timestamp.timestamp()
-
-
 def _at_steps(facts: Facts, record: RunRecord) -> str:
     steps = facts.failed_steps(record.dagster_run.run_id)
-    return f" at {', '.join(steps[:STEPS_NAMED])}" if steps else ""
+    return f" at {', '.join(steps[:NAMES_SHOWN])}" if steps else ""
 
 
 def _of_days(window: Window | None) -> str:
@@ -372,7 +239,7 @@ def _failing_rows(facts: Facts, record: RunRecord) -> str | None:
         rows = _metadata(evaluation).get("failing rows")
         name = f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}"
         shown.append(name if rows is None else f"{rows:,} of {name}")
-    return ", ".join(shown[:STEPS_NAMED]) or None
+    return ", ".join(shown[:NAMES_SHOWN]) or None
 
 
 def _remedy(facts: Facts, record: RunRecord) -> str | None:
@@ -386,8 +253,3 @@ def _metadata(evaluation: Any) -> dict[str, Any]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def time_text(timestamp: float) -> str:
-    """A time for people."""
-    return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M} UTC"

@@ -7,7 +7,7 @@ Belongs here: the figures and their words. Does not belong here: when anything i
 from datetime import datetime
 from typing import Any
 
-from analytics_assets.automation.alerts.measures import Facts
+from analytics_assets.automation.alerts.facts import Facts
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.publish import current_build

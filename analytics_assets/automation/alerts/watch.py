@@ -18,6 +18,7 @@ from dagster import (
     sensor,
 )
 
+from analytics_assets.automation.alerts.facts import Facts
 from analytics_assets.automation.alerts.incidents import (
     BusyError,
     Found,
@@ -26,7 +27,7 @@ from analytics_assets.automation.alerts.incidents import (
     advance,
     deliver,
 )
-from analytics_assets.automation.alerts.measures import MEASURES, Facts
+from analytics_assets.automation.alerts.measures import MEASURES
 from analytics_assets.automation.alerts.rules import RULES, AlertRule
 from analytics_assets.automation.alerts.summary import new_summary
 from analytics_assets.automation.notifications import TIMEOUT_SECONDS, channels

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
 
-from analytics_assets.automation.alerts.measures import MEASURES, Facts, Finding
+from analytics_assets.automation.alerts.facts import Facts
+from analytics_assets.automation.alerts.measures import MEASURES, Finding
 from analytics_assets.automation.alerts.rules import RULES
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Window
