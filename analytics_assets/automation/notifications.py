@@ -12,6 +12,7 @@ import importlib.util
 import json
 import smtplib
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -140,12 +141,10 @@ class Mail:
             domain = self.sender.rpartition("@")[2].strip("<> ") or "localhost"
             mail["Message-ID"] = f"<{message.identity}@{domain}>"
         mail.set_content(message.text)
-        host, _, port = self.host.partition(":")
-        kind = smtplib.SMTP_SSL if self.security == "tls" else smtplib.SMTP
         try:
-            with kind(host, int(port or 0), timeout=timeout) as server:
+            with self._connect(timeout) as server:
                 if self.security == "starttls":
-                    server.starttls()
+                    server.starttls(context=ssl.create_default_context())
                 if self.user:
                     server.login(self.user, self.password or "")
                 server.send_message(mail)
@@ -162,6 +161,14 @@ class Mail:
         except OSError as error:  # smtplib's errors, too
             return _unreachable("the mail server", error)
         return None
+
+    def _connect(self, timeout: float) -> smtplib.SMTP:
+        host, _, port = self.host.partition(":")
+        if self.security == "tls":
+            # By itself smtplib accepts any certificate.
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, int(port or 0), timeout=timeout, context=context)
+        return smtplib.SMTP(host, int(port or 0), timeout=timeout)
 
 
 def channels(settings: Settings) -> list[Channel]:
@@ -237,9 +244,12 @@ def _sender(
 def _unreachable(what: str, error: Exception) -> Problem:
     """Words for an error of the connection; never its text, which may quote an address."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    refused = isinstance(cause, ConnectionRefusedError | socket.gaierror)
+    before = ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError
+    refused = isinstance(cause, before)
     if isinstance(cause, TimeoutError):
         reason = "timed out"
+    elif isinstance(cause, ssl.SSLCertVerificationError):
+        reason = "its certificate is not valid"
     elif isinstance(cause, OSError) and cause.strerror:
         reason = cause.strerror
     else:

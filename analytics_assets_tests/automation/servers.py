@@ -3,11 +3,13 @@
 import http.server
 import json
 import socketserver
+import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -72,32 +74,52 @@ def hang_up(handler: http.server.BaseHTTPRequestHandler) -> None:
 
 @contextmanager
 def smtp_server(
-    answers: dict[str, str] | None = None, wait: threading.Event | None = None
+    answers: dict[str, str] | None = None,
+    wait: threading.Event | None = None,
+    certificate: Path | None = None,
+    tls_at_once: bool = False,
 ) -> Iterator[tuple[str, list[str]]]:
     """Gives its host and port, and the e-mails that it accepted.
 
     Args:
         answers: answers to commands, such as `{"MAIL": "550 no"}`, instead of good ones.
         wait: before its greeting it waits for this.
+        certificate: with its key; it then offers STARTTLS.
+        tls_at_once: it speaks TLS from the first byte.
     """
     received: list[str] = []
     said = {
         "": "220 ready",
-        "EHLO": "250-here\r\n250 AUTH PLAIN",
+        "EHLO": f"250-here\r\n{'250-STARTTLS' if certificate else '250-HELP'}\r\n250 AUTH PLAIN",
         "AUTH": "235 welcome",
         "DATA": "354 go on",
         ".": "250 accepted",
         "QUIT": "221 bye",
+        "STARTTLS": "220 go on",
         **(answers or {}),
     }
 
     class Handler(socketserver.StreamRequestHandler):
         def say(self, command: str) -> None:
             self.wfile.write(f"{said.get(command, '250 ok')}\r\n".encode())
+            self.wfile.flush()
+
+        def secure(self) -> bool:
+            assert certificate
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            try:
+                self.connection = context.wrap_socket(self.connection, server_side=True)
+            except OSError:  # the client does not trust it
+                return False
+            self.rfile, self.wfile = (self.connection.makefile(mode) for mode in ("rb", "wb"))
+            return True
 
         def handle(self) -> None:
             if wait:
                 wait.wait(30)
+            if tls_at_once and not self.secure():
+                return
             self.say("")
             while line := self.rfile.readline():
                 command = line.decode().split()[0].upper()
@@ -107,7 +129,7 @@ def smtp_server(
                     if said["."].startswith("250"):
                         received.append("".join(lines))
                     self.say(".")
-                elif command == "QUIT":
+                elif (command == "STARTTLS" and not self.secure()) or command == "QUIT":
                     break
 
     class Server(socketserver.ThreadingTCPServer):

@@ -3,6 +3,7 @@
 import email
 import importlib.util
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from email.policy import default
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +140,41 @@ def test_what_a_mail_server_refuses_is_said(
     assert words in problem.text
     assert not problem.may_have_arrived
     assert not received
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 by itself, with its key."""
+    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(file), "-out", str(file.with_suffix(".crt"))),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
+    return file
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_the_password_goes_only_to_a_server_with_a_valid_certificate(
+    security: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deliver() -> tuple[Problem | None, list[str]]:
+        at_once = security == "tls"
+        with smtp_server(certificate=certificate, tls_at_once=at_once) as (host, received):
+            channel = mail(host, user="shop", password="canary", security=security)
+            return sent(channel), received
+
+    untrusted = Problem("the mail server could not be reached: its certificate is not valid", False)
+    assert deliver() == (untrusted, [])
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    problem, received = deliver()
+    assert problem is None
+    assert len(received) == 1
 
 
 @contextmanager

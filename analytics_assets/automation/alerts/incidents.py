@@ -11,6 +11,7 @@ What a server refused is tried again in later ticks.
 
 import fcntl
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -270,5 +271,5 @@ def _opened(
 
 
 def _identity(kind: str, incident: Incident, seen: float) -> str:
-    words = "".join(c if c.isalnum() else "-" for c in f"{incident.rule}.{incident.subject}")
+    words = re.sub(r"[^A-Za-z0-9_.]+", "-", f"{incident.rule}.{incident.subject}")
     return f"{kind}.{words}.{seen:.3f}"

@@ -109,7 +109,7 @@ def alert_sensor(settings: Settings, warehouse: Warehouse) -> SensorDefinition:
 
     @sensor(
         name="alerts",
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=30,
         default_status=DefaultSensorStatus.RUNNING if running else DefaultSensorStatus.STOPPED,
         description=(
             "Tells people of each incident once, when it is over, and of each published build, by "

@@ -1,6 +1,7 @@
 """What the tests of alerts share: an instance, runs in it, and a published copy by hand."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
+
+DAY = date(2024, 2, 28)
+FAILED = "[dev] load_days failed at fail, day 2024-02-28"
+
+
+def titles(received: list[dict[str, str]]) -> list[str]:
+    """The first lines of messages."""
+    return [message["text"].splitlines()[0] for message in received]
 
 
 @dagster.op

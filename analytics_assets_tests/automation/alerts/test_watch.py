@@ -25,9 +25,7 @@ from analytics_assets.warehouse.connection import Warehouse
 
 from ...conftest import REPOSITORY, Project
 from ..servers import accept, break_down, http_server, smtp_server, talk_nonsense
-from .conftest import CHECK, check, fill, load, publish
-
-DAY = date(2024, 2, 28)
+from .conftest import CHECK, DAY, FAILED, check, fill, load, publish, titles
 
 
 @contextmanager
@@ -46,11 +44,6 @@ def tick(settings: Settings, times: int = 1, **options: Any) -> list[str]:
     return problems
 
 
-def titles(received: list[dict[str, str]]) -> list[str]:
-    return [message["text"].splitlines()[0] for message in received]
-
-
-FAILED = "[dev] load_days failed at fail, day 2024-02-28"
 OVER = f"[dev] Over: {FAILED.removeprefix('[dev] ')}"
 
 
