@@ -17,46 +17,9 @@ from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.limits import MIN_ROWS
 from analytics_assets.sources.readers import SourceError, reader_of
-from analytics_assets.sources.readers.base import (
-    MissingColumnError,
-    fold_name,
-    unknown_columns,
-)
+from analytics_assets.sources.readers.base import MissingColumnError, unknown_columns
 from analytics_assets.sources.stage import Stage, staged
-
-# Names that exports give our columns. Compared without case, blanks and punctuation.
-SYNONYMS = {
-    "order_id": "order invoice invoiceno invoicenumber ordernumber orderno transactionid id name",
-    "line_number": "line lineno linenumber lineitem position orderitemid item",
-    "ordered_at": "orderdate orderedon date createdat invoicedate placedat purchasedate datetime "
-    "timestamp orderpurchasetimestamp transactiondate",
-    "customer_id": "customer customerid client clientid buyer buyerid userid user memberid email "
-    "customeruniqueid",
-    "product_id": "product productid sku stockcode item itemid article articleid variantid "
-    "lineitemsku asin",
-    "quantity": "qty units pieces amountordered lineitemquantity count",
-    "unit_price": "price unitprice priceeach itemprice lineitemprice saleprice",
-    "amount": "total linetotal amount subtotal revenue sales",
-    "status": "state orderstatus financialstatus",
-    "updated_at": "updatedat modifiedat changedat lastmodified",
-    "country": "country shippingcountry billingcountry countrycode",
-    "product_name": "description productname title lineitemname itemname",
-    "product_category": "category productcategory department productcategoryname",
-    "category": "category productcategory department type",
-    "list_price": "listprice price msrp",
-    "unit_cost": "cost unitcost cogs",
-    "email": "email emailaddress mail",
-    "first_name": "firstname givenname",
-    "last_name": "lastname surname familyname",
-    "registered_at": "registeredat createdat signupdate joinedat registrationdate",
-    "city": "city town",
-    "session_id": "session sessionid visitid",
-    "started_at": "startedat start sessionstart beganat starttime timestamp",
-    "ended_at": "endedat end sessionend endtime",
-    "page_views": "pageviews views pages",
-    "device": "device devicecategory devicetype",
-    "channel": "channel source medium utmsource channelgrouping",
-}  # fmt: skip
+from analytics_assets.sources.systems.names import propose
 
 
 @dataclass(frozen=True)
@@ -104,27 +67,6 @@ class SourceReport:
 def check_sources(sources: SourcesConfig) -> list[SourceReport]:
     """A report of each configured source, from a sample of it; nothing is written."""
     return [_checked(config, sources.calendar) for config in sources.sources.values()]
-
-
-def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
-    """Source columns that are probably ours under another name."""
-    taken = {*config.columns.values(), *config.inputs}
-    plain = {_plain(name): name for name in found if name not in taken}
-    proposal: dict[str, str] = {}
-    for ours in config.contract.columns:
-        if ours in (*config.columns, *config.computed) or any(
-            fold_name(name) == ours for name in found
-        ):
-            continue
-        for word in (ours.replace("_", ""), *SYNONYMS.get(ours, "").split()):
-            if word in plain and plain[word] not in proposal.values():
-                proposal[ours] = plain[word]
-                break
-    return proposal
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:

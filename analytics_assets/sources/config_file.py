@@ -197,7 +197,7 @@ def _columns(source: str, entry: Entry) -> tuple[dict[str, str], dict[str, Compu
     for word in entry.mapping(contract.mappable):
         value = entry[word]
         if isinstance(value.node, yaml.SequenceNode):
-            if not isinstance(contract.table.schema.columns[word].dtype.type, dt.Timestamp):
+            if not isinstance(contract.declared(word).dtype.type, dt.Timestamp):
                 raise value.error("only a time can be read from several columns.")
             computed[word] = joined([item.text() for item in value.items()])
         elif isinstance(value.node, yaml.MappingNode):

@@ -294,9 +294,8 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     names, follows = config.source_names, config.contract.follows
-    for name in dict.fromkeys(
-        (*config.needed, *config.columns, *config.attributes, *config.order_level)
-    ):
+    of_order = [name for name in config.order_level if name not in config.computed]
+    for name in dict.fromkeys((*config.needed, *config.columns, *config.attributes, *of_order)):
         column = names[name]
         if fold_name(column) in by_fold:
             continue
