@@ -39,6 +39,7 @@ OF_DAY = re.compile(r"%-?[HIMSfpTXcrRgn]")
 # What is wrong with a value, by what it looks like, where a word of the configuration would help.
 SIGN = r"\p{Sc}|^-?[A-Z]{2,3} ?[-0-9]|[0-9] ?[A-Z]{3}$"
 PARENTHESES = r"^\(.*[0-9].*\)$|\([0-9].*\)$"
+WHOLE = "not a whole number of 32 bits"
 DAY_FIRST = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"
 
 
@@ -73,7 +74,7 @@ def misfit(type_: dt.DataType, config: SourceConfig) -> str:
     if isinstance(type_, dt.Boolean):
         return f"none of {', '.join((*TRUE_WORDS, *FALSE_WORDS))}"
     if isinstance(type_, dt.Integer):
-        return "not a whole number of 32 bits"
+        return WHOLE
     if isinstance(type_, dt.Decimal):
         if config.rounding == "half_up":
             return "not a number"
@@ -116,13 +117,16 @@ def _integer(value: str, source_type: str, config: SourceConfig) -> str:
         return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS INT) END"
     if source_type != "VARCHAR":
         return f"TRY_CAST({value} AS INT)"
-    form, plain = "[+-]?[0-9]+", value
+    text = bare(value, config)
+    # 2.0 is 2, but 1.000 may be a thousand.
+    zeros = rf"({re.escape(config.decimal)}(0{{1,2}}|0{{4,}}))?"
+    form, plain = f"[+-]?[0-9]+{zeros}", text
     if config.thousands:
-        form = f"{form}|{_grouped(config.thousands)}"
-        plain = f"replace({value}, {literal(config.thousands)}, '')"
-    return (
-        f"CASE WHEN regexp_full_match({value}, {literal(form)}) THEN TRY_CAST({plain} AS INT) END"
-    )
+        form = f"{form}|{_grouped(config.thousands)}{zeros}"
+        plain = f"replace({text}, {literal(config.thousands)}, '')"
+    if config.decimal != ".":
+        plain = f"replace({plain}, {literal(config.decimal)}, '.')"
+    return f"CASE WHEN regexp_full_match({text}, {literal(form)}) THEN TRY_CAST({plain} AS INT) END"
 
 
 def _decimal(value: str, source_type: str, type_: dt.Decimal, config: SourceConfig) -> str:
@@ -226,16 +230,16 @@ def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool)
 
 def of_day(naive: str, config: SourceConfig) -> str:
     """The begin, in UTC, of a day of the shop: a date without a time is that day."""
-    zone = literal(config.reporting_time_zone)
-    if config.reporting_time_zone == "UTC":
+    zone = literal(config.shops_zone)
+    if config.shops_zone == "UTC":
         return naive
     return f"({naive} AT TIME ZONE {zone}) AT TIME ZONE 'UTC'"
 
 
 def shops_time(utc: str, config: SourceConfig) -> str:
     """A time in UTC as the clocks of the shop show it."""
-    zone = literal(config.reporting_time_zone)
-    if config.reporting_time_zone == "UTC":
+    zone = literal(config.shops_zone)
+    if config.shops_zone == "UTC":
         return utc
     return f"(({utc} AT TIME ZONE 'UTC') AT TIME ZONE {zone})"
 

@@ -7,7 +7,7 @@ Belongs here: the words and their defaults. Does not belong here: reading them f
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -33,8 +33,6 @@ UNREAD = (
         "max_volume_change",
     ),
 )
-# Words that came later: without them the fingerprint is what it was, and nothing is loaded again.
-ADDED = ("order_level", "order_snapshot", "customer_key", "strip_plus_tags")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,8 @@ class SourceConfig:
         currency_signs: texts before or after an amount that are no part of the number.
         parentheses_are_negative: a number in parentheses is below zero.
         decimal_quantity: quantities may have decimals, such as kilograms.
-        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's.
+        reporting_time_zone: zone of the days, of all sources: a row's day is the shop's. None is
+            UTC, and a warning where the source names a zone of its own.
         null_words: texts that stand for a missing value, besides the empty text: of all columns, or
             a list for each column. Identifiers have `NOBODY` too, unless their list is empty.
         status_map: the source's status words to ours.
@@ -155,7 +154,7 @@ class SourceConfig:
     currency_signs: tuple[str, ...] = ()
     parentheses_are_negative: bool = False
     decimal_quantity: bool = False
-    reporting_time_zone: str = "UTC"
+    reporting_time_zone: str | None = None
     null_words: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
@@ -221,6 +220,15 @@ class SourceConfig:
         words = (*given, *(NOBODY if name.endswith("_id") else ()))
         return tuple(dict.fromkeys(word.lower() for word in words))
 
+    def converts(self, mapped: Collection[str]) -> bool:
+        """Whether money is converted, given our columns that the source has."""
+        return self.currency is not None and "currency" in mapped
+
+    @property
+    def shops_zone(self) -> str:
+        """The zone of the days."""
+        return self.reporting_time_zone or "UTC"
+
     @property
     def by_day(self) -> bool:
         """Whether each day has files of its own."""
@@ -234,11 +242,7 @@ class SourceConfig:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the mapping does, and not with the place of the files."""
-        words = {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in UNREAD and (value or key not in ADDED)
-        }
+        words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 

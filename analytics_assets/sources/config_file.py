@@ -74,7 +74,7 @@ def load_sources(path: Path) -> SourcesConfig:
     if not alone and "calendar" not in given:
         raise document.error("there is no `calendar`. Add it, with the `start` of the data.")
     calendar = _calendar(document["calendar"]) if "calendar" in given else NO_DAYS
-    zone = _zone(document[REPORTING]) if REPORTING in given else "UTC"
+    zone = _zone(document[REPORTING]) if REPORTING in given else None
     sources = {
         name: replace(_source(name, document[name]), reporting_time_zone=zone)
         for name in SOURCES

@@ -19,11 +19,6 @@ RATE = "DECIMAL(18, 10)"
 WIDE = "DECIMAL(38, 4)"
 
 
-def converts(config: SourceConfig, mapped: Collection[str]) -> bool:
-    """Whether the money of a source is converted."""
-    return config.currency is not None and "currency" in mapped
-
-
 def converted(config: SourceConfig, names: Collection[str]) -> dict[str, str]:
     """SQL of the columns of a typed row `v`, with its money in the currency of reports.
 

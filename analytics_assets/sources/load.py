@@ -159,7 +159,7 @@ def load_source(
                 "may have become equal. Export them again as text; nothing was loaded."
             )
         half = half_filled(connection, config, window)
-        warnings = [*stage.scan.warnings, *noted, *half]
+        warnings = [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
         if SUPERSEDED in reasons:
@@ -185,6 +185,18 @@ def load_source(
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, held)
     return result
+
+
+def _days_of_utc(config: SourceConfig) -> list[str]:
+    """A warning where a source names a zone, and nobody said whose days count."""
+    zone = config.time_zone if config.time_zone != "UTC" else "America/New_York"
+    named = config.time_zone != "UTC" or any("%z" in form for form in config.timestamp_formats)
+    if config.reporting_time_zone or not named or not config.contract.time_column:
+        return []
+    return [
+        f"days are those of UTC; `reporting_time_zone: {zone}` next to `calendar` makes "
+        "them the shop's"
+    ]
 
 
 def _in(window: Window | None) -> str:

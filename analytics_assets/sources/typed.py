@@ -13,7 +13,7 @@ from analytics_assets.partitions import Calendar
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.casts import PLAUSIBLE_END, shops_time
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.currencies import WIDE, converted, converts
+from analytics_assets.sources.currencies import WIDE, converted
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.refunds import has_refunds, refund_row
@@ -87,13 +87,13 @@ def typed_relation(
     sound = [rule for column in columns if not column.as_it_came for rule in column.sound]
     sound += [rule for rule, _ in day_rules]
     sound_texts = [rule for column in columns if column.as_it_came for rule in column.sound]
-    sound.append(f"(_plain OR ({' AND '.join(sound_texts) or 'true'}))")
+    # CASE, for OR asks both of every row.
+    sound.append(f"CASE WHEN _plain THEN true ELSE {' AND '.join(sound_texts) or 'true'} END")
     notes = [(column.name, *note) for column in columns for note in column.notes]
     noted = ", ".join(
         f"CASE WHEN {rule} THEN {{'name': '{name}', 'note': '{note}', 'value': {value}}} END"
         for name, note, rule, value in notes
     )
-    any_noted = " OR ".join(f"({rule})" for _, _, rule, _ in notes) or "false"
     casts = {column.name: column.quick.cast for column in columns if column.quick}
     casts["_plain"] = " AND ".join(plain) or "false"
     values = _values(config, scan, mapped, columns)
@@ -118,9 +118,9 @@ def typed_relation(
                 AS _reasons,
             {refund} AS _refund,
             CASE WHEN _reasons IS NOT NULL THEN {whole} END AS _json,
-            CASE WHEN _plain IS NOT TRUE AND ({any_noted})
-                THEN list_filter([{noted}]::STRUCT("name" VARCHAR, note VARCHAR, "value" VARCHAR)[],
-                    lambda held: held IS NOT NULL) END AS _noted,
+            CASE WHEN _plain IS NOT TRUE THEN nullif(list_filter(
+                [{noted}]::STRUCT("name" VARCHAR, note VARCHAR, "value" VARCHAR)[],
+                lambda one: one IS NOT NULL), []) END AS _noted,
             {through}
         FROM ({typed})
     )"""
@@ -162,7 +162,7 @@ def _steps(
     types = config.contract.table.sql_types
     same = {name: f"v.{identifier(name)}" for name in names}
     steps = []
-    if converts(config, mapped):
+    if config.converts(mapped):
         steps.append(converted(config, names))
     if "unit_cost" in config.contract.door and "unit_cost" in mapped:
         cost = f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {types['cost']})"

@@ -9,7 +9,7 @@ as it is typed.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,6 @@ from analytics_assets.schemas.raw import STATUSES
 from analytics_assets.sources.casts import bare, in_utc, misfit, misfits, read_as
 from analytics_assets.sources.config import NOBODY, SourceConfig
 
-WHOLE = "not a whole number of 32 bits"
 FRACTION = "a fraction; `decimal_quantity: true` accepts quantities with decimals"
 # Excel writes long numbers so.
 SCIENTIFIC = "[0-9](\\.[0-9]+)?E\\+[0-9]+"
@@ -80,6 +79,8 @@ class TypedColumn:
     @property
     def type(self) -> dt.DataType:
         """The type that it gets."""
+        if self.name == "quantity" and not self.config.decimal_quantity:
+            return dt.int32  # stored with decimals, and read without
         type_: dt.DataType = self.declared.dtype.type
         return type_
 
@@ -92,11 +93,6 @@ class TypedColumn:
     def is_id(self) -> bool:
         """Whether it is an identifier, as text."""
         return self.name.endswith("_id") and self.source_type == "VARCHAR"
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is a quantity without decimals, which is stored with them."""
-        return self.name == "quantity" and not self.config.decimal_quantity
 
     @property
     def is_text(self) -> bool:
@@ -169,8 +165,8 @@ class TypedColumn:
             if self.words:
                 # Most texts are longer than these words.
                 most = max(len(word.encode()) for word in self.words)
-                missing = f"lower({source}) IN ({_listed(self.words)})"
-                fits += f" AND NOT (strlen({source}) <= {most} AND {missing})"
+                other = f"NOT {_among(source, self.words)}"
+                fits += f" AND CASE WHEN strlen({source}) > {most} THEN true ELSE {other} END"
         return f"({source} IS NULL OR {fits})" if self.nullable else fits
 
     @property
@@ -185,12 +181,15 @@ class TypedColumn:
         if not self.is_text:
             text = bare(f"({present})::VARCHAR", self.config)
             looks = misfits(self.type, self.config)
+            if self.name == "quantity" and isinstance(self.type, dt.Integer):
+                point = re.escape(self.config.decimal)
+                looks.append((f"^[+-]?[0-9]*{point}[0-9]*[1-9]", FRACTION))
             for pattern, reason in looks:
                 rule = f"regexp_matches({text}, {literal(pattern)})"
                 found.append((f"CASE WHEN {value} IS NULL THEN {rule} END", reason))
             others = "".join(f" AND NOT regexp_matches({text}, {literal(p)})" for p, _ in looks)
             rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL{others} END"
-            found.append((rule, WHOLE if self.is_whole else misfit(self.type, self.config)))
+            found.append((rule, misfit(self.type, self.config)))
         else:
             if self.may_hold_nul:
                 found.append((f"contains({value}, chr(0))", "a NUL byte"))
@@ -230,7 +229,7 @@ class TypedColumn:
             return []
         value, source = self.value, self.source
         text = f"trim({source}, {WHITE_SPACE})"
-        notes = [("missing", f"{value} IS NULL AND lower({text}) IN ({_listed(NOBODY)})", text)]
+        notes = [("missing", f"{value} IS NULL AND {_among(text, NOBODY)}", text)]
         if self.name == "customer_id" and self.config.customer_key == "email":
             return notes  # a code is no longer what it was made of
         return [
@@ -259,9 +258,7 @@ class TypedColumn:
         return f"CASE lower({text}){cases} ELSE lower({text}) END" if cases else f"lower({text})"
 
     def _read(self) -> str:
-        # Rounding is for money: 2.00004 pieces are no 2.
-        config = replace(self.config, rounding="reject") if self.is_whole else self.config
-        given = (self.source_type, self.type, config)
+        given = (self.source_type, self.type, self.config)
         missing = (self.source_type, self.type, self.words)
         # Most values need no trimming and are read as they came. A word for a missing value may be
         # a number too.
@@ -275,9 +272,6 @@ class TypedColumn:
     def _rules(self, value: str) -> list[tuple[str, str]]:
         """The value checks of the table's model as row rules: (SQL condition, reason)."""
         rules = []
-        if self.is_whole:
-            rules.append((f"{value} = trunc({value})", FRACTION))
-            rules.append((f"{value} BETWEEN -2147483648 AND 2147483647", WHOLE))
         for check in self.declared.checks:
             if check.name == "isin":
                 allowed = sorted(check.statistics["allowed_values"])
@@ -307,7 +301,7 @@ def present_text(
     text = trimmed or f"nullif(trim({source}, {WHITE_SPACE}), '')"
     if not words:
         return text
-    return f"CASE WHEN lower({text}) IN ({_listed(words)}) THEN NULL ELSE {text} END"
+    return f"CASE WHEN {_among(text, words)} THEN NULL ELSE {text} END"
 
 
 def quickly_present_text(
@@ -322,8 +316,13 @@ def quickly_present_text(
     return present_text(source, source_type, type_, words, trimmed)
 
 
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(literal(word.lower()) for word in words)
+def _among(text: str, words: Sequence[str]) -> str:
+    """SQL whether a text is one of some words, in any case.
+
+    Of a longer IN, DuckDB makes a join, for all rows.
+    """
+    pattern = "|".join(re.escape(word.lower()) for word in words)
+    return f"regexp_full_match(lower({text}), {literal(pattern)})"
 
 
 def _has_numbers(words: Sequence[str]) -> bool:

@@ -94,8 +94,9 @@ def by_day(retail: Project, manifest: Path, tmp_path_factory: pytest.TempPathFac
         (("--exclude", "customer_analytics_daily+"), ("2010-12-01", "2011-12-10")),
         (("--select", "customer_analytics_daily+", "--exclude"), ("2011-12-09", "2011-12-10")),
     ):
-        tests = ("resource_type:test", "resource_type:unit_test")
-        result = dbt.dbt("compile", *selected, *tests, window=window)
+        # Tests, and what is made of the model's tables.
+        others = ("resource_type:test", "resource_type:unit_test", "source:churn+")
+        result = dbt.dbt("compile", *selected, *others, window=window)
         assert result.success, dbt_conftest.failures(result)
         order += [done.node.name for done in result.result.results]  # type: ignore[union-attr]
     models = {file.stem: file for file in (dbt.path.parent / "target/compiled").rglob("*.sql")}

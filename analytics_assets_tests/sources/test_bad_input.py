@@ -578,6 +578,11 @@ def test_parquet_type_drift(trial: Trial, tmp_path: Path, values: pa.Array) -> N
 
 WHOLE, MONEY = "not a whole number of 32 bits", "not a number of at most 4 decimals"
 TIME, MISSING, OUTSIDE = "not a time in the declared format", "missing", "outside the calendar"
+FRACTION = "a fraction; `decimal_quantity: true` accepts quantities with decimals"
+DAY_OR_MONTH = (
+    "of the form 1/2/2024, where day or month comes first: declare `timestamp_formats`, "
+    "such as ['%m/%d/%Y'] or ['%d/%m/%Y']"
+)
 BERLIN = f"{TIME}, or not once in Europe/Berlin"
 STATUS = "none of cancelled, completed, pending, returned"
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0")
@@ -617,7 +622,7 @@ VALUES = [
     Values(31, "quantity", {"2147483648": Q(WHOLE), "-2147483649": Q(WHOLE), "9" * 40: Q(WHOLE)}),
     Values(31, "quantity", {"2147483647": 2147483647, "-2147483648": -2147483648}),
     Values(31, "unit_price", {"100000000000000": Q(MONEY), "9" * 14: Decimal("9" * 14)}),
-    Values(32, "quantity", {"2.7": Q(WHOLE), "2.0": Q(WHOLE), "2.": Q(WHOLE)}),
+    Values(32, "quantity", {"2.7": Q(FRACTION), "2.0": 2, "2.": Q(WHOLE)}),
     Values(33, "unit_price", {"3.50001": Q(MONEY), "3.50000": Decimal("3.5")}),
     Values(
         33,
@@ -626,8 +631,8 @@ VALUES = [
         {"rounding": "half_up"},
     ),
     Values(34, "order_id", {"1e3": "1e3", "1E3": "1E3", "1e400": "1e400"}),
-    Values(35, "order_id", {"00123": "00123", "0": "0", "123.0": "123.0", "+1": "+1"}),
-    Values(38, "customer_id", {"": None, "  ": None, "NULL": "NULL", "n/a": "n/a"}),
+    Values(35, "order_id", {"00123": "00123", "0": "0", "123.0": "123", "+1": "+1"}),
+    Values(38, "customer_id", {"": None, "  ": None, "NULL": None, "n/a": None}),
     Values(
         38,
         "customer_id",
@@ -638,7 +643,8 @@ VALUES = [
     Values(38, "quantity", {"": Q(f"quantity: {MISSING}")}),
     Values(40, "ordered_at", {"2024-02-30": Q(TIME), "2024-01-02 25:00:00": Q(TIME)}),
     Values(40, "ordered_at", {"2023-02-29": Q(TIME), "0000-00-00 00:00:00": Q(TIME)}),
-    Values(41, "ordered_at", {"03/04/2024": Q(TIME), "3.4.2024": Q(TIME), "20240103": Q(TIME)}),
+    Values(41, "ordered_at", dict.fromkeys(["03/04/2024", "3.4.2024"], Q(DAY_OR_MONTH))),
+    Values(41, "ordered_at", {"20240103": Q(TIME)}),
     Values(
         41,
         "ordered_at",
@@ -713,7 +719,9 @@ def test_values(trial: Trial, values: Values) -> None:
         (
             n,
             trial.line(n),
-            what.reason if ": " in what.reason else f"{values.column}: {what.reason}",
+            what.reason
+            if what.reason.startswith(values.column)
+            else f"{values.column}: {what.reason}",
             trial.kept(rows[n - 1]),
         )
         for n, what in enumerate(values.becomes.values(), len(rows) - len(texts))
@@ -848,8 +856,8 @@ TYPED: list[tuple[int, str, pa.Array, list[Any]]] = [
     (31, "quantity", pa.array([2**31, -(2**31) - 1, 7]), [Q(WHOLE), Q(WHOLE), 7]),
     (31, "quantity", pa.array([2**64 - 1, 1, 7], pa.uint64()), [Q(WHOLE), 1, 7]),
     (31, "unit_price", pa.array([1e14, 1e300, 1.0]), [Q(MONEY), Q(MONEY), Decimal(1)]),
-    (32, "quantity", pa.array([2.7, 2.0, -1.5]), [Q(WHOLE), 2, Q(WHOLE)]),
-    (32, "quantity", pa.array([Decimal("2.7"), Decimal(2), Decimal(3)]), [Q(WHOLE), 2, 3]),
+    (32, "quantity", pa.array([2.7, 2.0, -1.5]), [Q(FRACTION), 2, Q(FRACTION)]),
+    (32, "quantity", pa.array([Decimal("2.7"), Decimal(2), Decimal(3)]), [Q(FRACTION), 2, 3]),
     (33, "unit_price", pa.array([3.50001, 0.1, 1 / 3]), [Q(MONEY), Decimal("0.1"), Q(MONEY)]),
     (
         33,

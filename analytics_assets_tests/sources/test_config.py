@@ -12,6 +12,7 @@ import yaml
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import load_settings
 from analytics_assets.sources.config import (
+    Computed,
     Currency,
     SourceConfig,
     SourceConfigError,
@@ -57,6 +58,9 @@ FILE = {
     "decimal": ",",
     "thousands": ".",
     "rounding": "half_up",
+    "currency_signs": ["€", "EUR"],
+    "parentheses_are_negative": True,
+    "decimal_quantity": True,
     "null_words": ["n/a", "-"],
     "status_map": {"paid": "completed"},
     "cancelled_order_pattern": "^C",
@@ -84,7 +88,7 @@ def read(tmp_path: Path, **orders: Any) -> SourceConfig:
 
 
 def test_every_word_is_read(tmp_path: Path) -> None:
-    read_so = {"timestamp_formats", "null_words", "line_identity", "order_level"}
+    read_so = {"timestamp_formats", "null_words", "line_identity", "order_level", "currency_signs"}
     words = {word: tuple(value) if word in read_so else value for word, value in FILE.items()}
     assert read(tmp_path, **FILE) == SourceConfig("orders", **words)
     assert not read(tmp_path, **FILE).by_day
@@ -93,6 +97,7 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     table = SourceConfig("orders", str(tmp_path / "shop.duckdb"), "duckdb", table="orders")
     assert read(tmp_path, path="shop.duckdb", table="orders") == table
     known = {word.name for word in fields(SourceConfig)} - {"source", "options", "currency"}
+    known -= {"computed", "reporting_time_zone"}  # see cases/test_values.py
     # test_subscriptions has the attributes.
     assert known == {*FILE, *DATABASE, "table", "attributes"}
 
@@ -147,10 +152,16 @@ def with_calendar(**words: Any) -> dict[str, Any]:
     [
         ("orders: [", "sources.yaml is no readable YAML: "),
         ("", "sources.yaml is empty; it needs at least `calendar` and `orders`."),
-        ("- orders", "sources.yaml, line 1: expected a mapping with calendar, orders, user_sess"),
+        (
+            "- orders",
+            "sources.yaml, line 1: expected a mapping with calendar, reporting_time_zone, ord",
+        ),
         ({"calendar": MINIMAL["calendar"]}, "there is no `orders`. Add it; only subscriptions"),
         ({**MINIMAL, "order": {}}, "'order' is no word of this place. Did you mean 'orders'?"),
-        ({**MINIMAL, "xyz": {}}, "'xyz' is no word of this place. Known: calendar, orders,"),
+        (
+            {**MINIMAL, "xyz": {}},
+            "'xyz' is no word of this place. Known: calendar, reporting_time_zone,",
+        ),
         (
             {"orders": MINIMAL["orders"]},
             "there is no `calendar`. Add it, with the `start` of the data.",
@@ -299,6 +310,11 @@ CHANGES: dict[str, Any] = {
     "cancelled_order_pattern": "^C",
     "late_days": 1,
     "attributes": ("Seats",),
+    "computed": {"quantity": Computed("1")},
+    "currency_signs": ("$",),
+    "parentheses_are_negative": True,
+    "decimal_quantity": True,
+    "reporting_time_zone": "Europe/Berlin",
 }
 
 
@@ -333,7 +349,7 @@ def test_the_fingerprint_does_not_change_with_place_form_or_limits(word: str) ->
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """As hash() would not be."""
-    assert SourceConfig("orders", "orders.csv").fingerprint == "ac017d7d2dfadb9e"
+    assert SourceConfig("orders", "orders.csv").fingerprint == "bb8df74e363975ce"
 
 
 def test_every_word_of_the_configuration_is_in_the_fingerprint_or_meant_not_to_be() -> None:

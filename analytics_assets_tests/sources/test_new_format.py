@@ -47,7 +47,9 @@ def test_its_rows_are_typed_and_accounted_for_as_all_are(
     assert source.rows("SELECT order_id, quantity, source_row FROM raw.raw_orders") == [
         ("O1", 2, 1)
     ]
-    assert result.reasons == {"quantity: not a whole number of 32 bits": 1}
+    assert result.reasons == {
+        "quantity: a fraction; `decimal_quantity: true` accepts quantities with decimals": 1
+    }
 
 
 def test_its_changes_are_seen(source: Source, config: SourceConfig) -> None:

@@ -112,7 +112,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[
         "ordered_at: not a time in the declared format": 2,
         "ordered_at: missing": 2,
         "order_id: missing": 1,
-        "quantity: not a whole number of 32 bits": 2,
+        "quantity: a fraction; `decimal_quantity: true` accepts quantities with decimals": 2,
         "status: none of cancelled, completed, pending, returned": 1,
         "unit_price: not a number of at most 4 decimals": 2,
     }
@@ -484,6 +484,7 @@ def test_json_values_are_read_as_they_are_written(source: Source) -> None:
             "price": 0.1,
         },
         {"id": "x", "at": "2024-01-07", "customer": "none", "items": [], "n": 2.0, "price": 1},
+        {"id": "y", "at": "2024-01-08", "items": [], "n": 2.7, "price": 1},
     ]
     source.write("orders.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     config = source.config(
@@ -506,10 +507,11 @@ def test_json_values_are_read_as_they_are_written(source: Source) -> None:
         "FROM raw.raw_orders ORDER BY source_row"
     ) == [
         ("123", "00123", "P1", 2, Decimal("3.5"), None, "DE"),
-        ("12345678901234567890", "1000.0", "true", -1, Decimal("0.1"), None, None),
+        ("12345678901234567890", "1000", "true", -1, Decimal("0.1"), None, None),
+        ("x", None, None, 2, 1, None, None),
     ]
     assert source.rows("SELECT source_row, reasons FROM raw.rejected_rows") == [
-        (3, "quantity: not a whole number of 32 bits")
+        (4, "quantity: a fraction; `decimal_quantity: true` accepts quantities with decimals")
     ]
 
 

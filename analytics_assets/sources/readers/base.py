@@ -19,6 +19,8 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
 
+UNREAD = "columns that nothing reads: "
+
 
 class SourceError(ValueError):
     """A source cannot be read; the message names file and place and what to do."""
@@ -341,6 +343,27 @@ def unknown_columns(config: SourceConfig, found: Sequence[str]) -> list[str]:
     """Columns of a source that nothing reads."""
     known = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
     return [name.strip() for name in found if fold_name(name) not in known]
+
+
+def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
+    """What to say of columns that nothing reads.
+
+    A time of day next to the date that is read would put an order on the wrong day.
+    """
+    if not names:
+        return []
+    ours = str(config.contract.time_column)
+    date = config.source_names.get(ours, "")
+    time = fold_name(date).replace("date", "time")
+    return [
+        f"{UNREAD}{', '.join(names)}",
+        *(
+            f"{ours}: {name} may be the time of day of {date}. If it is, name both: "
+            f"`{ours}: [{date}, {name}]`"
+            for name in names
+            if fold_name(name) == time
+        ),
+    ]
 
 
 def fold_name(name: str) -> str:

@@ -18,7 +18,6 @@ import duckdb
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.currencies import converts
 from analytics_assets.sources.readers.base import (
     Part,
     Reader,
@@ -28,6 +27,7 @@ from analytics_assets.sources.readers.base import (
     mapped_columns,
     read_columns,
     unknown_columns,
+    unread,
 )
 
 SAMPLE_ROWS = 100_000
@@ -133,10 +133,7 @@ class DatabaseReader(Reader):
                 f"SELECT coalesce(min(rowid), 0), count(*) FROM {self.table}"
             ).fetchall()[0]
             try:
-                warnings = []
-                unknown = unknown_columns(self.config, list(types))
-                if unknown:
-                    warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+                warnings = unread(self.config, unknown_columns(self.config, list(types)))
                 if not rows:
                     warnings.append(f"{self.name}: no rows")
                 yield Scan(
@@ -234,7 +231,7 @@ class DatabaseReader(Reader):
         column = self.config.contract.time_column
         if column is None or column not in mapped:
             return None
-        if "refunded_at" in mapped or converts(self.config, mapped):
+        if "refunded_at" in mapped or self.config.converts(mapped):
             return None  # a row then belongs to two days, or changes with the rates
         return self.day_of(identifier(mapped[column]), types[mapped[column]])
 

@@ -24,6 +24,7 @@ from analytics_assets.sources.readers.base import (
     fold_name,
     halving,
     unknown_columns,
+    unread,
 )
 from analytics_assets.sources.readers.files import (
     FileReader,
@@ -132,8 +133,7 @@ class DelimitedReader(FileReader):
                 for name in unknown_columns(self.config, item.head.names)
                 if name not in item.head.given
             ]
-            if unknown:
-                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+            warnings += unread(self.config, unknown)
         for item in checked:
             name = item.file.source.name
             if item.left_out:

@@ -57,7 +57,7 @@ class DuckDBReader(DatabaseReader):
 
     def day_of(self, column: str, type_: str) -> str | None:
         """The shop's date; a time without zone is in the configured one."""
-        shop = literal(self.config.reporting_time_zone)
+        shop = literal(self.config.shops_zone)
         if type_ == "TIMESTAMP WITH TIME ZONE":
             return f"TRY_CAST({column} AT TIME ZONE {shop} AS DATE)"
         if type_.startswith("TIMESTAMP"):

@@ -17,7 +17,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import Malformed, Part, Scan, SourceError
+from analytics_assets.sources.readers.base import UNREAD, Malformed, Part, Scan, SourceError
 from analytics_assets.sources.readers.databases import DatabaseReader, Session
 from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
@@ -142,9 +142,7 @@ class JoinedReader(DatabaseReader):
                 )
             self._malformed += [(scan.parts[row.part].name, row) for row in scan.malformed]
             self._warnings += [
-                f"{name}: {said}"
-                for said in scan.warnings
-                if not said.startswith("columns that nothing reads")
+                f"{name}: {said}" for said in scan.warnings if not said.startswith(UNREAD)
             ]
 
     @contextmanager

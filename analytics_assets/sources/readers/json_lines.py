@@ -24,6 +24,7 @@ from analytics_assets.sources.readers.base import (
     halving,
     mapped_columns,
     unknown_columns,
+    unread,
 )
 from analytics_assets.sources.readers.files import (
     FileReader,
@@ -87,13 +88,12 @@ class JsonLinesReader(FileReader):
             found = self._names(file, warnings)
             names.update(dict.fromkeys(found))
             unknown = [name for name in unknown_columns(self.config, found) if name != lines_at[0]]
-            if unknown:
-                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+            warnings += unread(self.config, unknown)
         # A member may be left out of an object, and of all those that were looked at.
-        found = {fold_name(name) for name in names}
+        known = {fold_name(name) for name in names}
         ours = self._mapped
         for name, other in self.config.contract.follows.items():
-            if fold_name(ours.get(other, "")) in found and name not in self.config.columns:
+            if fold_name(ours.get(other, "")) in known and name not in self.config.columns:
                 # Unless an object has it, it is what follows.
                 ours.pop(name, None)
         names.update(dict.fromkeys(ours.values()))

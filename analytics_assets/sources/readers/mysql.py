@@ -85,7 +85,7 @@ class MySQLReader(DatabaseReader):
         The tables of time zones are missing in many a MySQL, which then converts to NULL.
         """
         zoned = type_ == "timestamp" or (type_ == "datetime" and self.config.time_zone == "UTC")
-        if zoned and self.config.reporting_time_zone == "UTC":
+        if zoned and self.config.shops_zone == "UTC":
             return f"CAST({column} AS DATE)"
         return column if type_ == "date" else None
 

@@ -19,6 +19,7 @@ from analytics_assets.sources.readers.base import (
     SourceError,
     mapped_columns,
     unknown_columns,
+    unread,
 )
 from analytics_assets.sources.readers.files import FileReader, LocalFile
 
@@ -68,8 +69,7 @@ class ParquetReader(FileReader):
                         "files with one type of each column; nothing was loaded."
                     )
             unknown = unknown_columns(self.config, list(columns))
-            if unknown:
-                warnings.append(f"columns that nothing reads: {', '.join(unknown)}")
+            warnings += unread(self.config, unknown)
             rows = held.metadata.num_rows
             if not rows:
                 warnings.append(f"{name}: no rows")

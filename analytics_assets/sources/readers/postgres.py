@@ -60,7 +60,7 @@ class PostgresReader(DatabaseReader):
 
     def day_of(self, column: str, type_: str) -> str | None:
         """The shop's date; a time without zone is in the configured one."""
-        shop = literal(self.config.reporting_time_zone)
+        shop = literal(self.config.shops_zone)
         if type_ == "timestamp with time zone":
             return f"({column} AT TIME ZONE {shop})::date"
         if type_ == "timestamp without time zone":
