@@ -316,9 +316,14 @@ class _Drafting:
         texts = present(f"lower({_text(form)})", "rows")
         found = [str(text) for (text,) in self.connection.execute(texts).fetchall()]
         statuses = {**self.system.statuses}
+        why = self.system.statuses_why
+        if "refunded_amount" not in {column.ours for column in columns} and any(
+            column.ours == "refunded_amount" for column in self.system.columns
+        ):
+            statuses |= {word: "returned" for word in statuses if word == "refunded"}
+            why = "without a column of what was given back, a refunded order is given back whole"
         new = [word for word in sorted(found) if word not in statuses and word != "cancelled"]
         statuses |= {word: guessed_status(word) for word in new}
-        why = self.system.statuses_why
         if new:
             why = f"{GUESS}: {', '.join(new)}. {why}".removesuffix(". ")
         if statuses:

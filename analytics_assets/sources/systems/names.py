@@ -64,6 +64,8 @@ def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
         return {ours: in_flow(theirs) for ours, theirs in guessed.items()}
     proposal = {}
     for column in system.columns:
+        if column.of_order or column.ours == "status":
+            continue  # needs further words: `check-sources FILE --write` writes them
         forms = (form for form in column.forms if has_all(found, columns_of(form)))
         form = next(forms, None)
         if form is not None and column.ours not in given:
