@@ -1,6 +1,6 @@
 """Windows, partitions and the as-of date.
 
-Belongs here: the half-open UTC interval that a run works on, the partitions definitions of the
+Belongs here: the half-open interval of days that a run works on, the partitions definitions of the
 calendar, and the window of a run by its tags. Does not belong here: windows in SQL
 (`warehouse.windows`).
 """
@@ -20,7 +20,7 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 @dataclass(frozen=True)
 class Window:
-    """Half-open interval of UTC days [start, end)."""
+    """Half-open interval of days [start, end)."""
 
     start: date
     end: date
@@ -53,10 +53,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Calendar:
-    """The days that the sources cover: from start to the exclusive end, if they have ended."""
+    """The days that the sources cover: from start to the exclusive end, if they have ended.
+
+    Attributes:
+        start: the first day.
+        end: exclusive; None while days go on.
+        zone: whose days they are.
+    """
 
     start: date
     end: date | None = None
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
         if self.end is not None and self.start >= self.end:
@@ -71,11 +78,12 @@ class HasPartitionWindow(Protocol):
 
 
 def daily_partitions(calendar: Calendar) -> DailyPartitionsDefinition:
-    """Daily UTC partitions of the calendar."""
+    """Daily partitions of the calendar; a day is one when it has ended in the calendar's zone."""
     return DailyPartitionsDefinition(
         start_date=calendar.start.isoformat(),
         # Dagster's end is the last partition's exclusive end.
         end_date=calendar.end.isoformat() if calendar.end else None,
+        timezone=calendar.zone,
     )
 
 
@@ -84,6 +92,7 @@ def monthly_partitions(calendar: Calendar) -> MonthlyPartitionsDefinition:
     return MonthlyPartitionsDefinition(
         start_date=calendar.start.replace(day=1).isoformat(),
         end_date=calendar.end.isoformat() if calendar.end else None,
+        timezone=calendar.zone,
     )
 
 

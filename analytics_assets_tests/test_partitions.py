@@ -119,3 +119,18 @@ def test_months_follow_each_other() -> None:
         assert after.year * 12 + after.month == day.year * 12 + day.month + 1
         assert month_start(day) <= day < after
         assert month_start(day) == day.replace(day=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "last"),
+    [("UTC", "2024-01-09"), ("Asia/Tokyo", "2024-01-10"), ("America/New_York", "2024-01-09")],
+)
+def test_a_day_is_a_partition_when_it_has_ended_in_the_zone_of_the_calendar(
+    zone: str, last: str
+) -> None:
+    daily = daily_partitions(Calendar(date(2024, 1, 1), zone=zone))
+    at = datetime(2024, 1, 10, 16, tzinfo=UTC)
+    assert daily.get_partition_keys(current_time=at)[-1] == last
+    bounds = daily.time_window_for_partition_key("2024-01-09")
+    context = SimpleNamespace(partition_time_window=bounds)
+    assert window_of(context) == Window(date(2024, 1, 9), date(2024, 1, 10))

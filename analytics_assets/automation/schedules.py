@@ -49,11 +49,12 @@ def _day_schedules(
         name="daily_refresh",
         job=jobs[LOAD_DAYS],
         cron_schedule="0 2 * * *",
-        execution_timezone="UTC",
+        execution_timezone=calendar.zone,
         default_status=DefaultScheduleStatus.STOPPED,
         description=(
-            f"At 02:00 UTC: loads the day that closed and the {settings.refresh_days - 1} before "
-            "it, for late rows. Scoring follows when the load has succeeded."
+            f"At 02:00 {calendar.zone}: loads the day that closed and the "
+            f"{settings.refresh_days - 1} before it, for late rows. Scoring follows when "
+            "the load has succeeded."
         ),
     )
     def daily_refresh(context: ScheduleEvaluationContext) -> Iterator[RunRequest | SkipReason]:
@@ -68,11 +69,11 @@ def _day_schedules(
         name="monthly_churn_features",
         job=jobs[MONTHLY_FEATURES],
         cron_schedule="0 5 1 * *",
-        execution_timezone="UTC",
+        execution_timezone=calendar.zone,
         default_status=DefaultScheduleStatus.STOPPED,
         description=(
-            "At 05:00 UTC on the first of the month: features of the month that closed, and of "
-            "those before it whose churn labels close later. Retraining follows."
+            f"At 05:00 {calendar.zone} on the first of the month: features of the month that "
+            "closed, and of those before it whose churn labels close later. Retraining follows."
         ),
     )
     def monthly_churn_features(

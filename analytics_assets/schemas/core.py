@@ -121,7 +121,7 @@ class FactOrders(TableModel):
 class FactUserSessions(TableModel):
     """Visits, one row a session, with the unknown member for anonymous visitors."""
 
-    session_date: Date = column("UTC date of started_at; the daily partition")
+    session_date: Date = column("Day of started_at; the daily partition")
     session_id: Text = column("Identifier of the session")
     customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")
     started_at: Timestamp = column("Start of the session, UTC")
@@ -205,7 +205,7 @@ class OrderCorrections(TableModel):
 class SessionCorrections(TableModel):
     """Sessions that were known otherwise before, and as whose: as in order_corrections."""
 
-    session_date: Date = column("UTC date of the session; the daily partition")
+    session_date: Date = column("Day of the session; the daily partition")
     session_id: Text = column("Identifier of the session")
     known_from: Date = column("First as_of that the row holds for")
     known_to: Date = column("First as_of that it no longer holds for")

@@ -94,7 +94,7 @@ class RawUserSessions(TableModel):
     session_id: Text = column("Identifier of the session")
     customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
     started_at: Timestamp = column("Start of the session, UTC")
-    session_date: Date = column("UTC date of started_at; the daily partition")
+    session_date: Date = column("Day of started_at; the daily partition")
     ended_at: Timestamp = column("End of the session, UTC", nullable=True)
     page_views: Integer = column("Pages seen", nullable=True, ge=0)
     device: Text = column("Device class", nullable=True)

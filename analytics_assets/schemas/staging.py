@@ -85,7 +85,7 @@ class StgOrders(TableModel):
 class StgUserSessions(TableModel):
     """Visits, normalised and de-duplicated within the day (the newest wins)."""
 
-    session_date: Date = column("UTC date of started_at")
+    session_date: Date = column("Day of started_at")
     session_id: Text = column("Identifier of the session")
     customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
     started_at: Timestamp = column("Start of the session, UTC")

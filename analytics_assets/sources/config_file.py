@@ -80,6 +80,7 @@ def load_sources(path: Path) -> SourcesConfig:
         for name in SOURCES
         if name in document
     }
+    calendar = replace(calendar, zone=zone or "UTC")
     if "currency" in given:
         currency = currency_of(document["currency"])
         for name, source in sources.items():

@@ -10,9 +10,10 @@ one, for those that are rejected or belong to other days.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -150,7 +151,9 @@ def load_source(
             )
             accepted += given
         days, versions = _days(config, window, stage, held)
-        days = with_not_due(connection, config.source, days, held, window, loaded_at.date())
+        days = with_not_due(
+            connection, config.source, days, held, window, _shops_date(loaded_at, config)
+        )
         reasons = _reject(connection, config, window, stage, loaded_at)
         lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
         if lost:
@@ -197,6 +200,11 @@ def _days_of_utc(config: SourceConfig) -> list[str]:
         f"days are those of UTC; `reporting_time_zone: {zone}` next to `calendar` makes "
         "them the shop's"
     ]
+
+
+def _shops_date(time: datetime, config: SourceConfig) -> date:
+    """The shop's day at a time, naive UTC."""
+    return time.replace(tzinfo=UTC).astimezone(ZoneInfo(config.shops_zone)).date()
 
 
 def _in(window: Window | None) -> str:

@@ -306,6 +306,16 @@ def test_rows_of_days_to_come_are_counted_and_loaded_when_due(source: Source) ->
     assert source.rows(ledger) == [(3, 2, 1)]
 
 
+def test_a_day_has_come_when_it_has_in_the_zone_of_the_days(source: Source) -> None:
+    source.write("orders.csv", csv_of({"ordered_at": "2024-01-10T22:00:00Z"}))
+    window = Window(date(2024, 1, 1), date(2024, 1, 11))
+    for zone, coming in (("Asia/Tokyo", 0), ("UTC", 0), (None, 0)):
+        config = source.config(reporting_time_zone=zone)
+        late = datetime(2024, 1, 10, 22, 30)  # noqa: DTZ001
+        result = source.load(config, window, Calendar(date(2024, 1, 1)), late)
+        assert result.total.not_due == coming, zone
+
+
 def test_the_equation_of_a_load_has_the_refunds_and_what_is_not_due(source: Source) -> None:
     refund = {"refunded_amount": "1", "refunded_at": "2024-01-03"}
     later = {**NO_REFUND, "ordered_at": "2024-02-20"}

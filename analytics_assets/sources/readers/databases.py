@@ -74,7 +74,7 @@ class DatabaseReader(Reader):
         """
 
     def day_of(self, column: str, type_: str) -> str | None:
-        """SQL of the UTC date of a time column; None where its type has no date (text)."""
+        """SQL of the shop's date of a time column; None where its type has no date (text)."""
         return None
 
     def checksum(self, columns: list[str]) -> str:
