@@ -45,6 +45,7 @@ PLACE_HINTS = {
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
 REPORTING = "reporting_time_zone"
+AMOUNTS_OF_ORDERS = ("discount", "tax", "shipping", "cost", "refunded_amount")
 NO_WORDS = ("source", "options", "computed", "reporting_time_zone", "currency")  # of a source
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
@@ -110,6 +111,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
             for item in value.items()
         ),
         "order_level": lambda value: _order_level(name, value),
+        "order_amounts": lambda value: _order_amounts(name, value),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
@@ -251,6 +253,16 @@ def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
     of_order = [name for name in columns if name not in ("order_id", "line_number")]
     return tuple(
         item.one_of(item.text(), of_order, "is no column of an order.") for item in entry.items()
+    )
+
+
+def _order_amounts(source: str, entry: Entry) -> tuple[str, ...]:
+    """Money of an order that is split over its lines."""
+    if "order_id" not in SOURCES[source].contract.columns:
+        raise entry.error(f"{source} has no orders; leave it out.")
+    return tuple(
+        item.one_of(item.text(), AMOUNTS_OF_ORDERS, "is no amount of an order.")
+        for item in entry.items()
     )
 
 

@@ -108,7 +108,7 @@ def shopify() -> bytes:
         *shopify_order(
             head("#1001", "ana@mail.example", "2024-01-05 10:00:00 -0500"),
             *(mug, bowl),
-            **{"Financial Status": "paid", "Discount Code": "HELLO", "Discount Amount": "6.10",
+            **{"Financial Status": "paid", "Discount Code": "HELLO", "Discount Amount": "20.33",
                "Shipping Country": "US"},
         ),
         *shopify_order(

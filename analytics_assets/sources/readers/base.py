@@ -296,7 +296,8 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     names, follows = config.source_names, config.contract.follows
-    of_order = [name for name in config.order_level if name not in config.computed]
+    of_order = (*config.order_level, *config.order_amounts)
+    of_order = tuple(name for name in of_order if name not in config.computed)
     for name in dict.fromkeys((*config.needed, *config.columns, *config.attributes, *of_order)):
         column = names[name]
         if fold_name(column) in by_fold:

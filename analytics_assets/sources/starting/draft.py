@@ -291,6 +291,10 @@ class _Drafting:
         if level:
             why = "stands on one line of an order only, and is of all its lines"
             self.words.append(Word("order_level", level, why))
+        amounts = [column.ours for column in columns if column.amount]
+        if amounts:
+            why = "split over the lines of the order by what they cost: the parts add up"
+            self.words.append(Word("order_amounts", amounts, why))
         several = self._asked(
             f"SELECT count(*) FROM (SELECT {order} AS o FROM rows WHERE trim({order}) <> '' "
             "GROUP BY 1 HAVING count(DISTINCT _file) > 1)"

@@ -22,6 +22,7 @@ class Mapped:
             taken.
         why: the reason, for people.
         of_order: whether it is the order's, and stands on one line of it only.
+        amount: whether it is money of the order, which is split over its lines.
         fullest: take the form that is filled on most lines instead of the first.
     """
 
@@ -29,6 +30,7 @@ class Mapped:
     forms: Sequence[Any]
     why: str
     of_order: bool = False
+    amount: bool = False
     fullest: bool = False
 
 

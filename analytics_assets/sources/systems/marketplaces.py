@@ -19,6 +19,8 @@ ETSY = System(
         Mapped("quantity", ["Quantity"], "pieces of the line"),
         Mapped("unit_price", ["Price"], "of a piece; Item Total is before the coupon"),
         Mapped("discount", ["Discount Amount"], "the coupon's, of the line"),
+        Mapped("shipping", ["Order Shipping"], "the order's, on every line", amount=True),
+        Mapped("tax", ["Order Sales Tax"], "the order's, on every line", amount=True),
         Mapped("currency", ["Currency"], "what the buyer was charged in"),
         Mapped("country", ["Ship Country", "Delivery Country"], "where it goes"),
         Mapped("coupon", ["Coupon Code"], "the code that was used"),
@@ -26,7 +28,6 @@ ETSY = System(
     notes=(
         "This is EtsySoldOrderItems; EtsySoldOrders has no items.",
         "Refunds and fees are not in this export, but in the monthly statement.",
-        "Order Shipping and Order Sales Tax repeat on every line of an order: they are not read.",
     ),
     formats=("%m/%d/%y", "%m/%d/%Y"),
     words=(Word("duplicates", "keep", EACH_LINE_ONCE),),

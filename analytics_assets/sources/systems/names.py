@@ -64,7 +64,7 @@ def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
         return {ours: in_flow(theirs) for ours, theirs in guessed.items()}
     proposal = {}
     for column in system.columns:
-        if column.of_order or column.ours == "status":
+        if column.of_order or column.amount or column.ours == "status":
             continue  # needs further words: `check-sources FILE --write` writes them
         forms = (form for form in column.forms if has_all(found, columns_of(form)))
         form = next(forms, None)

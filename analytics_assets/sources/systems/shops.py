@@ -29,14 +29,16 @@ SHOPIFY = System(
         Mapped(
             "discount",
             ["Discount Amount"],
-            "of the order, on its first line: not in order_level, so that it counts once",
+            "of the order, of all its lines",
+            amount=True,
         ),
-        Mapped("shipping", ["Shipping"], "of the order, on its first line; no part of gross"),
-        Mapped("tax", ["Taxes"], "of the order, on its first line; no part of gross"),
+        Mapped("shipping", ["Shipping"], "of the order; no part of gross", amount=True),
+        Mapped("tax", ["Taxes"], "of the order; no part of gross", amount=True),
         Mapped(
             "refunded_amount",
             ["Refunded Amount"],
-            "of the order, on its first line; with its tax and shipping",
+            "of the order, with the tax and shipping that were given back",
+            amount=True,
         ),
         Mapped(
             "status",
@@ -128,6 +130,7 @@ WOOCOMMERCE = System(
             "of the whole line after coupons; order_total is the order's and repeats",
         ),
         Mapped("tax", ["item_total_tax"], "of the line; no part of gross"),
+        Mapped("shipping", ["shipping_total"], "the order's, on every line", amount=True),
         Mapped("refunded_amount", ["item_refunded"], "what was given back of the line"),
         Mapped("status", ["status", "order_status"], "repeats on every line"),
         Mapped("currency", ["order_currency"], "repeats on every line"),
