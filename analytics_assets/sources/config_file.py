@@ -28,7 +28,7 @@ from analytics_assets.sources.config import (
 )
 from analytics_assets.sources.declared import ATTRIBUTES, LEADING, SOURCES
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.expressions import constant, expression, joined
+from analytics_assets.sources.expressions import constant, expression, identifier_of, joined
 from analytics_assets.sources.rates import currency_of
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
@@ -117,8 +117,8 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
         "customer_key": _choice("email"),
-        "strip_plus_tags": _yes_or_no,
-        "order_snapshot": _yes_or_no,
+        "strip_plus_tags": _flag,
+        "order_snapshot": _flag,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": _late_days,
@@ -200,9 +200,13 @@ def _columns(source: str, entry: Entry) -> tuple[dict[str, str], dict[str, Compu
     for word in entry.mapping(contract.mappable):
         value = entry[word]
         if isinstance(value.node, yaml.SequenceNode):
-            if not isinstance(contract.declared(word).dtype.type, dt.Timestamp):
-                raise value.error("only a time can be read from several columns.")
-            computed[word] = joined([item.text() for item in value.items()])
+            names_of_it = [item.text() for item in value.items()]
+            if word.endswith("_id"):
+                computed[word] = identifier_of(names_of_it)
+            elif isinstance(contract.declared(word).dtype.type, dt.Timestamp):
+                computed[word] = joined(names_of_it)
+            else:
+                raise value.error("only a time or an identifier can be of several columns.")
         elif isinstance(value.node, yaml.MappingNode):
             computed[word] = _computed(value)
         else:
@@ -294,13 +298,6 @@ def _flag(entry: Entry) -> bool:
 
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
-
-
-def _yes_or_no(entry: Entry) -> bool:
-    value = entry.value()
-    if type(value) is not bool:
-        raise entry.error(f"{value!r} is neither true nor false.")
-    return value
 
 
 def _late_days(entry: Entry) -> int:

@@ -42,6 +42,12 @@ def joined(columns: list[str]) -> Computed:
     return Computed(f"concat_ws(' ', {listed})", tuple(columns))
 
 
+def identifier_of(columns: list[str]) -> Computed:
+    """Columns that identify something together, as one text; missing where one of them is."""
+    texts = (f"nullif(trim({identifier(name)}::VARCHAR), '')" for name in columns)
+    return Computed(" || '/' || ".join(texts), tuple(columns))
+
+
 def expression(text: str) -> Computed:
     """An expression over the columns of the source's row.
 

@@ -163,6 +163,11 @@ def load_source(
             )
         half = half_filled(connection, config, window)
         warnings = [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
+        warnings += [
+            f"{name}: the source has none; every row is of an unknown one"
+            for name in config.contract.expected
+            if name not in stage.mapped
+        ]
         if beyond:
             warnings.append(f"{beyond:,} refunds are of days outside the calendar: not counted")
         if SUPERSEDED in reasons:

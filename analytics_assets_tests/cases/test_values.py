@@ -1,9 +1,12 @@
 """What one value may look like in an export, and what it becomes."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfigError
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import DayLoad, LoadResult
@@ -133,8 +136,38 @@ A1,31/01/2024,14:30:00,K1,MUG,1,3
     )
     assert column(source, "ordered_at::VARCHAR") == ["2024-01-31 19:30:00"]
     assert [said for said in result.warnings if "Clock" in said] == []
-    with pytest.raises(SourceConfigError, match="only a time can be read from several columns"):
+    with pytest.raises(
+        SourceConfigError, match="only a time or an identifier can be of several columns"
+    ):
         configured(source, "orders.csv", columns={"quantity": ["a", "b"]})
+
+
+PURCHASES = """customer,date,amount
+1,1997-01-01,11.77
+1,1997-01-01,11.77
+1,1997-01-12,12.00
+2,1997-01-12,0.00
+,1997-01-12,5.00
+"""
+
+
+def test_a_log_of_purchases_is_enough(source: Source) -> None:
+    columns = {
+        "order_id": ["customer", "date"],
+        "customer_id": "customer",
+        "ordered_at": "date",
+        "quantity": {"value": 1},
+    }
+    source.write("orders.csv", PURCHASES)
+    config = configured(source, "orders.csv", columns=columns, duplicates="keep")
+    calendar = Calendar(date(1997, 1, 1))
+    result = source.load(config, Window(date(1997, 1, 1), date(1997, 2, 1)), calendar)
+    assert column(source, "order_id") == ["1/1997-01-01"] * 2 + ["1/1997-01-12", "2/1997-01-12"]
+    assert source.rows("SELECT sum(amount) FROM raw.raw_orders") == [(Decimal("35.54"),)]
+    assert result.reasons == {"order_id: missing": 1}
+    assert result.warnings == ("product_id: the source has none; every row is of an unknown one",)
+    with pytest.raises(SourceError, match=r"Where orders have no number.*`order_id: \[customer"):
+        load(source, PURCHASES)
 
 
 @pytest.mark.parametrize(("date", "time"), [("Order Date", "order time"), ("date", "Time")])

@@ -28,12 +28,14 @@ class Contract:
         time_column: the column that puts a row into a window; None for unpartitioned sources.
         door: further columns that become something else on the way into the table, each with the
             column of the table whose type and rules it has.
+        expected: columns without which a load warns.
         follows: required columns that follow from another, where the source has only that.
     """
 
     source: str
     required: tuple[str, ...]
     time_column: str | None = None
+    expected: tuple[str, ...] = ()
     door: Mapping[str, str] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
 

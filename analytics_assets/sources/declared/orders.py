@@ -193,8 +193,9 @@ BALANCES = (
 ORDERS = Source(
     Contract(
         "orders",
-        ("order_id", "ordered_at", "customer_id", "product_id", "quantity", "unit_price"),
+        ("order_id", "ordered_at", "customer_id", "quantity", "unit_price"),
         "ordered_at",
+        expected=("product_id",),
         door={"refunded_amount": "amount", "refunded_at": "updated_at", "unit_cost": "cost"},
         follows={"unit_price": "amount"},
     ),

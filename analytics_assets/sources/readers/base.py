@@ -19,6 +19,12 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
 
+# Where a source has no such column.
+WAYS = {
+    "order_id": " Where orders have no number, the purchases of a customer at one time are one: "
+    "`order_id: [customer, time]`, with the source's names.",
+    "quantity": " Where each row is one piece, write `quantity: {value: 1}` there.",
+}
 UNREAD = "columns that nothing reads: "
 
 
@@ -307,13 +313,11 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         if is_row:
             raise no_header
         word = "attributes" if name in config.attributes else "columns"
-        pieces = ""
-        if name == "quantity" and name not in config.columns:
-            pieces = " Where each row is one piece, write `quantity: {value: 1}` there."
+        way = WAYS.get(name, "") if name not in config.columns else ""
         raise MissingColumnError(
             f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
             f"Found: {', '.join(column.strip() for column in found)}. Correct `{word}` of "
-            f"{config.source} in the source configuration, or the source.{pieces}",
+            f"{config.source} in the source configuration, or the source.{way}",
             found,
         )
     for ours, computed in config.computed.items():

@@ -11,7 +11,7 @@ from analytics_assets.quoting import identifier
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.starting.forms import present
 from analytics_assets.sources.systems.base import Mapped
-from analytics_assets.sources.systems.names import ADDRESSES, guess, plain_name
+from analytics_assets.sources.systems.names import ADDRESSES, guess, is_address, plain_name
 
 GUESS = "guess: look at it"
 # Parts of status words, and what they say.
@@ -46,6 +46,11 @@ def guessed_columns(connection: duckdb.DuckDBPyConnection, header: Sequence[str]
     if time and "ordered_at" in found and not _has_time(connection, found["ordered_at"]):
         both = Mapped("ordered_at", [[found["ordered_at"], time]], f"{GUESS}. Two columns")
         columns = [both if column.ours == "ordered_at" else column for column in columns]
+    if "order_id" not in found and {"customer_id", "ordered_at"} <= {*found}:
+        both = [found["customer_id"], found["ordered_at"]]
+        why = f"{GUESS}. No column numbers orders: what a customer buys at one time is one"
+        if not is_address(both[0]):
+            columns.append(Mapped("order_id", [both], why))
     if "quantity" not in found and {"unit_price", "amount"} & {*found}:
         columns.append(Mapped("quantity", [{"value": 1}], f"{GUESS}. Each row is one piece"))
     places = [*contract.mappable]
