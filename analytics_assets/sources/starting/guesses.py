@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from analytics_assets.quoting import identifier
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.starting.forms import present
 from analytics_assets.sources.systems.base import Mapped
@@ -43,13 +43,13 @@ def guessed_columns(connection: duckdb.DuckDBPyConnection, header: Sequence[str]
         del found["status"]
     columns = [Mapped(ours, [theirs], GUESS) for ours, theirs in found.items()]
     time = next((name for name in header if plain_name(name) in ("time", "ordertime")), None)
-    if time and "ordered_at" in found and not _has_time(connection, found["ordered_at"]):
+    if time and "ordered_at" in found and not _any_has(connection, found["ordered_at"], ":"):
         both = Mapped("ordered_at", [[found["ordered_at"], time]], f"{GUESS}. Two columns")
         columns = [both if column.ours == "ordered_at" else column for column in columns]
     if "order_id" not in found and {"customer_id", "ordered_at"} <= {*found}:
         both = [found["customer_id"], found["ordered_at"]]
         why = f"{GUESS}. No column numbers orders: what a customer buys at one time is one"
-        if not is_address(both[0]):
+        if not (is_address(both[0]) or _any_has(connection, both[0], "@")):
             columns.append(Mapped("order_id", [both], why))
     if "quantity" not in found and {"unit_price", "amount"} & {*found}:
         columns.append(Mapped("quantity", [{"value": 1}], f"{GUESS}. Each row is one piece"))
@@ -71,8 +71,9 @@ def _always(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(connection.execute(query).fetchall()[0][0])
 
 
-def _has_time(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    query = f"SELECT bool_or(contains({identifier(name)}, ':')) FROM rows"
+def _any_has(connection: duckdb.DuckDBPyConnection, name: str, mark: str) -> bool:
+    """Whether a value of a column has a mark in it."""
+    query = f"SELECT bool_or(contains({identifier(name)}, {literal(mark)})) FROM rows"
     return bool(connection.execute(query).fetchall()[0][0])
 
 
