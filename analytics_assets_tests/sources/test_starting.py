@@ -179,17 +179,17 @@ def test_a_line_without_pieces_is_one_piece(source: Source) -> None:
 
 
 def test_a_log_of_purchases_is_enough(source: Source) -> None:
-    rows = ("C1,2024-03-05,9.90", "C1,2024-03-06,4.00", "C2,2024-03-05,1.00")
+    rows = ("C1,2024-03-05,9.90", "C1,2024-03-06,4.00", "C2,2024-03-05,1.00") * 2
     text, sources = started(source, text_of(*rows, header="customer,date,amount"))
     assert "order_id: [customer, date]" in text
     found = loaded(source, sources, "order_id, amount::DOUBLE")
-    assert [amount for _, amount in found] == [9.9, 4.0, 1.0]
+    assert [amount for _, amount in found] == [9.9, 9.9, 4.0, 4.0, 1.0, 1.0]
     # An address is no part of an order's number.
-    path = source.write(
-        "mails.csv", text_of("a@mail.example,2024-03-05,1", header="email,date,amount")
-    )
-    with pytest.raises(SourceError, match="no column for order_id"):
-        drafted([path])
+    for name in ("email", "customer"):
+        content = text_of("a@mail.example,2024-03-05,1", header=f"{name},date,amount")
+        path = source.write("mails.csv", content)
+        with pytest.raises(SourceError, match="no column for order_id"):
+            drafted([path])
 
 
 def test_several_currencies_are_named_and_do_not_load(source: Source) -> None:

@@ -279,7 +279,11 @@ class _Drafting:
 
     def _orders(self, columns: Sequence[Mapped]) -> None:
         """What is the order's, and whether files have the same orders."""
-        order = next(_text(column.forms[0]) for column in columns if column.ours == "order_id")
+        form = next(column.forms[0] for column in columns if column.ours == "order_id")
+        order = _text(form)
+        if isinstance(form, list):
+            why = f"{GUESS}. Equal rows are purchases of their own"
+            self.words.append(Word("duplicates", "keep", why))
         level = [column.ours for column in columns if column.of_order]
         if self.system is UNKNOWN:
             carried = ("ordered_at", "customer_id", "status", "country", "currency", "channel")

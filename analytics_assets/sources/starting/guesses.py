@@ -47,10 +47,10 @@ def guessed_columns(connection: duckdb.DuckDBPyConnection, header: Sequence[str]
         both = Mapped("ordered_at", [[found["ordered_at"], time]], f"{GUESS}. Two columns")
         columns = [both if column.ours == "ordered_at" else column for column in columns]
     if "order_id" not in found and {"customer_id", "ordered_at"} <= {*found}:
-        both = [found["customer_id"], found["ordered_at"]]
+        customer = found["customer_id"]
         why = f"{GUESS}. No column numbers orders: what a customer buys at one time is one"
-        if not (is_address(both[0]) or _any_has(connection, both[0], "@")):
-            columns.append(Mapped("order_id", [both], why))
+        if not (is_address(customer) or _any_has(connection, customer, "@")):
+            columns.append(Mapped("order_id", [[customer, found["ordered_at"]]], why))
     if "quantity" not in found and {"unit_price", "amount"} & {*found}:
         columns.append(Mapped("quantity", [{"value": 1}], f"{GUESS}. Each row is one piece"))
     places = [*contract.mappable]
