@@ -32,6 +32,7 @@ from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
+from analytics_assets.checks.staleness import staleness_checks
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
@@ -100,6 +101,8 @@ def build_definitions(settings: Settings) -> Definitions:
     checked = [table for table in TABLES.values() if table.name in built]
     modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
     checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
+    staleness = staleness_checks(settings, sources)
+    checks += staleness
     last = _leaves(modelled, assets)
     ledgers = quality_assets(last, _expected([*assets, *checks]))
     assets += [*ledgers, *serving_assets(settings, [*last, *_names(ledgers)])]
@@ -112,7 +115,8 @@ def build_definitions(settings: Settings) -> Definitions:
         *profile_assets(settings, last),
     ]
     specs = [spec for asset in assets for spec in asset.specs]
-    jobs = build_jobs(job_plans(specs, sources), partitions)
+    after_load = [key for check in staleness for key in check.check_keys]
+    jobs = build_jobs(job_plans(specs, sources), partitions, after_load)
     return Definitions(
         assets=[*source_assets(sources, daily), *assets],
         asset_checks=checks,

@@ -16,6 +16,8 @@ from dagster import DailyPartitionsDefinition, MonthlyPartitionsDefinition, Time
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+# Days that were scored before keep their models, and no model scores what it has seen.
+KEEP_MODELS_TAG = "analytics/keep_models"
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,11 @@ OF_SAMPLE = [table for name, table in TABLES.items() if name not in OF_SEPARATE]
 CHECKED_OF_SAMPLE = [t for t in OF_SAMPLE if t.group != "quality" and t.name != "source_loads"]
 Made = TypeVar("Made")
 # Slow files that take a minute each: no core waits for one of them at the end. The first makes
-# the built project; the second and third need none of it.
-LONGEST = ("checks/test_mutations.py", "real_data/test_online_retail.py", "test_days.py")
+# the built project; the others need none of it.
+LONGEST = (
+    *("checks/test_mutations.py", "real_data/test_online_retail.py"),
+    *("test_history.py", "test_days.py"),
+)
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,8 @@ products: {{path: "{sample}/products.csv"}}
         ["check-sources"],
     ):
         result = CliRunner().invoke(main, command, env=environment)
-        # The first sessions are of before the calendar: check-sources says so.
-        assert result.exit_code == int(command == ["check-sources"]), result.output
+        # What could be loaded can be loaded.
+        assert result.exit_code == 0, result.output
         printed[command[0]] = result.output
     failures = []
     with open_project(settings["days"]) as project:

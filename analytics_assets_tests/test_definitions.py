@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from dagster import (
+    AssetCheckKey,
     AssetKey,
     DailyPartitionsDefinition,
     Definitions,
@@ -22,6 +23,7 @@ from analytics_assets.automation.jobs import (
     RETRAIN,
     SCORE_DAY,
 )
+from analytics_assets.checks.staleness import CHECK as STALENESS
 from analytics_assets.definitions import build_definitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, SettingsError, load_settings
@@ -206,7 +208,16 @@ def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions
         key for key in graph.executable_asset_keys if graph.get(key).is_materializable
     }
     assert assets == Counter(materializable)
-    assert checks == Counter(graph.asset_check_keys)
+    # A load, too, says what it has made stale.
+    twice = AssetCheckKey(AssetKey(STALENESS.asset), STALENESS.name)
+    assert checks == Counter([*graph.asset_check_keys, twice])
+
+
+def test_jobs_do_not_ask_for_checks_of_a_family_that_is_off(tmp_path: Path, manifest: Path) -> None:
+    settings = make_settings(tmp_path / "home", ANALYTICS_CHECKS="freshness=off")
+    composed = build_definitions(share_manifest(manifest, settings))
+    job = composed.resolve_job_def(LOAD_DAYS)
+    assert STALENESS.name not in {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
 
 
 def test_no_job_needs_what_a_later_one_makes(composed: Definitions) -> None:

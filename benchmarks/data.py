@@ -102,6 +102,44 @@ def write_shop(
     return Shop(folder, days=days, **counts)
 
 
+def one_file(shop: Shop) -> Shop:
+    """The same shop with all order lines in one file, in the order of the days."""
+    folder = shop.folder.with_name(f"{shop.folder.name}-one-file")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with (folder / "orders.csv").open("w") as orders:
+        for number, file in enumerate(sorted((shop.folder / "orders").iterdir())):
+            header, _, rows = file.read_text().partition("\n")
+            orders.write(rows if number else f"{header}\n{rows}")
+    text = shop.sources.read_text().replace(
+        "orders/orders_{date}.csv', late_days: 7", "orders.csv'"
+    )
+    for name in ("customers", "products"):
+        text = text.replace(f"{name}.csv", str(shop.folder / f"{name}.csv"))
+    (folder / "sources.yaml").write_text(text)
+    return Shop(folder, shop.lines, shop.customers, shop.days)
+
+
+def correct_lines(shop: Shop, days: int, lines: int) -> None:
+    """Raise the quantity of a few completed lines of a shop of one file, on scattered days."""
+    file = shop.folder / "orders.csv"
+    rows = file.read_text().splitlines(keepends=True)
+    columns = rows[0].strip().split(",")
+    time, quantity, status = (columns.index(n) for n in ("ordered_at", "quantity", "status"))
+    step = shop.days // days
+    wanted = [str(shop.start + timedelta(step * n)) for n in range(days)]
+    wanted += wanted[: lines - days]
+    for number, row in enumerate(rows):
+        values = row.split(",")
+        day = values[time][:10]
+        if day in wanted and values[status] == "completed" and values[quantity].isdigit():
+            wanted.remove(day)
+            values[quantity] = str(int(values[quantity]) + 1)
+            rows[number] = ",".join(values)
+    assert not wanted, f"days without a line to correct: {wanted}"
+    file.write_text("".join(rows))
+
+
 def _draw(
     connection: duckdb.DuckDBPyConnection, lines: int, days: int, customers: int | None, seed: int
 ) -> int:

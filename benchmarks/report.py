@@ -16,6 +16,7 @@ LIMITS = {  # by the figure's name in the table
     "ten times the lines, time": 11,
     "a day's refresh on ten times the history": 1.5,
     "365 days as one backfill / one day": 4,
+    "44 corrected lines on 43 days of one file / a full load of it": 1.5,
     "nothing to do": "12 s",
     "memory peak of a full backfill": "3 GB",
     "all checks, share of the steps of a full backfill": "25%",
@@ -152,6 +153,11 @@ def _table(results: dict[str, Any]) -> str:
     if years:
         row(f"{years['lines']:,} lines over five years of days", _cost(years["costs"][1]))
         ratio("five years of days / two", years["ratio"])
+    scattered = results.get("scattered")
+    if scattered:
+        row(f"full load of one file of {scattered['lines']:,} lines", _cost(scattered["full"]))
+        row("44 lines of 43 of its days corrected", _cost(scattered["correction"]))
+        ratio("44 corrected lines on 43 days of one file / a full load of it", scattered["ratio"])
     customers = results.get("customers")
     if customers:
         row(

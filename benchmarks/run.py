@@ -14,6 +14,7 @@ increment  one day's refresh, everything fresh afterwards, on a tenth of the lin
 fixed      a day without rows, and a run with nothing to do
 days       the last 365 days as one backfill against the last day alone, with all days loaded
 years      the same number of lines over five years of partitions
+scattered  44 corrected lines on 43 scattered days of one file, against a full load of the file
 customers  a million customers
 growth     a full backfill of ten times the lines, with more memory; not among the defaults
 
@@ -32,13 +33,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from compare import require_same_figures, require_same_rows
-from data import Shop, write_shop
+from compare import require_same_figures, require_same_rows, require_same_tables
+from data import Shop, correct_lines, one_file, write_shop
 from measure import Cost, measure
 from report import machine, steps_of, write_report
 
 HERE = Path(__file__).parent
-PARTS = ("contest", "increment", "fixed", "days", "years", "customers")
+PARTS = ("contest", "increment", "fixed", "days", "years", "scattered", "customers")
 # Pandas would have the JSON and the frame of ten million lines in memory at once: it is run on so
 # many lines at most, and its costs are multiplied.
 BY_HAND_LINES = 1_000_000
@@ -178,6 +179,26 @@ class Bench:
             "lines": self.lines // 10,
             "costs": [cost.as_dict() for cost in costs],
             "ratio": _ratios(costs[1], costs[0]),
+        }
+
+    def scattered(self) -> None:
+        shop = one_file(self.shop(self.lines // 10))
+        home = self.home(shop)
+        before = home.with_name(f"{home.name}-corrected")
+        for folder in (home, before):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.ours(shop, "one file, before the corrections", "run")
+        correct_lines(shop, days=43, lines=44)
+        correction = self.ours(shop, "one file, the corrections", "run")
+        home.rename(before)
+        full = self.ours(shop, "one file, a full load", "run")
+        compared = require_same_tables(*(folder / "warehouse.duckdb" for folder in (home, before)))
+        print(f"    {compared} tables of the two homes are the same")
+        self.results["scattered"] = {
+            "lines": shop.lines,
+            "full": full.as_dict(),
+            "correction": correction.as_dict(),
+            "ratio": _ratios(correction, full),
         }
 
     def customers(self) -> None:

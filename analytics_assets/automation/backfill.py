@@ -8,7 +8,7 @@ different ways, so one range takes four runs. Each appears in the UI like any ot
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from dagster import (
     AssetCheckSeverity,
+    AssetKey,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
@@ -31,8 +32,9 @@ from analytics_assets.automation.jobs import (
     RETRAIN,
     SCORE_DAY,
 )
-from analytics_assets.automation.ranges import months_of, range_tags
-from analytics_assets.partitions import Calendar, Window
+from analytics_assets.automation.ranges import contiguous, covering, months_of, range_tags
+from analytics_assets.checks.staleness import SNAPSHOTS, Stale
+from analytics_assets.partitions import KEEP_MODELS_TAG, Calendar, Window, next_month
 from analytics_assets.sources.declared import SOURCES
 
 Listener = Callable[[DagsterEvent], None]
@@ -54,10 +56,11 @@ class AssetOutcome:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run: a job and its partitions."""
+    """One run: a job and its partitions; of the job's assets all, unless some are named."""
 
     job: str
     tags: dict[str, str]
+    assets: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -84,42 +87,78 @@ class Outcome:
         return self.assets.setdefault(name, AssetOutcome())
 
 
+@dataclass(frozen=True)
+class History:
+    """What was loaded and built before.
+
+    Attributes:
+        loaded: days of the leading source.
+        snapshots: days that have a snapshot of the customers.
+        stale: what of it has to be built again, whatever is loaded now.
+    """
+
+    loaded: Collection[date] = frozenset()
+    snapshots: Collection[date] = frozenset()
+    stale: Stale = field(default_factory=Stale)
+
+    @property
+    def loaded_to(self) -> date | None:
+        """Exclusive end of the days."""
+        return max(self.loaded) + timedelta(days=1) if self.loaded else None
+
+
 def plan_backfill(
     windows: Sequence[Window],
     calendar: Calendar,
     horizon_days: int,
-    loaded_to: date | None = None,
+    history: History = History(),
     every_snapshot: bool = False,
     own_jobs: Sequence[str] = (),
 ) -> list[RunPlan]:
     """The runs that load windows and rebuild everything that depends on them, in order.
 
+    What comes out does not depend on the order in which days are loaded: snapshots of later days
+    are built again, and the last day of a window that is new gets a snapshot, as it would have if
+    it had been the newest.
+
     Args:
-        windows: days to load, earliest first; empty if only sources with their own jobs changed.
+        windows: days to load, earliest first; empty if none changed.
         calendar: the days that the sources cover.
         horizon_days: length of the churn label window. Earlier months whose labels depend on the
             windows, and have closed, are rebuilt, and the model is trained again.
-        loaded_to: exclusive end of the days loaded before; later months and the newest snapshot
-            also depend on the windows.
+        history: what was loaded and built before; later months and snapshots also depend on the
+            windows.
         every_snapshot: build the snapshots and scores of every day from the first one, not only
             the newest. Scores of a past day by a model trained later are not predictions.
         own_jobs: sources whose own jobs run first.
     """
-    first_runs = [RunPlan(source, {}) for source in own_jobs]
-    if not windows:
-        # The last job of the days publishes; if there are no days, the source's job does.
-        days = Window(loaded_to - timedelta(days=1), loaded_to) if loaded_to else None
-        return [*first_runs, *([RunPlan(SCORE_DAY, range_tags(days))] if days else [])]
-    start = windows[0].start
-    end = max(windows[-1].end, loaded_to or windows[-1].end)
-    plans = [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
-    # There may be a gap between the days loaded before and these: labels close over it, too.
-    months = months_of(calendar, min(start, loaded_to or start), end, horizon_days)
+    plans = [RunPlan(source, {}) for source in own_jobs]
+    plans += [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
+    ends = [window.end for window in windows] + [day for day in (history.loaded_to,) if day]
+    if not ends:
+        return plans  # the job of a source publishes where there are no days
+    end = max(ends)
+    newest = end - timedelta(days=1)
+    stale = history.stale
+    months = [Window(month, next_month(month)) for month in stale.months]
+    snapshots = set(stale.snapshots)
+    if windows:
+        start = windows[0].start
+        # There may be a gap between the days loaded before and these: labels close over it, too.
+        first = min(start, history.loaded_to or start)
+        months += [window for window in (months_of(calendar, first, end, horizon_days),) if window]
+        snapshots |= {day for day in history.snapshots if day >= start}
+        last_days = {window.end - timedelta(days=1) for window in windows}
+        snapshots |= last_days - set(history.loaded)
     if months:
-        plans.append(RunPlan(MONTHLY_FEATURES, range_tags(months, monthly=True)))
+        plans.append(RunPlan(MONTHLY_FEATURES, range_tags(covering(months), monthly=True)))
         plans.append(RunPlan(RETRAIN, {}))
-    scored = Window(start if every_snapshot else end - timedelta(days=1), end)
-    return [*first_runs, *plans, RunPlan(SCORE_DAY, range_tags(scored))]
+    scored = Window(windows[0].start if every_snapshot and windows else newest, end)
+    plans += [
+        RunPlan(SCORE_DAY, {**range_tags(days), KEEP_MODELS_TAG: "true"}, SNAPSHOTS)
+        for days in contiguous(snapshots - set(scored))
+    ]
+    return [*plans, RunPlan(SCORE_DAY, range_tags(scored))]
 
 
 def run_backfill(
@@ -180,6 +219,7 @@ def _run(
             instance=instance,
             run_id=run_id,
             tags=plan.tags,
+            asset_selection=[AssetKey(name) for name in plan.assets] or None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         )

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetSelection, AssetSpec, PartitionsDefinition, define_asset_job
+from dagster import (
+    AssetCheckKey,
+    AssetSelection,
+    AssetSpec,
+    PartitionsDefinition,
+    define_asset_job,
+)
 
 from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
 from analytics_assets.schemas import TABLES
@@ -26,7 +32,7 @@ MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
 OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
-# A table with this column is computed as of that day: reloading an older day does not change it.
+# A table with this column is computed as of that day, and not for every day that is loaded.
 SNAPSHOT_COLUMN = "snapshot_date"
 
 
@@ -121,13 +127,22 @@ def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
 
 
 def build_jobs(
-    plans: Iterable[JobPlan], partitions: dict[str | None, PartitionsDefinition | None]
+    plans: Iterable[JobPlan],
+    partitions: dict[str | None, PartitionsDefinition | None],
+    after_load: Iterable[AssetCheckKey] = (),
 ) -> dict[str, Any]:
-    """The Dagster jobs of the plans, by name."""
+    """The Dagster jobs of the plans, by name.
+
+    Args:
+        plans: the jobs.
+        partitions: the partitions by their names in the plans.
+        after_load: checks that a load evaluates, too, though it does not build their assets.
+    """
+    further = {LOAD_DAYS: AssetSelection.checks(*after_load)} if after_load else {}
     return {
         plan.name: define_asset_job(
             plan.name,
-            AssetSelection.assets(*plan.assets),
+            AssetSelection.assets(*plan.assets) | further.get(plan.name, AssetSelection.assets()),
             description=plan.description,
             partitions_def=partitions[plan.partitioning],
         )

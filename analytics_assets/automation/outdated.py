@@ -1,16 +1,23 @@
-"""What must be loaded again for everything to be up to date.
+"""What must be loaded or built again for everything to be up to date.
 
 Belongs here: comparing the sources, the code and the instance's records. Does not belong here:
 running anything (`backfill`).
 """
 
+from collections.abc import Iterable
+from datetime import date
+
 from dagster import AssetKey, DagsterInstance, Definitions
 
+from analytics_assets.automation.backfill import History
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
-from analytics_assets.automation.ranges import contiguous
-from analytics_assets.partitions import Window
+from analytics_assets.automation.ranges import windows_to_load
+from analytics_assets.checks.staleness import Stale, find_stale, snapshot_days
+from analytics_assets.partitions import Calendar, Window, month_start
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.declared import LEADING
+from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
@@ -42,7 +49,30 @@ def outdated(
     }
     if not _is_current(composed, instance, assets):
         return [Window.of_days(keys[0], keys[-1])]
-    return list(contiguous(changed_days(sources, warehouse, keys)))
+    return windows_to_load(changed_days(sources, warehouse, keys), sources)
+
+
+def read_history(
+    instance: DagsterInstance, warehouse: Warehouse, calendar: Calendar, horizon_days: int
+) -> History:
+    """What was loaded and built before within the calendar, and what of it is stale."""
+
+    def within(days: Iterable[date], start: date) -> tuple[date, ...]:
+        return tuple(d for d in days if start <= d and (calendar.end is None or d < calendar.end))
+
+    if not warehouse.path.exists():
+        return History()
+    with warehouse.read() as session:
+        loaded = [day for day in loaded_versions(session, LEADING) if day]
+        stale = find_stale(session, instance, horizon_days)
+        return History(
+            loaded,
+            within(snapshot_days(session), calendar.start),
+            Stale(
+                within(stale.snapshots, calendar.start),
+                within(stale.months, month_start(calendar.start)),
+            ),
+        )
 
 
 def outdated_jobs(

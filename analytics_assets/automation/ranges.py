@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 
 from analytics_assets.partitions import (
     RANGE_END_TAG,
@@ -11,6 +12,11 @@ from analytics_assets.partitions import (
     month_start,
     next_month,
 )
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.readers import reader_of
+
+# Each range is a run, which costs as much as loading weeks of days.
+RANGES_AT_ONCE = 3
 
 
 def range_tags(window: Window, *, monthly: bool = False) -> dict[str, str]:
@@ -57,3 +63,31 @@ def contiguous(days: Iterable[date]) -> Iterator[Window]:
         previous = day
     if start is not None and previous is not None:
         yield Window(start, previous + timedelta(days=1))
+
+
+def covering(windows: Iterable[Window]) -> Window:
+    """The window from the first start to the last end."""
+    windows = list(windows)
+    return Window(min(w.start for w in windows), max(w.end for w in windows))
+
+
+def windows_to_load(days: Iterable[date], sources: SourcesConfig) -> list[Window]:
+    """The windows to load so that the given days are loaded, and as little as possible between.
+
+    A file with all days is read as a whole for any window: there is one window then, whatever lies
+    between the days, and it costs a full load at most. Otherwise there are a few, with the widest
+    gaps between them.
+    """
+    windows = list(contiguous(days))
+    read_whole = any(
+        config.contract.time_column and reader_of(config).reads_whole
+        for config in sources.sources.values()
+    )
+    gaps = [later.start - earlier.end for earlier, later in pairwise(windows)]
+    widest = sorted(range(len(gaps)), key=lambda n: gaps[n], reverse=True)
+    cuts = sorted(n + 1 for n in widest[: 0 if read_whole else RANGES_AT_ONCE - 1])
+    return [
+        Window(windows[first].start, windows[end - 1].end)
+        for first, end in pairwise([0, *cuts, len(windows)])
+        if first < end
+    ]

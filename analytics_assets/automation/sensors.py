@@ -32,9 +32,10 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
 )
 from analytics_assets.automation.notifications import post
-from analytics_assets.automation.ranges import contiguous, months_of, range_tags
+from analytics_assets.automation.outdated import read_history
+from analytics_assets.automation.ranges import contiguous, months_of, range_tags, windows_to_load
 from analytics_assets.checks.predictions import reasons_to_retrain
-from analytics_assets.partitions import Window, run_window
+from analytics_assets.partitions import KEEP_MODELS_TAG, Window, run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
@@ -42,7 +43,6 @@ from analytics_assets.sources.ledger import last_load, loaded_to
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
-RANGES_A_TICK = 10  # each is a run; the rest waits for the next tick
 RUNS_READ = 200  # the newest loads
 ATTEMPTS = 2  # at the steps after the load; then a person must look at it
 
@@ -99,9 +99,10 @@ def _day_sensors(
             )
         elif not changed:
             yield SkipReason("The sources have not changed since each day was loaded.")
-        for window in list(contiguous(changed))[:RANGES_A_TICK]:
+        for window in windows_to_load(changed, sources):
             # The load is part of the key: content that returns to an earlier state is loaded again.
-            content = "".join(changed[day] for day in window) + str(last_load(warehouse, window))
+            versions = [changed.get(day, "") for day in window]
+            content = "".join([*versions, str(last_load(warehouse, window))])
             digest = hashlib.sha256(content.encode()).hexdigest()[:16]
             # The key identifies the content: a repeated tick starts no second run.
             yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
@@ -112,16 +113,30 @@ def _day_sensors(
         monitored_jobs=[jobs[LOAD_DAYS]],
         request_job=jobs[SCORE_DAY],
         default_status=DefaultSensorStatus.STOPPED,
-        description="Scores the newest day after a successful load, and publishes.",
+        description=(
+            "Scores the newest day after a successful load, and publishes; before it, builds the "
+            "snapshots of earlier days again that depend on days that changed."
+        ),
     )
-    def score_after_load(context: RunStatusSensorContext) -> RunRequest | SkipReason:
+    def score_after_load(context: RunStatusSensorContext) -> list[RunRequest] | SkipReason:
         loaded = _loaded(context, warehouse)
         if isinstance(loaded, SkipReason):
             return loaded
-        # A load of old days changes the newest snapshot. The scores of the old days stay: a model
-        # trained later has seen what it would predict.
         newest = loaded[1] - timedelta(days=1)
-        return RunRequest(run_key=context.dagster_run.run_id, partition_key=newest.isoformat())
+        try:
+            built = read_history(
+                context.instance, warehouse, sources.calendar, settings.churn_horizon_days
+            )
+        except WarehouseError as error:
+            return SkipReason(str(error))
+        run_id = context.dagster_run.run_id
+        return [
+            *(
+                RunRequest(f"{run_id}-{days}", tags={**range_tags(days), KEEP_MODELS_TAG: "true"})
+                for days in contiguous(day for day in built.stale.snapshots if day < newest)
+            ),
+            RunRequest(run_key=run_id, partition_key=newest.isoformat()),
+        ]
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,

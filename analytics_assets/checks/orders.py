@@ -10,16 +10,11 @@ from analytics_assets.checks.base import Check
 from analytics_assets.checks.rows import ListedRows
 from analytics_assets.checks.uniqueness import may_stand_twice
 from analytics_assets.schemas import TABLES
-from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.plausible import RULE, implausible
 
 FACT, RAW = TABLES["fact_orders"], TABLES["raw_orders"]
 OF_ONE_ORDER = ("customer_id", "currency", "status")
-# Whose orders are implausibly many: shares and numbers of what one person orders, in any shop.
-LARGE_SHARE = 0.05
-MANY_ORDERS = 50
-TIMES_OTHERS = 10
-OTHERS = 10  # the tenth busiest identifier is what the others are compared with
 
 
 def checks(sources: SourcesConfig) -> Iterator[Check]:
@@ -130,31 +125,19 @@ def _plausible() -> Check:
         "validity",
         "dim_customers",
         "customer_has_a_plausible_share_of_the_orders",
-        f"No customer_id has more than {LARGE_SHARE:.0%} of the orders, more than {MANY_ORDERS}, "
-        f"and more than {TIMES_OTHERS} times as many as the {OTHERS}th busiest.",
+        f"No customer_id has {RULE}.",
         "validity",
         "Where the listed customer_id is nobody (a guest, a till, a missing number), say so with "
         "`null_words` in the source configuration, as in the metadata: its orders then count in "
-        "totals, and in no cohort, segment or score. The word is missing in every column of the "
-        "source then; where another column needs it, such as a price of 0, let a `query` replace "
-        "it in customer_id alone. A wholesaler who buys as much is right as it is.",
+        "totals, and in no cohort, segment or score. A wholesaler who buys as much is right as it "
+        "is.",
         ListedRows(
-            f"""
-            WITH counted AS (
-                SELECT customer_id, sum(orders)::BIGINT AS orders FROM core.customer_days
-                GROUP BY customer_id
-            ),
-            others AS (
-                SELECT min(orders) AS orders, count(*) AS customers FROM (
-                    SELECT orders FROM counted WHERE customer_id <> '{UNKNOWN_MEMBER}'
-                    ORDER BY orders DESC LIMIT {OTHERS}
-                )
+            "SELECT *, NULL::DATE AS day FROM ("
+            + implausible(
+                "SELECT customer_id, sum(orders)::BIGINT AS orders FROM core.customer_days "
+                "GROUP BY customer_id"
             )
-            SELECT customer_id, orders, NULL::DATE AS day FROM counted
-            WHERE customer_id <> '{UNKNOWN_MEMBER}' AND orders > {MANY_ORDERS}
-                AND orders > {LARGE_SHARE} * (SELECT sum(orders) FROM counted)
-                AND orders > {TIMES_OTHERS} * (SELECT orders FROM others)
-            """,
+            + ")",
             total="core.dim_customers",
             day_column=None,
             keys=("customer_id", "orders"),

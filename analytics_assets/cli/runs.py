@@ -60,7 +60,7 @@ def run(customers: int, months: int) -> None:
 
         with clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
-    from analytics_assets.automation.outdated import outdated, outdated_jobs
+    from analytics_assets.automation.outdated import outdated, outdated_jobs, read_history
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with project_errors(), open_instance(settings) as instance:
@@ -69,7 +69,9 @@ def run(customers: int, months: int) -> None:
             *(read_sources(settings), build_warehouse(settings)),
         )
         windows, own_jobs = outdated(*state), outdated_jobs(*state)
-    if windows or own_jobs:
+        calendar, horizon = state[2].calendar, settings.churn_horizon_days
+        stale = read_history(instance, state[3], calendar, horizon).stale
+    if windows or own_jobs or stale.snapshots or stale.months:
         code = materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs)
         if code:
             sys.exit(code)
@@ -87,8 +89,8 @@ def materialize(
     """Run the backfill of each window, print its outcome and return the exit code."""
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.notifications import post
+    from analytics_assets.automation.outdated import read_history
     from analytics_assets.definitions import build_definitions, build_warehouse
-    from analytics_assets.sources.ledger import loaded_to
 
     began = time.monotonic()
     code = 0
@@ -101,7 +103,12 @@ def materialize(
             windows,
             sources.calendar,
             settings.churn_horizon_days,
-            loaded_to(build_warehouse(settings)),
+            read_history(
+                instance,
+                build_warehouse(settings),
+                sources.calendar,
+                settings.churn_horizon_days,
+            ),
             every_snapshot,
             own_jobs,
         )

@@ -40,7 +40,8 @@ def check_sources_command(files: tuple[Path, ...], out: Path | None) -> None:
         _start(files, out)
         return
     settings = read_settings()
-    from analytics_assets.sources.check import check_sources, in_words
+    from analytics_assets.sources.check import check_sources
+    from analytics_assets.sources.report import in_words
 
     with project_errors():
         reports = check_sources(read_sources(settings))

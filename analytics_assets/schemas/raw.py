@@ -188,7 +188,7 @@ class RejectedRows(TableModel):
     loaded_at: Timestamp = column("When the row was rejected, UTC")
 
 
-@table(group="raw", key=("source", "window_date"), volatile=("loaded_at",))
+@table(group="raw", key=("source", "window_date"), volatile=("loaded_at", "changed_at"))
 class SourceLoads(TableModel):
     """The ledger of loads: for each source and day what was read, accepted and rejected."""
 
@@ -203,3 +203,4 @@ class SourceLoads(TableModel):
     rows_rejected: BigInt = column("Rows that went into rejected_rows", ge=0)
     rows_not_due: BigInt = column("Rows of days that have not come yet", ge=0)
     loaded_at: Timestamp = column("When the day was loaded, UTC")
+    changed_at: Timestamp = column("When it was first loaded with this content, UTC")

@@ -1,189 +1,300 @@
-"""Looking at a source before it is loaded: what is there, how it maps, what would be rejected.
+"""Looking at a source before it is loaded: what is there, how it maps, whether a load would fail.
 
-Belongs here: sampling a source and describing it in words. Does not belong here: loading (`load`).
+Belongs here: looking at a source, and trying words on it. Does not belong here: what its rows give
+away (`findings`), what may read rejected values (`readings`), the report in words (`report`).
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 
-from analytics_assets.partitions import Calendar
+from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.limits import MIN_ROWS
+from analytics_assets.sources.currencies import require_rates
+from analytics_assets.sources.declared import SOURCES
+from analytics_assets.sources.findings import Finding, as_loaded, findings, yaml_line
+from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.readers import SourceError, reader_of
-from analytics_assets.sources.readers.base import MissingColumnError, unknown_columns
+from analytics_assets.sources.readers.base import (
+    LOOKED_AT_ROWS,
+    MissingColumnError,
+    Sample,
+    Scan,
+    unknown_columns,
+)
+from analytics_assets.sources.readings import Rejected, Words, instead, options, rejected
+from analytics_assets.sources.report import ColumnReport, SourceReport
+from analytics_assets.sources.sampling import thinned
 from analytics_assets.sources.stage import Stage, staged
 from analytics_assets.sources.systems.names import propose
+from analytics_assets.sources.typed_column import LOST_DIGITS
+from analytics_assets.sources.whole_orders import SUPERSEDED
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 
-
-@dataclass(frozen=True)
-class ColumnReport:
-    """A column of the contract: its source, and what values of the sample became."""
-
-    name: str
-    source: str | None
-    required: bool
-    filled: int
-    samples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SourceReport:
-    """What a look at a source found.
-
-    Attributes:
-        source: its name.
-        place: where it lies.
-        found: what lies there, in words.
-        rows: rows of the sample.
-        rejected: rows of the sample that would be rejected.
-        reasons: rejected rows by reason.
-        span: first and last time of the sample, where the source has times.
-        columns: how each column of the contract maps.
-        warnings: what does not stop a load.
-        problem: why the source cannot be loaded; None where it can.
-        proposal: our column to the source's, for columns that were recognised.
-    """
-
-    source: str
-    place: str
-    found: str = ""
-    rows: int = 0
-    rejected: int = 0
-    reasons: tuple[tuple[str, int], ...] = ()
-    span: tuple[str, str] | None = None
-    columns: tuple[ColumnReport, ...] = ()
-    warnings: tuple[str, ...] = ()
-    problem: str | None = None
-    proposal: tuple[tuple[str, str], ...] = ()
+# Words are compared on so many rows, and the best of them tried on all that are looked at.
+COMPARED_ROWS = 100_000
+ROUNDS = 3
 
 
 def check_sources(sources: SourcesConfig) -> list[SourceReport]:
-    """A report of each configured source, from a sample of it; nothing is written."""
-    return [_checked(config, sources.calendar) for config in sources.sources.values()]
+    """A report of each configured source; nothing is written."""
+    reports = {}
+    # Orders are compared with customers and products.
+    order = sorted(sources.sources.values(), key=lambda one: not SOURCES[one.source].member)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        look = _Look(connection, sources.calendar)
+        for config in order:
+            reports[config.source] = look.report(config)
+    return [reports[name] for name in sources.sources]
 
 
-def _checked(config: SourceConfig, calendar: Calendar) -> SourceReport:
-    reader = reader_of(config)
-    report = SourceReport(config.source, reader.place)
-    try:
-        sample = reader.sample(calendar)
-        report = replace(report, found=sample.found)
-        with TemporaryDirectory() as folder, duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            with staged(connection, config, calendar, sample.scanner, Path(folder)) as stage:
-                stage.look(*config.contract.columns)
-                return _described(connection, config, report, stage, stage.scan.warnings)
-    except MissingColumnError as error:
-        proposal = tuple(propose(config, error.found).items())
-        return replace(report, problem=str(error), proposal=proposal)
-    except SourceError as error:
-        return replace(report, problem=str(error))
+class _Look:
+    """Looks at sources, one after the other, on one connection.
 
+    Attributes:
+        due: end of the days that have closed.
+        members: sources of customers and products whose identifiers are known, all of them.
+    """
 
-def _described(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    report: SourceReport,
-    stage: Stage,
-    warnings: Sequence[str],
-) -> SourceReport:
-    mapped = {**stage.mapped, **dict.fromkeys(config.computed, "(computed)")}
-    rows, rejected = _row(connection, "SELECT count(*), count(_reasons) FROM load")
-    span = None
-    if config.contract.time_column:
-        time = identifier(config.contract.time_column)
-        first, last = _row(
-            connection, f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM load"
+    def __init__(self, connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> None:
+        self._connection, self._calendar = connection, calendar
+        last = daily_partitions(calendar).get_last_partition_key()
+        self.due = date.fromisoformat(last) + timedelta(days=1) if last else calendar.start
+        self.members: dict[str, None] = {}
+
+    def report(self, config: SourceConfig, *, otherwise: bool = True) -> SourceReport:
+        """What there is to say of a source; with other words where those given cannot read it."""
+        report = SourceReport(config.source, reader_of(config).place)
+        why: SourceError
+        try:
+            with self._rows(config) as (sample, part, stage):
+                report = replace(report, found=sample.found, part=part)
+                found = self._rejected(config, stage)
+                report = self._described(config, report, stage, found)
+            return self._with_words(config, report, found)
+        except MissingColumnError as error:
+            proposal = tuple(propose(config, error.found).items())
+            report, why = replace(report, problem=str(error), proposal=proposal), error
+        except SourceError as error:
+            report, why = replace(report, problem=str(error)), error
+        return self._read_otherwise(config, report, why) if otherwise else report
+
+    @contextmanager
+    def _rows(
+        self, config: SourceConfig, most: int | None = None
+    ) -> Iterator[tuple[Sample, str, Stage]]:
+        """The rows of a source in the table `load`, and what part of them they are."""
+        sample = reader_of(config).sample(self._calendar)
+        part = [sample.part]
+
+        @contextmanager
+        def scanner(connection: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Scan]:
+            with sample.scanner(connection, folder) as scan:
+                scan, thin = thinned(connection, config, scan, most or LOOKED_AT_ROWS)
+                part.append(thin)
+                yield scan
+
+        with (
+            TemporaryDirectory() as folder,
+            staged(self._connection, config, self._calendar, scanner, Path(folder)) as stage,
+        ):
+            stage.look(*config.contract.columns)
+            yield sample, "; ".join(filter(None, part)), stage
+
+    def _rejected(self, config: SourceConfig, stage: Stage) -> Rejected:
+        days = [part.day for part in stage.scan.parts]
+        return rejected(self._connection, config, stage.mapped, days)
+
+    def _read_otherwise(
+        self, config: SourceConfig, report: SourceReport, error: SourceError
+    ) -> SourceReport:
+        """The report with what can be seen by other words, where some read the source."""
+        for words in instead(config, error, reader_of(config).words):
+            other = self.report(replace(config, **words), otherwise=False)
+            if other.columns:
+                return replace(
+                    other,
+                    problem=report.problem,
+                    words=(*words.items(), *other.words),
+                    still=other.rejected if other.still is None else other.still,
+                )
+        return report
+
+    def _with_words(
+        self, config: SourceConfig, report: SourceReport, found: Rejected
+    ) -> SourceReport:
+        """The report with words that would read rejected values, tried on the rows."""
+        words: Words = {}
+        undecided: list[str] = []
+        rows = report.rows
+        if rows > COMPARED_ROWS and found.rows:
+            with self._rows(config, COMPARED_ROWS) as (_, _, stage):
+                found = self._rejected(config, stage)
+        for _ in range(ROUNDS):
+            current = replace(config, **words)
+            tried: list[tuple[Words, Rejected]] = []
+            for option in options(current, found) if found.rows else []:
+                with self._rows(replace(current, **option), COMPARED_ROWS) as (_, _, stage):
+                    tried.append((option, self._rejected(current, stage)))
+            least = min((after.rows for _, after in tried), default=found.rows)
+            # Words may read one column of rows that are rejected for another, too.
+            best = [(option, after) for option, after in tried if after.rows == least]
+            best = [one for one in best if _fewer(one[1], found)]
+            if not best:
+                break
+            best.sort(key=lambda one: (len(one[0]), len(one[0].get("timestamp_formats", ()))))
+            option, after = best[0]
+            undecided += _undecided(option, [other for other, _ in best[1:]])
+            words, found = {**words, **option}, after
+        if not words:
+            return report
+        with self._rows(replace(config, **words)) as (_, part, stage):
+            still = self._rejected(config, stage).rows
+            said = self._findings(replace(config, **words), stage, bool(part))
+        return replace(
+            report,
+            words=tuple(words.items()),
+            undecided=tuple(undecided),
+            still=still,
+            findings=tuple(said),
         )
-        span = (first, last) if first else None
-    personal = config.contract.table.personal_columns
-    columns = []
-    for name in config.contract.columns:
-        column = identifier(name)
-        (filled,) = _row(connection, f"SELECT count({column}) FROM load")
-        values = connection.execute(
-            f"SELECT DISTINCT {column}::VARCHAR FROM (SELECT {column} FROM load "
-            f"WHERE {column} IS NOT NULL LIMIT 1000) ORDER BY 1 LIMIT 3"
-        ).fetchall()
-        columns.append(
-            ColumnReport(
-                name,
-                mapped.get(name),
-                name in config.contract.required,
-                filled,
-                ("(personal)",)
-                if name in personal and values
-                # An address may stand where it does not belong.
-                else tuple("(hidden)" if "@" in value else value for (value,) in values),
+
+    def _findings(self, config: SourceConfig, stage: Stage, partly: bool) -> list[Finding]:
+        """What the rows in `load` give away; identifiers of members are kept for other sources."""
+        as_loaded(self._connection, config, [part.name for part in stage.scan.parts], self.due)
+        if SOURCES[config.source].member and not partly:
+            key = config.contract.required[0]
+            self._connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE ids_{config.source} AS SELECT DISTINCT "
+                f"{key} AS id FROM {config.contract.table.relation}"
             )
+            self.members[config.source] = None
+        return findings(self._connection, config, self.due, self.members)
+
+    def _described(
+        self, config: SourceConfig, report: SourceReport, stage: Stage, found: Rejected
+    ) -> SourceReport:
+        mapped = {**stage.mapped, **dict.fromkeys(config.computed, "(computed)")}
+        rows, count = self._row("SELECT count(*), count(_reasons) FROM load")
+        span = None
+        if config.contract.time_column:
+            time = identifier(config.contract.time_column)
+            first, last = self._row(f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM load")
+            span = (first, last) if first else None
+        said = self._findings(config, stage, bool(report.part))
+        unread = unknown_columns(config, list(stage.scan.types))
+        warnings = [*stage.scan.warnings, *([] if rows else ["no rows to look at"])]
+        return replace(
+            report,
+            rows=rows,
+            rejected=count,
+            reasons=tuple(found.reasons.items()),
+            examples=tuple(_examples(config, found)),
+            span=span,
+            columns=tuple(self._columns(config, mapped)),
+            warnings=tuple(warnings),
+            findings=tuple(said),
+            problem=self._problem(config, rows, found),
+            proposal=tuple(propose(config, unread).items()),
         )
-    reasons = connection.execute(
-        "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM load) "
-        "GROUP BY 1 ORDER BY 2 DESC, 1"
-    ).fetchall()
-    unread = unknown_columns(config, list(stage.scan.types))
-    problem = None
-    if not rows:
-        warnings = [*warnings, "no rows in the sample"]
-    elif rejected == rows:
-        problem = "every row of the sample would be rejected"
-    elif rows >= MIN_ROWS and rejected > config.max_rejected_share * rows:
-        problem = (
-            f"{rejected / rows:.0%} of the sample would be rejected, more than max_rejected_share "
-            f"({config.max_rejected_share:.0%})"
+
+    def _columns(self, config: SourceConfig, mapped: Mapping[str, str]) -> Iterator[ColumnReport]:
+        """How the columns map, with the first value, the least and the greatest."""
+        personal = config.contract.table.personal_columns
+        names = config.contract.columns
+        figures = self._row(
+            "SELECT "
+            + ", ".join(
+                f"count({c}), [arg_min({c}, rowid)::VARCHAR, min({c})::VARCHAR, max({c})::VARCHAR]"
+                for c in map(identifier, names)
+            )
+            + " FROM load"
         )
-    return replace(
-        report,
-        rows=rows,
-        rejected=rejected,
-        reasons=tuple(reasons),
-        span=span,
-        columns=tuple(columns),
-        warnings=tuple(warnings),
-        problem=problem,
-        proposal=tuple(propose(config, unread).items()),
-    )
+        for name, filled, values in zip(names, figures[::2], figures[1::2], strict=True):
+            given = dict.fromkeys(value for value in values if value is not None)
+            shown = ("(personal)",) if name in personal and given else map(_hidden, given)
+            yield ColumnReport(
+                name, mapped.get(name), name in config.contract.required, filled, tuple(shown)
+            )
+
+    def _problem(self, config: SourceConfig, rows: int, found: Rejected) -> str | None:
+        """Why a load would fail, in its own words."""
+        lost = [reason for reason in found.reasons if reason.endswith(LOST_DIGITS)]
+        if lost:
+            return (
+                f"{config.source}: {lost[0]}, in {found.reasons[lost[0]]:,} rows. Different "
+                "identifiers may have become equal. Export them again as text."
+            )
+        if rows and found.rows == rows:
+            return "every row would be rejected"
+        superseded = found.reasons.get(SUPERSEDED, 0)
+        [(due, refused)] = self._connection.execute(
+            "SELECT count(*), count(_reasons) FROM load "
+            f"WHERE coalesce(_window_date < DATE '{self.due}', true)"
+        ).fetchall()
+        try:
+            require_within_limits(
+                DuckDBSession(self._connection),
+                config,
+                None,
+                {None: due},
+                refused - superseded,
+                found.reasons,
+                True,
+            )
+            require_rates(self._connection, config)
+        except SourceError as error:
+            return str(error)
+        return None
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        row = self._connection.execute(query).fetchone()
+        assert row is not None
+        return row
 
 
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row
+def _fewer(after: Rejected, before: Rejected) -> bool:
+    """Whether less is wrong: fewer rows are rejected, or as many for fewer reasons."""
+    wrong = sum(after.reasons.values()), sum(before.reasons.values())
+    return after.rows < before.rows or (after.rows == before.rows and wrong[0] < wrong[1])
 
 
-def in_words(report: SourceReport) -> Iterator[str]:
-    """The report as lines for a terminal."""
-    state = "cannot be loaded" if report.problem else "can be loaded"
-    yield f"{report.source}: {state}"
-    yield f"  place     {report.place}"
-    if report.found:
-        yield f"  found     {report.found}"
-    if report.columns:
-        yield f"  sample    {report.rows:,} rows, of which {report.rejected:,} would be rejected"
-    if report.span:
-        yield f"  times     {report.span[0]} to {report.span[1]} (UTC)"
-    for why, rows in report.reasons:
-        yield f"            {rows:>9,}  {why}"
-    if report.columns:
-        yield f"  {'column':<18}{'from':<22}{'filled':>9}  values"
-    for column in report.columns:
-        source = column.source or ("MISSING" if column.required else "-")
-        share = f"{column.filled / report.rows:.0%}" if report.rows else ""
-        yield f"  {column.name:<18}{source:<22.21}{share:>9}  {', '.join(column.samples):.60}"
-    for warning in report.warnings:
-        yield f"  warning   {warning}"
-    if report.problem:
-        yield f"  PROBLEM   {report.problem}"
-    if report.proposal:
-        yield "  These columns look like ours; if they are, add:"
-        yield from itertools.chain(
-            [f"    {report.source}:", "      columns:"],
-            (f"        {ours}: {theirs}" for ours, theirs in report.proposal),
-        )
+def _undecided(option: Words, others: Sequence[Words]) -> Iterator[str]:
+    """What else the values allow, for each kind of words once."""
+    for said, why in (
+        (("timestamp_formats",), "no value says whether day or month comes first"),
+        (("decimal", "thousands"), "no value says which mark the decimals have"),
+    ):
+        mine = {word: option.get(word) for word in said}
+        for other in others:
+            theirs = {word: other.get(word) for word in said}
+            # The same form next to others is no other form.
+            same = {*(theirs[said[0]] or "")} & {*(mine[said[0]] or "")}
+            if theirs != mine and not same:
+                lines = (yaml_line(word, value) for word, value in theirs.items() if value)
+                yield f"{', '.join(lines)} reads as much: {why}"
+                break
+
+
+def _hidden(value: str) -> str:
+    # An address may stand where it does not belong.
+    return "(hidden)" if "@" in value else value
+
+
+def _examples(config: SourceConfig, found: Rejected) -> Iterator[tuple[str, str]]:
+    personal = config.contract.table.personal_columns
+    for name, values in found.values.items():
+        # Of people, only what looks like a number or a time: a name may have been shifted here.
+        values = [v for v in values if not personal or any(map(str.isdecimal, v))]
+        if values and name not in personal:
+            shown = sorted(values, key=lambda value: (len(value), value))
+            some = dict.fromkeys((shown[0], shown[len(shown) // 2], shown[-1]))
+            yield name, ", ".join(f"{_hidden(value):.40}" for value in some)

@@ -120,6 +120,14 @@ def write_ledger(
     loaded_at: datetime,
 ) -> None:
     """Replace what the ledger says of the days, and what it says of rows that are not due yet."""
+    of_window = of_source(source, window)
+    before = {
+        day: (version, changed_at)
+        for day, version, changed_at in connection.execute(
+            "SELECT window_date, source_version, changed_at FROM raw.source_loads "
+            f"WHERE {of_window}"
+        ).fetchall()
+    }
     if window is not None:
         # The newest day has them, and it is within the window now, or after it.
         connection.execute(
@@ -127,7 +135,7 @@ def write_ledger(
             "WHERE source = ? AND rows_not_due > 0 AND window_date < ?",
             [source, window.start],
         )
-    connection.execute(f"DELETE FROM raw.source_loads WHERE {of_source(source, window)}")
+    connection.execute(f"DELETE FROM raw.source_loads WHERE {of_window}")
     connection.execute(
         "INSERT INTO raw.source_loads BY NAME "
         "SELECT ? AS source, unnest(?::DATE[]) AS window_date, "
@@ -135,7 +143,7 @@ def write_ledger(
         "unnest(?::BIGINT[]) AS rows_accepted, unnest(?::BIGINT[]) AS rows_rejected, "
         "unnest(?::BIGINT[]) AS rows_split, "
         "unnest(?::BIGINT[]) AS rows_not_due, "
-        "?::TIMESTAMP AS loaded_at",
+        "?::TIMESTAMP AS loaded_at, unnest(?::TIMESTAMP[]) AS changed_at",
         [
             source,
             list(days),
@@ -146,5 +154,17 @@ def write_ledger(
             [load.split for load in days.values()],
             [load.not_due for load in days.values()],
             loaded_at,
+            [
+                before[day][1] if day in before and before[day][0] == versions[day] else loaded_at
+                for day in days
+            ],
         ],
     )
+    gone = [day for day in before if day and day not in days]
+    if gone:
+        # The ledger does not have these days any more: it is the next one that says so.
+        connection.execute(
+            "UPDATE raw.source_loads SET changed_at = ? WHERE source = ? AND window_date = ("
+            "SELECT min(window_date) FROM raw.source_loads WHERE source = ? AND window_date > ?)",
+            [loaded_at, source, source, min(gone)],
+        )

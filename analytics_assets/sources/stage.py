@@ -286,7 +286,7 @@ def _sentence(message: str, scan: Scan) -> str:
         names = ", ".join(part.name for part in scan.parts[:3])
         more = f" and {len(scan.parts) - 3} more" if len(scan.parts) > 3 else ""
         sentence = re.sub(r'"[^"]*/', '"', message.splitlines()[0])[:200]
-        return f"{names}{more}: {sentence}. Nothing was loaded."
+        return f"{names}{more}: {sentence}. Deliver it again; nothing was loaded."
     name = next((part.name for part in scan.parts if files and files[-1].endswith(part.name)), "")
     return (
         f"{name or 'a file'}"
@@ -294,7 +294,8 @@ def _sentence(message: str, scan: Scan) -> str:
         + (
             ": not UTF-8. Declare `encoding` in the source configuration, or deliver UTF-8."
             if why
-            else ": the rows do not fit the header."
+            else ": the rows do not fit the header. Deliver it again, or correct the `delimiter` "
+            "of the source."
         )
         + " Nothing was loaded."
     )

@@ -100,7 +100,9 @@ class Shop:
         with self.warehouse.read() as session:
             return session.rows(sql)
 
-    def make(self, name: str, day: str | None = None) -> Any:
+    def make(
+        self, name: str, day: str | None = None, instance: DagsterInstance | None = None
+    ) -> Any:
         """Materialize an asset, with what is made together with it."""
         daily = daily_partitions(Calendar(date(2024, 1, 1)))
         assets = [
@@ -114,7 +116,7 @@ class Shop:
         return materialize(
             [made],
             partition_key=day,
-            instance=DagsterInstance.ephemeral(),
+            instance=instance or DagsterInstance.ephemeral(),
             resources={
                 "warehouse": self.warehouse,
                 "io_manager": WarehouseIOManager(self.warehouse),

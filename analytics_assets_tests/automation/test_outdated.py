@@ -106,6 +106,7 @@ class TestAfterAFullRun:
         others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
         composed = Definitions(
             assets=[*others, *map_asset_specs(changed, made)],
+            asset_checks=composed.asset_checks,
             jobs=composed.jobs,
             resources=composed.resources,
         )

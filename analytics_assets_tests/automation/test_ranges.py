@@ -4,8 +4,9 @@ from datetime import date
 
 import pytest
 
-from analytics_assets.automation.ranges import contiguous, range_tags
-from analytics_assets.partitions import Window, run_window
+from analytics_assets.automation.ranges import contiguous, range_tags, windows_to_load
+from analytics_assets.partitions import Calendar, Window, run_window
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 
 
 def days(*numbers: int) -> list[date]:
@@ -49,3 +50,40 @@ def test_a_run_of_one_partition_has_its_window() -> None:
 
 def test_a_run_without_partitions_has_none() -> None:
     assert run_window({"team": "analytics"}) is None
+
+
+def sources(**paths: str) -> SourcesConfig:
+    calendar = Calendar(date(2024, 1, 1), date(2025, 1, 1))
+    return SourcesConfig(calendar, {n: SourceConfig(n, path) for n, path in paths.items()})
+
+
+BY_DAY = "orders_{date}.csv"
+
+
+def test_changed_days_of_one_file_are_loaded_together() -> None:
+    scattered = days(2, 5, 6, 20, 28)
+    together = [Window(date(2024, 2, 2), date(2024, 2, 29))]
+    assert windows_to_load(scattered, sources(orders="orders.csv")) == together
+    # A load of any window reads both.
+    both = sources(orders=BY_DAY, user_sessions="sessions.csv")
+    assert windows_to_load(scattered, both) == together
+
+
+def test_files_of_days_are_read_for_the_changed_days_and_little_between() -> None:
+    # Customers are read as a whole whatever the days.
+    by_day = sources(orders=BY_DAY, customers="customers.csv")
+    assert windows_to_load(days(2, 5, 6, 20, 28), by_day) == [
+        Window(date(2024, 2, 2), date(2024, 2, 7)),
+        Window(date(2024, 2, 20), date(2024, 2, 21)),
+        Window(date(2024, 2, 28), date(2024, 2, 29)),
+    ]
+    for few in (days(), days(7), days(7, 9), days(1, 3, 9)):
+        assert windows_to_load(few, by_day) == list(contiguous(few))
+
+
+def test_a_database_is_asked_for_days_and_joined_files_are_not() -> None:
+    calendar = Calendar(date(2024, 1, 1), date(2025, 1, 1))
+    for format_, windows in (("postgres", 2), ("duckdb", 2), ("sqlite", 1), ("joined", 1)):
+        config = SourceConfig("orders", format=format_, table="t", query="FROM t")
+        found = windows_to_load(days(2, 9), SourcesConfig(calendar, {"orders": config}))
+        assert len(found) == windows, format_

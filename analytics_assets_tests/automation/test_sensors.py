@@ -30,7 +30,7 @@ from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.automation.jobs import LOAD_DAYS, build_jobs, job_plans
 from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import range_tags
-from analytics_assets.automation.sensors import RANGES_A_TICK, build_sensors
+from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.definitions import build_definitions, build_warehouse
 from analytics_assets.partitions import (
     Calendar,
@@ -172,17 +172,37 @@ def test_a_tick_that_is_repeated_asks_for_the_same_runs(shop: Shop) -> None:
     assert keys[1] != keys[2]
 
 
-def test_a_tick_asks_for_so_many_runs_and_leaves_the_rest_to_the_next(shop: Shop) -> None:
+def test_many_scattered_days_are_a_few_runs(shop: Shop) -> None:
     shop.load(WINDOW)
-    changed = list(WINDOW)[::2]
+    changed = [day for day in WINDOW if day.day in (3, 5, 9, 22)]
     for day in changed:
         shop.write(day, quantity=2)
-    first = shop.asked()
-    assert len(first) == RANGES_A_TICK < len(changed)
-    for window in first:
+    asked = shop.asked()
+    assert asked == [
+        Window.of_days("2024-02-03", "2024-02-09"),
+        Window.of_days("2024-02-22", "2024-03-09"),
+        Window.of_days("2024-03-22", "2024-03-22"),
+    ]
+    for window in asked:
+        assert window is not None
         shop.load(window)
-    asked = [window.start for window in (*first, *shop.asked())]
-    assert asked == changed[: 2 * RANGES_A_TICK]
+    assert shop.asked() == []
+
+
+def test_scattered_days_of_one_file_are_one_run(settings: Settings, tmp_path: Path) -> None:
+    shop = Shop(settings, tmp_path / "orders")
+    config = SourceConfig("orders", str(shop.folder / "*.csv"))
+    shop.sources = SourcesConfig(CALENDAR, {"orders": config})
+    shop.sensors = all_sensors(settings, shop.sources, shop.warehouse)
+    shop.load(WINDOW)
+    for day in (date(2024, 2, 10), date(2024, 2, 20), date(2024, 3, 20)):
+        shop.write(day, quantity=2)
+    (request,) = shop.tick().run_requests
+    assert run_window(request.tags) == Window.of_days("2024-02-10", "2024-03-20")
+    shop.write(date(2024, 3, 1), quantity=2)  # between them
+    (again,) = shop.tick().run_requests
+    assert again.tags == request.tags
+    assert again.run_key != request.run_key
 
 
 def test_a_source_without_files_is_a_reason_and_no_error(shop: Shop) -> None:
@@ -271,14 +291,14 @@ def after(sensor: SensorDefinition, instance: DagsterInstance, tags: dict[str, s
 
 def test_after_a_load_its_last_day_is_scored(shop: Shop, instance: DagsterInstance) -> None:
     window = Window.of_days("2024-02-25", "2024-02-29")
-    request, run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
+    (request,), run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
     assert request.partition_key == "2024-02-29"
     assert request.run_key == run_id  # one score a load, however often the tick is repeated
 
 
 def test_a_load_of_one_partition_is_scored(shop: Shop, instance: DagsterInstance) -> None:
     tags = {"dagster/partition": "2024-02-27"}
-    request, _ = after(shop.sensors["score_after_load"], instance, tags)
+    (request,), _ = after(shop.sensors["score_after_load"], instance, tags)
     assert request.partition_key == "2024-02-27"
 
 

@@ -17,10 +17,11 @@ from click.testing import CliRunner, Result
 
 from analytics_assets.cli import main
 from analytics_assets.partitions import Window
-from analytics_assets.sources.check import check_sources, in_words
+from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.load import load_source
+from analytics_assets.sources.report import in_words
 from analytics_assets.sources.systems import SYSTEMS
 from analytics_assets.sources.systems.base import columns_of
 from analytics_assets_tests.conftest import REPOSITORY

@@ -44,7 +44,7 @@ def state_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
     """All that loads have written, load times aside."""
     return {
         table.name: connection.execute(
-            f"SELECT * EXCLUDE (loaded_at) FROM {table.relation} ORDER BY ALL"
+            f"SELECT * EXCLUDE ({', '.join(table.volatile)}) FROM {table.relation} ORDER BY ALL"
         ).fetchall()
         for table in TABLES.values()
         if table.group == "raw"

@@ -1,7 +1,7 @@
 """Change detection: days that are new, changed at the source, or mapped otherwise."""
 
 import os
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -150,3 +150,25 @@ def test_days_of_a_database_whose_times_are_text_are_told_apart(source: Source) 
     after = source_versions(config, CALENDAR, JANUARY, source.warehouse)
     assert [day for day in after if after[day] != before[day]] == [date(2024, 1, 3)]
     assert list(changed_days(sources, source.warehouse, keys)) == [date(2024, 1, 3)]
+
+
+def test_the_ledger_says_since_when_a_day_has_its_content(
+    source: Source, loaded: SourceConfig
+) -> None:
+    def changed_at() -> list[bool]:
+        """Whether the content of each day is that of its last load."""
+        query = (
+            "SELECT changed_at = loaded_at FROM raw.source_loads WHERE source = 'orders' "
+            "ORDER BY window_date"
+        )
+        return [same for (same,) in source.rows(query)]
+
+    assert changed_at() == [True, True, True]
+    source.write("orders_2024-01-03.csv", csv_of({"ordered_at": KEYS[1], "order_id": "O9"}))
+    later = datetime(2024, 2, 2, 12)  # noqa: DTZ001 (naive UTC)
+    source.load(loaded, SPAN, loaded_at=later)
+    assert changed_at() == [False, True, False]
+    # A day that is gone has no line: the next one says that something changed.
+    (source.folder / "in" / "orders_2024-01-02.csv").unlink()
+    source.load(loaded, SPAN, loaded_at=later + timedelta(days=1))
+    assert changed_at() == [True, False]

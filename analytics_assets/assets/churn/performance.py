@@ -5,14 +5,17 @@ training. Does not belong here: the checks' words (`checks.churn`), or the score
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 from dagster import (
     AssetExecutionContext,
+    AssetKey,
     AssetsDefinition,
+    DagsterEventType,
+    DagsterInstance,
     MaterializeResult,
     MetadataValue,
     ResourceParam,
@@ -61,9 +64,14 @@ def performance_assets(settings: Settings) -> list[AssetsDefinition]:
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[MaterializeResult]:
         with warehouse.read() as session:
-            due, seen = _due_windows(session, settings.refresh_days)
+            changed = _changed_since(context.instance, session)
+            due, seen = _due_windows(session, settings.refresh_days, changed)
             measured = [_measured(session, settings, *key) for key in due]
-            drifts = _drifts(context, session, model_registry(settings))
+            drifts = [
+                row
+                for day, version in _days_of_drift(session, changed)
+                for row in _drifts(context, session, model_registry(settings), day, version)
+            ]
         made = {
             PERFORMANCE: pd.DataFrame(measured, columns=PERFORMANCE.columns),
             DRIFT: pd.DataFrame(drifts, columns=DRIFT.columns),
@@ -108,10 +116,43 @@ def _shown(session: Session, table: Table) -> dict[str, Any]:
     return shown
 
 
-def _due_windows(session: Session, refresh_days: int) -> tuple[list[tuple[date, str, float]], int]:
+@dataclass(frozen=True)
+class Changed:
+    """What has changed since performance and drift were measured last.
+
+    Attributes:
+        days: the first day whose rows did, as an SQL date.
+        scored: SQL list of the days that were scored.
+    """
+
+    days: str = "NULL::DATE"
+    scored: str = "(NULL)"
+
+
+def _changed_since(instance: DagsterInstance, session: Session) -> Changed:
+    records = instance.fetch_materializations(AssetKey(PERFORMANCE.name), limit=1).records
+    if not records:
+        return Changed()
+    at = datetime.fromtimestamp(records[0].timestamp, UTC).replace(tzinfo=None)
+    scored = instance.get_latest_storage_id_by_partition(
+        AssetKey("churn_predictions"),
+        DagsterEventType.ASSET_MATERIALIZATION,
+        after_cursor=records[0].storage_id,
+    )
+    first = session.value(
+        "SELECT min(window_date) FROM raw.source_loads WHERE changed_at > ?", [at]
+    )
+    days = ", ".join(f"DATE '{day}'" for day in scored)
+    return Changed(f"DATE '{first}'" if first else Changed.days, f"({days or 'NULL'})")
+
+
+def _due_windows(
+    session: Session, refresh_days: int, changed: Changed
+) -> tuple[list[tuple[date, str, float]], int]:
     """The closed windows that are to be measured.
 
-    Those that were measured are measured again while late rows may still come.
+    Those that were measured are measured again while late rows may still come, and where rows
+    before their end, or the scores, have changed.
 
     Returns:
         as_of, model version and the lower end of the AUC that the backtest promised, for each; and
@@ -129,7 +170,7 @@ def _due_windows(session: Session, refresh_days: int) -> tuple[list[tuple[date, 
         WHERE NOT {measured} OR label_end > (
             SELECT max(window_date) + 1 - {refresh_days} FROM raw.source_loads
             WHERE source = 'orders'
-        )
+        ) OR label_end > {changed.days} OR snapshot_date IN {changed.scored}
         ORDER BY ALL
         """
     )
@@ -167,20 +208,25 @@ def _measured(
     }
 
 
+def _days_of_drift(session: Session, changed: Changed) -> list[tuple[date, str]]:
+    """The newest day that was scored, and days with drift that were scored again; their models."""
+    again = "FALSE"
+    if session.exists(DRIFT):
+        again = f"snapshot_date IN (SELECT snapshot_date FROM {DRIFT.relation})"
+    return session.rows(
+        "SELECT snapshot_date, any_value(model_version) FROM churn.churn_predictions WHERE "
+        "snapshot_date = (SELECT max(snapshot_date) FROM churn.churn_predictions) "
+        f"OR ({again} AND snapshot_date IN {changed.scored}) GROUP BY 1 ORDER BY 1"
+    )
+
+
 def _drifts(
-    context: AssetExecutionContext, session: Session, registry: Registry
+    context: AssetExecutionContext, session: Session, registry: Registry, day: date, version: str
 ) -> list[dict[str, Any]]:
-    """Rows of churn_drift for the newest day that was scored."""
+    """Rows of churn_drift for a day that was scored."""
     from analytics_assets.churn import drift
     from analytics_assets.churn.training import SCORE
 
-    newest = session.rows(
-        "SELECT snapshot_date, any_value(model_version) FROM churn.churn_predictions "
-        "GROUP BY ALL ORDER BY 1 DESC LIMIT 1"
-    )
-    if not newest:
-        return []
-    day, version = newest[0]
     try:
         found = registry.find(version)
         model = registry.load(found) if found else None

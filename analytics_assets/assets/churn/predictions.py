@@ -6,6 +6,7 @@ one (`churn`), what every scoring goes through (`scoring`), or what became of pa
 """
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from analytics_assets.assets.churn.scoring import (
     usable_model,
 )
 from analytics_assets.assets.common import code_version
-from analytics_assets.partitions import Window, window_of
+from analytics_assets.churn.data import ModelError
+from analytics_assets.churn.registry import Registry
+from analytics_assets.partitions import KEEP_MODELS_TAG, Window, window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
@@ -65,17 +68,62 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
             yield from champion_verdict(PREDICTIONS, policy)
             return
         model, version, problems = found
-        if model.trained_to and window.start.isoformat() < model.trained_to:
+        keep = context.run.tags.get(KEEP_MODELS_TAG) == "true"
+        if not keep and has_seen(model, window.start):
             context.log.warning(
                 f"The model has seen labels up to {model.trained_to}: scores of {window} are not "
                 "predictions, and say nothing of how well it predicts."
             )
         with warehouse.read() as session:
-            predictions = predicted(session, model, window)
+            if keep:
+                registry = model_registry(settings)
+                predictions = predicted_again(session, registry, model, window)
+            else:
+                predictions = predicted(session, model, window)
         yield Output(predictions, metadata=score_metadata(predictions, version, problems))
         yield from champion_verdict(PREDICTIONS, policy, predictions, version, problems)
 
     return [churn_predictions]
+
+
+def has_seen(model: Any, day: date) -> bool:
+    """Whether labels that the model was trained on tell what followed a day."""
+    return bool(model.trained_to) and day.isoformat() < model.trained_to
+
+
+def predicted_again(
+    session: Session, registry: Registry, champion: Any, window: Window
+) -> pd.DataFrame:
+    """Rows of churn_predictions for days whose snapshots were built again.
+
+    Each day is scored by the model that scored it before, so that it stays a prediction. A day
+    that was not scored, or whose model cannot be read, is the champion's, unless it has seen what
+    followed: then nothing would be predicted, and the day has no scores.
+    """
+    before: dict[date, str] = {}
+    if session.exists(PREDICTIONS):
+        before = dict(
+            session.rows(
+                f"SELECT DISTINCT snapshot_date, model_version FROM {PREDICTIONS.relation} "
+                f"WHERE {window_predicate('snapshot_date', window)}"
+            )
+        )
+    models: dict[str | None, Any] = {champion.version: champion}
+    parts = []
+    for day in window:
+        version = before.get(day)
+        if version and version not in models:
+            found = registry.find(version)
+            try:
+                models[version] = registry.load(found) if found else None
+            except ModelError:
+                models[version] = None
+        model = models.get(version) or (None if has_seen(champion, day) else champion)
+        if model:
+            parts.append(predicted(session, model, Window(day, day + timedelta(days=1))))
+    if not parts:
+        return pd.DataFrame(columns=PREDICTIONS.columns)
+    return pd.concat(parts, ignore_index=True)
 
 
 def predicted(session: Session, model: Any, window: Window) -> pd.DataFrame:

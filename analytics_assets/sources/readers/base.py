@@ -185,6 +185,11 @@ class Reader(ABC):
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
 
+    @property
+    def reads_whole(self) -> bool:
+        """Whether all of the source is read for any window, however short."""
+        return not (self.config.by_day or self.computes_versions)
+
     @abstractmethod
     def scan(
         self,
@@ -216,7 +221,7 @@ class Reader(ABC):
 
     @abstractmethod
     def sample(self, calendar: Calendar) -> "Sample":
-        """Some rows to look at before a load.
+        """The rows to look at before a load: all of them up to a size, else some that are spread.
 
         Raises:
             SourceError: the source is missing or cannot be read.
@@ -250,17 +255,20 @@ class Reader(ABC):
         return None
 
 
+# Up to so much check-sources looks at the whole source.
+LOOKED_AT_ROWS = 2_000_000
+LOOKED_AT_BYTES = 200_000_000
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A look at a source.
-
-    Attributes:
-        found: what lies there, in words.
-        scanner: opens the scan of some of its rows.
+    """What lies at a source, in words, and the scan of what is looked at of it: of all, or of a
+    part, which is in words too.
     """
 
     found: str
     scanner: Scanner
+    part: str = ""
 
 
 # No name of a column: an address, a number, a time.
@@ -374,24 +382,3 @@ def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
 def fold_name(name: str) -> str:
     """A column name as it is compared."""
     return name.strip().casefold()
-
-
-def halving(
-    count: Callable[[Sequence[Path]], dict[int, int]], paths: Sequence[Path]
-) -> dict[Path, int | None]:
-    """Rows that DuckDB finds in each file; None where it refuses the file.
-
-    Halving finds a few malformed files among many in few reads.
-
-    Args:
-        count: rows by index of the path; raises what DuckDB raises.
-        paths: the files.
-    """
-    try:
-        found = count(paths)
-    except duckdb.Error:
-        if len(paths) == 1:
-            return {paths[0]: None}
-        middle = len(paths) // 2
-        return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
-    return {path: found.get(index, 0) for index, path in enumerate(paths)}

@@ -19,6 +19,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import (
+    LOOKED_AT_ROWS,
     Part,
     Reader,
     Sample,
@@ -29,8 +30,6 @@ from analytics_assets.sources.readers.base import (
     unknown_columns,
     unread,
 )
-
-SAMPLE_ROWS = 100_000
 
 
 class Session:
@@ -126,7 +125,8 @@ class DatabaseReader(Reader):
                 # Not chained: DuckDB may quote a row.
                 why = str(error).splitlines()[0][:200]
                 raise SourceError(
-                    f"{self.config.source}: {self.name}: {why}. Nothing was loaded."
+                    f"{self.config.source}: {self.name}: {why}. Correct that in "
+                    "the source or in `query`; nothing was loaded."
                 ) from None
             connection.unregister(self.view)
             first, rows = connection.execute(
@@ -151,13 +151,25 @@ class DatabaseReader(Reader):
                     connection.execute(f"DROP TABLE IF EXISTS temp.{self.table}")
 
     def sample(self, calendar: Calendar) -> Sample:
-        """The first rows."""
+        """All rows; of many some that are spread over the table."""
         whole = self.config.query or f"SELECT * FROM {self.config.table}"
-        query = f"SELECT * FROM ({whole}) AS whole LIMIT {SAMPLE_ROWS}"
-        some = type(self)(replace(self.config, table=None, query=query))
+        with self.session() as session:
+            types, _ = self._columns(session)
+            [(rows,)] = session.fetch(f"SELECT count(*) FROM {self.relation}")
+        some, part = self, ""
+        if rows > LOOKED_AT_ROWS:
+            step = -(-rows // LOOKED_AT_ROWS)
+            listed = ", ".join(map(identifier, types))
+            query = (
+                f"SELECT {listed} FROM (SELECT whole.*, row_number() OVER () AS _load_place "
+                f"FROM ({whole}) AS whole) AS placed WHERE _load_place % {step} = 0"
+            )
+            some = type(self)(replace(self.config, table=None, query=query))
+            part = f"one row in {step:,}, as the database lists them"
         return Sample(
-            f"the first {SAMPLE_ROWS:,} rows",
+            f"{rows:,} row{'s' if rows != 1 else ''}",
             lambda connection, scratch: some.scan(connection, None, calendar, scratch),
+            part,
         )
 
     def versions(

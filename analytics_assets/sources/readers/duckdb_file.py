@@ -38,19 +38,24 @@ class DuckDBReader(DatabaseReader):
         """A read-only connection: nobody can write to the file while it is open."""
         path = Path(self.config.path)
         if not path.is_file():
-            raise SourceError(f"{self.config.source}: there is no DuckDB file at {path}.")
+            raise SourceError(
+                f"{self.config.source}: there is no DuckDB file at {path}. "
+                "Correct `path` in the source configuration."
+            )
         try:
             connection = duckdb.connect(str(path), read_only=True)
         except duckdb.Error as error:
             raise SourceError(
-                f"{self.config.source}: {path} cannot be opened: {str(error).splitlines()[0]}"
+                f"{self.config.source}: {path} cannot be opened: {str(error).splitlines()[0]}. "
+                "Check that `path` is a DuckDB file that nothing writes to."
             ) from error
         try:
             connection.execute("SET TimeZone = 'UTC'")
             yield DuckDBSession(connection)
         except duckdb.Error as error:
             raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {str(error).splitlines()[0]}"
+                f"{self.config.source}: {self.place} cannot be read: {str(error).splitlines()[0]}. "
+                "Correct `table` or `query` in the source configuration."
             ) from error
         finally:
             connection.close()

@@ -20,9 +20,11 @@ import numpy as np
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
+from analytics_assets.sources.casts import PLAUSIBLE_END
 from analytics_assets.sources.config import DATE_IN_PATH
 from analytics_assets.sources.readers.archives import require_text, unzipped
 from analytics_assets.sources.readers.base import (
+    LOOKED_AT_BYTES,
     DoubtError,
     Reader,
     Sample,
@@ -33,7 +35,6 @@ from analytics_assets.sources.readers.base import (
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
 CHUNK = 1 << 22
-SAMPLE_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,25 @@ class FileReader(Reader):
         self._require_unchanged(files)
 
     def sample(self, calendar: Calendar) -> Sample:
-        """The first file, the last, and some between."""
-        files = self.files()
+        """All files of the calendar; of many bytes the first, the last, and some between."""
+        end = calendar.end or PLAUSIBLE_END
+        files = self.files(Window(calendar.start, end) if self.config.by_day else None)
         days = [file.day for file in files if file.day]
         span = f", {days[0]} to {days[-1]}" if days else ""
-        step = max(1, -(-(len(files) - 1) // (SAMPLE_FILES - 1)))
-        some = list(dict.fromkeys([*files[::step], files[-1]]))
+        # The state of a file begins with its size.
+        sizes = [file.state.partition("-")[0] for file in files]
+        size = sum(int(size) for size in sizes if size.isdecimal())
+        some, part = files, ""
+        if size > LOOKED_AT_BYTES and len(files) > 1:
+            last = len(files) - 1
+            steps = max(1, int(len(files) * LOOKED_AT_BYTES / size) - 1)
+            places = dict.fromkeys(round(step * last / steps) for step in range(steps + 1))
+            some = [files[place] for place in places]
+            part = f"{len(some):,} of the {len(files):,} files, spread evenly: all are too much"
         return Sample(
             f"{len(files):,} file{'s' if len(files) != 1 else ''}{span}",
             lambda connection, scratch: self.scan_files(connection, some, scratch),
+            part,
         )
 
     def _require_unchanged(self, files: Sequence[SourceFile]) -> None:
@@ -294,10 +305,11 @@ class FileReader(Reader):
                 while chunk := stream.read(CHUNK):
                     out.write(chunk if encoding == "utf-8" else decoder.decode(chunk).encode())
                 out.write(decoder.decode(b"", final=True).encode() if encoding != "utf-8" else b"")
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            reason = getattr(error, "reason", error)
             raise SourceError(
                 f"{self.config.source}: {name} is not in the declared encoding "
-                f"{self.config.encoding} ({error.reason}). Correct `encoding` of "
+                f"{self.config.encoding} ({reason}). Correct `encoding` of "
                 f"{self.config.source} in the source configuration, or the file."
             ) from error
         except OSError as error:

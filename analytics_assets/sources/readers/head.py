@@ -135,7 +135,10 @@ def find_head(
         start = max(start, 1)
     first = _next_head(config, where, cut, start, delimiters[0])
     if first is None:
-        raise SourceError(f"{where}: the file is empty; expected at least a header line.")
+        raise SourceError(
+            f"{where}: the file is empty; expected at least a header line. "
+            "Deliver it again, or remove it."
+        )
     try:
         return _with_names(config, where, first)
     except SourceError as error:
@@ -168,7 +171,9 @@ def _next_head(
         try:
             row = cut(at, delimiter)
         except csv.Error as error:
-            raise SourceError(f"{where}, line {at + 1}: {error}.") from error
+            raise SourceError(
+                f"{where}, line {at + 1}: {error}. Correct the line in the source."
+            ) from error
         if row is None:
             return None
         fields, lines = row

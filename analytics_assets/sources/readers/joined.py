@@ -17,7 +17,14 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import UNREAD, Malformed, Part, Scan, SourceError
+from analytics_assets.sources.readers.base import (
+    UNREAD,
+    Malformed,
+    Part,
+    Sample,
+    Scan,
+    SourceError,
+)
 from analytics_assets.sources.readers.databases import DatabaseReader, Session
 from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
@@ -86,6 +93,13 @@ class JoinedReader(DatabaseReader):
         """The files."""
         return ", ".join(self.config.options["inputs"].values())
 
+    def sample(self, calendar: Calendar) -> Sample:
+        """All rows of the query: the files are read whatever it gives."""
+        return Sample(
+            f"{len(self.config.options['inputs'])} files",
+            lambda connection, scratch: self.scan(connection, None, calendar, scratch),
+        )
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A database of the files alone."""
@@ -104,7 +118,8 @@ class JoinedReader(DatabaseReader):
                     # Not chained: DuckDB may quote a row.
                     raise SourceError(
                         f"{self.config.source}: the query cannot be run: "
-                        f"{str(error).splitlines()[0][:300]}"
+                        f"{str(error).splitlines()[0][:300]}. Correct `query` of "
+                        f"{self.config.source} in the source configuration."
                     ) from None
 
     def _read(

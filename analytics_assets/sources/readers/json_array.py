@@ -51,8 +51,8 @@ class JsonReader(JsonLinesReader):
                     place = re.search(r"at byte \d+ in record/value \d+: .*", str(error))
                     raise SourceError(
                         f"{self.config.source}: {file.source.name} is no whole JSON array "
-                        f"({place[0] if place else 'it is cut off, or no JSON'}). Nothing was "
-                        "loaded."
+                        f"({place[0] if place else 'it is cut off, or no JSON'}). Deliver "
+                        "it again; nothing was loaded."
                     ) from None
             copies[file.path] = replace(file, path=copy)
         return copies

@@ -21,7 +21,6 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     fold_name,
-    halving,
     mapped_columns,
     unknown_columns,
     unread,
@@ -39,6 +38,7 @@ from analytics_assets.sources.readers.json_objects import (
     separated,
     with_each_item,
 )
+from analytics_assets.sources.readers.records import halving
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 # No JSON text holds this byte, so that it never cuts a line that holds an object.
@@ -228,7 +228,10 @@ class JsonLinesReader(FileReader):
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
         if not line:
-            raise SourceError(f"{file.source.name}: the file is empty; expected an object a line.")
+            raise SourceError(
+                f"{file.source.name}: the file is empty; expected an object a line. "
+                "Deliver it again, or remove it."
+            )
         if not objects and not without_nul:
             raise SourceError(
                 f"{file.source.name}, line 1: NUL bytes, as UTF-16 has them. Declare `encoding` of "

@@ -75,6 +75,7 @@ class MySQLReader(DatabaseReader):
         except pymysql.MySQLError as error:
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
+                ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
             opened.close()

@@ -54,6 +54,7 @@ class PostgresReader(DatabaseReader):
         except postgres.Error as error:
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
+                ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
             connection.close()

@@ -48,7 +48,10 @@ class SQLiteReader(DatabaseReader):
         """A read-only transaction: all queries see the file as it was at the first of them."""
         path = Path(self.config.path)
         if not path.is_file():
-            raise SourceError(f"{self.config.source}: there is no SQLite file at {path}.")
+            raise SourceError(
+                f"{self.config.source}: there is no SQLite file at {path}. "
+                "Correct `path` in the source configuration."
+            )
         try:
             address = f"file:{quote(str(path))}?mode=ro"
             # DuckDB takes the rows in a thread of its own, while this one waits.
@@ -60,7 +63,8 @@ class SQLiteReader(DatabaseReader):
                 yield _SQLiteSession(connection)
         except sqlite3.Error as error:
             raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {_without_text(error)}."
+                f"{self.config.source}: {self.place} cannot be read: {_without_text(error)}. "
+                "Check `path`, and `table` or `query`, in the source configuration."
             ) from None
 
 

@@ -15,12 +15,13 @@ import ibis.expr.datatypes as dt
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.casts import read_as, shops_day
-from analytics_assets.sources.check import SourceReport, check_sources
+from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.expressions import expression
 from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.sources.report import SourceReport
 from analytics_assets.sources.starting.exports import MAX_ROWS, Table, tables_of
 from analytics_assets.sources.starting.forms import (
     number_words,
@@ -33,7 +34,7 @@ from analytics_assets.sources.starting.guesses import GUESS, guessed_columns, gu
 from analytics_assets.sources.starting.text import Draft
 from analytics_assets.sources.systems import SYSTEMS, System
 from analytics_assets.sources.systems.base import Mapped, Word, columns_of, has_all
-from analytics_assets.sources.systems.names import is_address
+from analytics_assets.sources.systems.names import in_flow, is_address
 
 CONTRACT = SOURCES["orders"].contract
 UNKNOWN = System("an unknown system", (), ())
@@ -59,7 +60,13 @@ def tried(draft: Draft) -> SourceReport:
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "sources.yaml"
-        file.write_text(draft.text(Path(folder)), encoding="utf-8")
+        text = draft.text(Path(folder))
+        if draft.currencies:
+            # Only a person knows the rates; all else is tried.
+            first, *others = draft.currencies
+            rates = ", ".join(f"{in_flow(code)}: 1" for code in others)
+            text += f"currency: {{reporting: {in_flow(first)}, rates: {{{rates}}}}}\n"
+        file.write_text(text, encoding="utf-8")
         (report,) = check_sources(load_sources(file))
     if report.problem:
         reasons = "".join(f"\n  {rows:>9,}  {why}" for why, rows in report.reasons)
@@ -125,7 +132,7 @@ class _Drafting:
         self._customers(columns)
         self._orders(columns)
         self._status(columns)
-        self._currencies(columns)
+        currencies = self._currencies(columns)
         reading = list({word.name: word for table in self.tables for word in table.words}.values())
         taken = {word.name for word in (*reading, *self.words)}
         self.words += [word for word in self.system.words if word.name not in taken]
@@ -144,6 +151,7 @@ class _Drafting:
             tuple(reading),
             tuple(Word(column.ours, column.forms[0], column.why) for column in columns),
             tuple(self.words),
+            currencies,
         )
 
     def _title(self) -> str:
@@ -337,19 +345,22 @@ class _Drafting:
         if statuses:
             self.words.append(Word("status_map", statuses, why))
 
-    def _currencies(self, columns: Sequence[Mapped]) -> None:
+    def _currencies(self, columns: Sequence[Mapped]) -> tuple[str, ...]:
+        """The codes of the amounts, where there are several."""
         form = next((column.forms[0] for column in columns if column.ours == "currency"), None)
         if form is None:
-            return
+            return ()
         texts = present(f"upper({_text(form)})", "rows")
         codes = sorted(str(text) for (text,) in self.connection.execute(texts).fetchall())
-        if len(codes) > 1:
-            others = ", ".join(f"{code}: ..." for code in codes[1:])
-            self.notes.append(
-                f"Amounts are in {' and '.join(codes)}: nothing loads before you say what a unit "
-                f"is worth, with currency: {{reporting: {codes[0]}, rates: {{{others}}}}} next to "
-                "calendar."
-            )
+        if len(codes) < 2:
+            return ()
+        others = ", ".join(f"{code}: ..." for code in codes[1:])
+        self.notes.append(
+            f"Amounts are in {' and '.join(codes)}: nothing loads before you say what a unit "
+            f"is worth, with currency: {{reporting: {codes[0]}, rates: {{{others}}}}} next to "
+            "calendar."
+        )
+        return tuple(codes)
 
     def _count(self, condition: str) -> int:
         return int(self._asked(f"SELECT count(*) FROM rows WHERE {condition}"))

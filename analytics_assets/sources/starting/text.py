@@ -34,6 +34,7 @@ class Draft:
         reading: words that read the files.
         columns: our columns.
         words: what else the source needs.
+        currencies: the codes of the amounts, where there are several.
     """
 
     notes: tuple[str, ...]
@@ -44,6 +45,7 @@ class Draft:
     reading: tuple[Word, ...]
     columns: tuple[Word, ...]
     words: tuple[Word, ...]
+    currencies: tuple[str, ...] = ()
 
     def text(self, folder: Path) -> str:
         """The YAML of a file in a folder.

@@ -135,6 +135,33 @@ def test_late_rows_are_seen_while_they_may_come_and_old_scores_stay(shop: Shop) 
     assert metadata_of(result, "churn_performance")["measured now"] == 0
 
 
+def test_windows_are_measured_again_where_their_days_or_scores_have_changed(shop: Shop) -> None:
+    def measured() -> int:
+        result = shop.make("churn_performance", instance=instance)
+        return int(metadata_of(result, "churn_performance")["measured now"])
+
+    kept = stayers(score(shop, LABELS_TO))
+    end = LABELS_TO + timedelta(days=60)
+    observe(shop, kept, bought=LABELS_TO, through=end + timedelta(days=40))
+    with DagsterInstance.ephemeral() as instance:
+        assert [measured(), measured()] == [1, 0]
+        changes = [(end, 0), (end - timedelta(days=1), 1)]
+        for day, expected in changes:
+            with shop.warehouse.transaction() as session:
+                insert(
+                    session,
+                    "source_loads",
+                    {"source": "orders", "window_date": day, "changed_at": date(2100, 1, 1)},
+                )
+            assert measured() == expected
+        with shop.warehouse.transaction() as session:
+            session.execute("UPDATE raw.source_loads SET changed_at = '2024-01-01'")
+        assert measured() == 0
+        day = str(LABELS_TO - timedelta(days=1))
+        assert shop.make("churn_predictions", day, instance).success
+        assert [measured(), measured()] == [1, 0]
+
+
 def test_scores_that_failed_say_in_what(shop: Shop) -> None:
     score(shop, LABELS_TO)
     everybody = [f"C{i:04d}" for i in range(0, 250, 2)]  # whatever was predicted
@@ -228,4 +255,4 @@ def test_drift_asks_for_a_training_once_a_month_and_model(shop: Shop) -> None:
 def test_while_all_holds_nothing_is_asked(shop: Shop) -> None:
     score(shop, date(2024, 10, 1))
     shop.make("churn_performance")
-    assert "hold" in tick(shop).skip_message
+    assert "give a reason" in tick(shop).skip_message
