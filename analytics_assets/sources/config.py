@@ -117,6 +117,8 @@ class SourceConfig:
             with days.
         order_level: columns of the order that the source fills on one of its lines only; they are
             carried to the others.
+        order_amounts: money of the order that the source has on one of its lines, or on each of
+            them; it is split over the lines by what they cost.
         order_snapshot: files are exports that overlap: of an order only the lines in the last file
             by name count that has it.
         customer_key: `email` makes customer_id a code of the address that it is mapped to, so that
@@ -161,6 +163,7 @@ class SourceConfig:
     late_days: int = 0
     updates: str | None = None
     order_level: tuple[str, ...] = ()
+    order_amounts: tuple[str, ...] = ()
     order_snapshot: bool = False
     customer_key: str | None = None
     strip_plus_tags: bool = False

@@ -45,6 +45,7 @@ PLACE_HINTS = {
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
 REPORTING = "reporting_time_zone"
+AMOUNTS_OF_ORDERS = ("discount", "tax", "shipping", "cost", "refunded_amount")
 NO_WORDS = ("source", "options", "computed", "reporting_time_zone", "currency")  # of a source
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
@@ -110,13 +111,14 @@ def _source(name: str, entry: Entry) -> SourceConfig:
             for item in value.items()
         ),
         "order_level": lambda value: _order_level(name, value),
+        "order_amounts": lambda value: _order_amounts(name, value),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
         "customer_key": _choice("email"),
-        "strip_plus_tags": _yes_or_no,
-        "order_snapshot": _yes_or_no,
+        "strip_plus_tags": _flag,
+        "order_snapshot": _flag,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": _late_days,
@@ -258,6 +260,16 @@ def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
     )
 
 
+def _order_amounts(source: str, entry: Entry) -> tuple[str, ...]:
+    """Money of an order that is split over its lines."""
+    if "order_id" not in SOURCES[source].contract.columns:
+        raise entry.error(f"{source} has no orders; leave it out.")
+    return tuple(
+        item.one_of(item.text(), AMOUNTS_OF_ORDERS, "is no amount of an order.")
+        for item in entry.items()
+    )
+
+
 def _status_map(entry: Entry) -> dict[str, str]:
     statuses = {}
     for word in entry.mapping():
@@ -286,13 +298,6 @@ def _flag(entry: Entry) -> bool:
 
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
-
-
-def _yes_or_no(entry: Entry) -> bool:
-    value = entry.value()
-    if type(value) is not bool:
-        raise entry.error(f"{value!r} is neither true nor false.")
-    return value
 
 
 def _late_days(entry: Entry) -> int:

@@ -114,7 +114,7 @@ def with_computed(
                 f"{config.source}: the expression of {ours}: {str(error).splitlines()[0][:200]}. "
                 "Correct it in `columns` of the source configuration; nothing was loaded."
             ) from None
-        stored = config.contract.table.schema.columns[ours].dtype.type
+        stored = config.contract.declared(ours).dtype.type
         if computed.rounds and isinstance(stored, dt.Decimal) and type_ != "VARCHAR":
             value, type_ = f"round(({value})::DOUBLE, {stored.scale})", "DOUBLE"
         types[PREFIX + ours] = type_

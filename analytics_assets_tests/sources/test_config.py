@@ -69,6 +69,7 @@ FILE = {
     "duplicates": "keep",
     "line_identity": ["product_id"],
     "order_level": ["status"],
+    "order_amounts": ["shipping"],
     "order_snapshot": True,
     "customer_key": "email",
     "strip_plus_tags": True,
@@ -89,6 +90,7 @@ def read(tmp_path: Path, **orders: Any) -> SourceConfig:
 
 def test_every_word_is_read(tmp_path: Path) -> None:
     read_so = {"timestamp_formats", "null_words", "line_identity", "order_level", "currency_signs"}
+    read_so |= {"order_amounts"}
     words = {word: tuple(value) if word in read_so else value for word, value in FILE.items()}
     assert read(tmp_path, **FILE) == SourceConfig("orders", **words)
     assert not read(tmp_path, **FILE).by_day
@@ -300,6 +302,7 @@ CHANGES: dict[str, Any] = {
     "rounding": "half_up",
     "duplicates": "keep",
     "order_level": ("status",),
+    "order_amounts": ("shipping",),
     "order_snapshot": True,
     "customer_key": "email",
     "strip_plus_tags": True,
@@ -349,7 +352,7 @@ def test_the_fingerprint_does_not_change_with_place_form_or_limits(word: str) ->
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """As hash() would not be."""
-    assert SourceConfig("orders", "orders.csv").fingerprint == "bb8df74e363975ce"
+    assert SourceConfig("orders", "orders.csv").fingerprint == "9424630d7c1d0049"
 
 
 def test_every_word_of_the_configuration_is_in_the_fingerprint_or_meant_not_to_be() -> None:

@@ -310,9 +310,9 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     names, follows = config.source_names, config.contract.follows
-    for name in dict.fromkeys(
-        (*config.needed, *config.columns, *config.attributes, *config.order_level)
-    ):
+    of_order = (*config.order_level, *config.order_amounts)
+    of_order = tuple(name for name in of_order if name not in config.computed)
+    for name in dict.fromkeys((*config.needed, *config.columns, *config.attributes, *of_order)):
         column = names[name]
         if fold_name(column) in by_fold:
             continue
@@ -382,24 +382,3 @@ def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
 def fold_name(name: str) -> str:
     """A column name as it is compared."""
     return name.strip().casefold()
-
-
-def halving(
-    count: Callable[[Sequence[Path]], dict[int, int]], paths: Sequence[Path]
-) -> dict[Path, int | None]:
-    """Rows that DuckDB finds in each file; None where it refuses the file.
-
-    Halving finds a few malformed files among many in few reads.
-
-    Args:
-        count: rows by index of the path; raises what DuckDB raises.
-        paths: the files.
-    """
-    try:
-        found = count(paths)
-    except duckdb.Error:
-        if len(paths) == 1:
-            return {paths[0]: None}
-        middle = len(paths) // 2
-        return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
-    return {path: found.get(index, 0) for index, path in enumerate(paths)}

@@ -22,7 +22,6 @@ from analytics_assets.sources.readers.base import (
     Malformed,
     Scan,
     fold_name,
-    halving,
     unknown_columns,
     unread,
 )
@@ -46,6 +45,7 @@ from analytics_assets.sources.readers.records import (
     Record,
     blank_beside_quote,
     contains,
+    halving,
     may_end_in_delimiter,
     records_of,
 )

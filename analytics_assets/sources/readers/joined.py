@@ -45,7 +45,7 @@ class _AnyColumns:
     follows: Mapping[str, str] = field(default_factory=dict)
 
 
-class _InputConfig(SourceConfig):
+class InputConfig(SourceConfig):
     """How a file of a query is read."""
 
     @property
@@ -133,7 +133,7 @@ class JoinedReader(DatabaseReader):
         options = {
             word: value for word, value in self.config.options.items() if word in reader.own_words
         }
-        config = _InputConfig(
+        config = InputConfig(
             self.config.source,
             path,
             reader.format,

@@ -21,7 +21,6 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     fold_name,
-    halving,
     mapped_columns,
     unknown_columns,
     unread,
@@ -39,6 +38,7 @@ from analytics_assets.sources.readers.json_objects import (
     separated,
     with_each_item,
 )
+from analytics_assets.sources.readers.records import halving
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 # No JSON text holds this byte, so that it never cuts a line that holds an object.
