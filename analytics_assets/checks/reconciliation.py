@@ -19,8 +19,8 @@ from analytics_assets.warehouse.session import Session
 
 Figures = dict[date | None, Decimal]
 REMEDY = (
-    "Rows or money were lost or doubled on the way. Load the days again; if they still differ, a "
-    "model or the warehouse is at fault: the query lists the days with both figures."
+    "Rows or money were lost or doubled between the layers. Load the days again; if they still "
+    "differ, a model is wrong: the query lists the days with both figures."
 )
 
 
@@ -28,7 +28,7 @@ class Side(Figure):
     """A figure of an equation."""
 
     def scan(self, window: Window | None) -> str:
-        """The scan that has the figure."""
+        """The scan with the figure."""
         return scan(self.relation, self.by, window, self.where)
 
     def query(self, window: Window | None) -> str:
@@ -38,12 +38,12 @@ class Side(Figure):
 
 @dataclass(frozen=True)
 class Equation:
-    """The left side is the sum of the right ones, on every day that they are told by.
+    """The left side is the sum of the right ones, on every day.
 
     Attributes:
         left: one figure.
         right: the figures that add up to it.
-        windowed: whether a window of it can be looked at; otherwise it holds for whole tables.
+        windowed: whether it can be checked for a window; otherwise only for whole tables.
         money: whether the figures are money rather than rows.
     """
 
@@ -54,11 +54,11 @@ class Equation:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """All of them."""
+        """All sides."""
         return (self.left, *self.right)
 
     def query(self, window: Window | None) -> str:
-        """SQL that lists the days on which it does not hold, with both figures."""
+        """SQL that lists the days on which the sides differ, with both figures."""
         right = "\n    UNION ALL ".join(side.query(window) for side in self.right)
         return (
             "SELECT coalesce(l.day, r.day) AS day, coalesce(l.figure, 0) AS left_figure, "
@@ -159,39 +159,31 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
     return Check("accounting", asset, name, description, "consistency", REMEDY, equation)
 
 
-def want(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
-) -> None:
-    """Ask for both sides of each equation."""
+def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window | None) -> None:
+    """Request the figures of all equations."""
     for check in checks:
         for side in check.rule.sides:
-            scans.want(side.scan(_seen(check, window)), side.figure)
+            scans.want(side.scan(_window(check, window)), side.figure)
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
     """Compare both sides of each equation."""
     for check in checks:
-        seen = _seen(check, window)
+        days = _window(check, window)
         sides = [
             {
                 day: Decimal(figure)
-                for day, figure in scans.days(side.scan(seen), side.figure).items()
+                for day, figure in scans.days(side.scan(days), side.figure).items()
             }
             for side in check.rule.sides
         ]
-        spent = sum(scans.seconds(side.scan(seen)) for side in check.rule.sides)
-        yield _compared(check, seen, sides[0], sides[1:], spent)
+        spent = sum(scans.seconds(side.scan(days)) for side in check.rule.sides)
+        yield _compared(check, days, sides[0], sides[1:], spent)
 
 
-def _seen(check: Check, window: Window | None) -> Window | None:
+def _window(check: Check, window: Window | None) -> Window | None:
     return window if check.rule.windowed else None
 
 
@@ -213,7 +205,7 @@ def _compared(
         if day is not None
     }
     if equation.money:
-        # Of money there are no rows to count: a day adds up or does not.
+        # Money has no rows to count: a day adds up or does not.
         by_day = {day: (1, int(day in wrong)) for day in by_day}
         rows, failing = len(days), len(wrong)
     else:
