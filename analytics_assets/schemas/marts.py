@@ -28,9 +28,9 @@ RULE_BANDS = ("Low", "Medium", "High")  # of churn_risk_score; of a probability:
 
 
 class CustomerFeatures(TableModel):
-    """Columns that one macro computes from events before as_of, for scoring and training alike.
+    """Columns that one macro computes from events before as_of, for both scoring and training.
 
-    Of rows that have changed since, the version that was known by then counts.
+    For rows that have changed since, the version known by then counts.
     """
 
     days_since_last_order: Integer = column(
@@ -83,8 +83,8 @@ class CustomerFeatures(TableModel):
         "Distinct known products with a sale line in the 180 days before as_of", ge=0
     )
     categories_180d: BigInt = column(
-        "Distinct categories that sale lines of the 180 days before as_of bear; 0 where the "
-        "source of orders supplies none",
+        "Distinct categories on sale lines of the 180 days before as_of; 0 where the source of "
+        "orders supplies none",
         ge=0,
     )
     sessions_total: BigInt = column("Sessions")
@@ -152,14 +152,14 @@ class CustomerSales(TableModel):
 
     customer_id: Text = column("Customer; '(unknown)' when missing")
     month: Date = column("First day of the month")
-    orders: BigInt = column("Orders with a line of any type; with lines on two days, counted twice")
+    orders: BigInt = column("Orders with a line of any type; counted twice if on two days")
     sale_orders: BigInt = column("Those of them with a sale line")
     lines: BigInt = column("Lines of any type")
     units: Quantity = column("Units of the sale lines")
     gross_amount: Money = column("Extended amount of the sale lines")
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
-    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    discount_amount: Money = column("Discounts of the sale and return lines, deducted already")
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
@@ -198,7 +198,7 @@ class SalesDaily(TableModel):
     gross_amount: Money = column("Extended amount of the sale lines")
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
-    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    discount_amount: Money = column("Discounts of the sale and return lines, deducted already")
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
@@ -260,7 +260,7 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
         isin=SEGMENTS,
     )
     value_segment: Text = column(
-        "High Value, New, At Risk or Regular, the first that holds; Prospect before the first sale",
+        "First true one of High Value, New, At Risk, Regular; Prospect before the first sale",
         isin=VALUE_SEGMENTS,
     )
     lifetime_value_simple: Money = column(
@@ -312,7 +312,7 @@ class SubscriptionAnalytics(TableModel):
     )
     total_charges: Money = column("Money charged so far", nullable=True)
     total_charges_imputed: Boolean = column(
-        "total_charges is made up for, as tenure_months x monthly_charges"
+        "total_charges is imputed, as tenure_months x monthly_charges"
     )
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
@@ -330,7 +330,7 @@ class ChurnByContract(TableModel):
     churn_rate: Double = column("churned / subscribers", in_range={"min_value": 0, "max_value": 1})
     monthly_charges: Money = column("Money charged a month to those who stayed")
     monthly_charges_lost: Money = column("Money charged a month to those who left")
-    total_charges_imputed: BigInt = column("Subscribers whose total charges are made up for", ge=0)
+    total_charges_imputed: BigInt = column("Subscribers whose total charges are imputed", ge=0)
 
 
 @table(
@@ -341,10 +341,10 @@ class ChurnByContract(TableModel):
     may_be_empty=True,
 )
 class CustomerSegmentMoves(TableModel):
-    """How many customers moved from which segment to which, from one end of a month to the next.
+    """How many customers moved between segments from the end of one month to that of the next.
 
-    Everyone known at either end is counted once, whoever stays in a segment included. So the rows
-    of a month that come from a segment add up to those that went to it in the month before.
+    Everyone known at either end is counted once, also who stays in a segment. So the rows of a
+    month that come from a segment add up to those that went to it in the month before.
     """
 
     month: Date = column("First day of the month over which they moved; the monthly partition")
@@ -353,8 +353,8 @@ class CustomerSegmentMoves(TableModel):
         isin=(*SEGMENTS, NEW),
     )
     to_segment: Text = column(
-        "Segment at the end of the month; Gone when known no more: all that was known of the "
-        "customer has been corrected away",
+        "Segment at the end of the month; Gone if corrections have removed all that was known of "
+        "the customer",
         isin=(*SEGMENTS, GONE),
     )
     customers: BigInt = column("Customers", ge=1)
