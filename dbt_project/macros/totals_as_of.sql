@@ -4,11 +4,11 @@
     Joining every date to every earlier event would cost dates x events. Instead, the events between
     two dates are added up to one step. Running totals of the steps are states, each valid until the
     next, and each date is joined to one state: many dates cost little more than one. Only totals of
-    the last days read their days again for each date.
+    recent days read their days again for each date.
 
-    Each event has the columns customer_id and only_as_of. only_as_of is null for events as they are
-    known now. It is a date where a customer's events were different as known on that date
-    (`corrected`): such events count for that date only, the others for all dates but those.
+    Each event has the columns customer_id and only_as_of. only_as_of is null for current events. It
+    is a date if the customer's events were different as known on that date (`corrected`): such
+    events count for that date only, and the current ones for all other dates.
 #}
 
 {#

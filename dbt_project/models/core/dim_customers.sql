@@ -1,6 +1,6 @@
 {{ config(tags=['unpartitioned']) }}
 
--- The facts come first: who is in them is asked of them, and not of every raw line again.
+-- From the facts, which are smaller than the raw lines.
 with seen as (
     select distinct customer_id
     from {{ ref('customer_days') }}
@@ -17,7 +17,7 @@ inferred as (
     where registered.customer_id is null and seen.customer_id <> {{ unknown_member() }}
 ),
 
--- A pair as it came is cleaned once, however many lines have it.
+-- Distinct pairs, so that each is cleaned only once.
 countries as (
     select
         customer_id,

@@ -1,6 +1,6 @@
 {{ config(tags=['unpartitioned']) }}
 
--- The facts come first: what is in them is asked of them, and not of every raw line again.
+-- From the facts, which are smaller than the raw lines.
 with inferred as (
     select seen.product_id
     from (select distinct product_id from {{ ref('fact_orders') }}) as seen
@@ -8,8 +8,8 @@ with inferred as (
     where listed.product_id is null and seen.product_id <> {{ unknown_member() }}
 ),
 
--- What lines say of a product is cleaned once, however many lines say it.
-said as (
+-- Distinct names and categories, so that each is cleaned only once.
+described as (
     select
         product_id,
         product_name,
@@ -26,7 +26,7 @@ cleaned as (
         {{ clean_text('product_name') }} as product_name,
         {{ clean_text('product_category') }} as category,
         lines
-    from said
+    from described
 ),
 
 names as (
