@@ -183,8 +183,8 @@ class DatabaseReader(Reader):
 
     def _columns(self, session: Session) -> tuple[dict[str, str], dict[str, str]]:
         """Types of the columns, and the name of each of ours."""
-        types = dict(session.types(self.config.query or f"SELECT * FROM {self.config.table}"))
-        return types, mapped_columns(self.config, list(types), self.name)
+        types = session.types(self.config.query or f"SELECT * FROM {self.config.table}")
+        return dict(types), mapped_columns(self.config, [name for name, _ in types], self.name)
 
     def _versions(
         self,
