@@ -5,6 +5,7 @@ any one asset.
 """
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,10 +35,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def table_spec(
     table: Table,
     *,
-    kinds: set[str],
     deps: list[Any],
-    partitions_def: PartitionsDefinition | None,
     code_version: str,
+    kinds: Collection[str] = ("python", "duckdb"),
+    partitions_def: PartitionsDefinition | None = None,
     cadence: str | None = None,
 ) -> AssetSpec:
     """The asset of a table: named after it, described by its model."""
@@ -46,7 +47,7 @@ def table_spec(
         group_name=table.group,
         description=table.description,
         owners=OWNERS,
-        kinds=kinds,
+        kinds={*kinds},
         tags={"layer": table.group, **({CADENCE: cadence} if cadence else {})},
         deps=deps,
         partitions_def=partitions_def,

@@ -64,7 +64,6 @@ def _raw_asset(
         specs=[
             table_spec(
                 table,
-                kinds={"python", "duckdb"},
                 deps=[source],
                 partitions_def=daily if has_days else None,
                 code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
@@ -116,15 +115,7 @@ def _rejected_rows(sources: list[str]) -> AssetsDefinition:
 
     @multi_asset(
         name=table.name,
-        specs=[
-            table_spec(
-                table,
-                kinds={"python", "duckdb"},
-                deps=raw_tables,
-                partitions_def=None,
-                code_version=code_version("sources", "schemas"),
-            )
-        ],
+        specs=[table_spec(table, deps=raw_tables, code_version=code_version("sources", "schemas"))],
         pool=POOL,
         retry_policy=RETRY,
     )

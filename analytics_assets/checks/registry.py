@@ -65,10 +65,7 @@ WANT: Mapping[Evaluate, Want] = {
 
 
 def all_checks(
-    settings: Settings,
-    sources: SourcesConfig,
-    daily: PartitionsDefinition,
-    tables: Sequence[Table],
+    settings: Settings, sources: SourcesConfig, daily: PartitionsDefinition, tables: Sequence[Table]
 ) -> list[Check]:
     """Every check of the given tables whose family is not off, dbt's tests aside."""
     checks = [
@@ -94,9 +91,7 @@ def all_checks(
 
 
 def evaluate(
-    session: Session,
-    checks: Sequence[Check],
-    window_of: Callable[[Check], Window | None],
+    session: Session, checks: Sequence[Check], window_of: Callable[[Check], Window | None]
 ) -> Iterator[Finding]:
     """The findings of checks of any families, schema checks first."""
     batches: dict[tuple[Evaluate, Window | None], list[Check]] = {}

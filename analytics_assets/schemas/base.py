@@ -26,6 +26,8 @@ Money = dt.Decimal(18, 4)
 Quantity = dt.Decimal(18, 4)  # of pieces, or kilograms
 
 Partitioning = Literal["daily", "monthly"]
+# The description of a margin, in each table that has one.
+MARGIN = "net_amount - cost_amount; null where a sale line has no cost"
 
 
 class TableModel(pa.DataFrameModel):

@@ -5,6 +5,7 @@ Belongs here: dimensions and facts. Does not belong here: metrics that only one 
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    MARGIN,
     BigInt,
     Boolean,
     Date,
@@ -17,7 +18,7 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.schemas.raw import AMOUNT, CURRENCY, STATUS, STATUSES
 from analytics_assets.schemas.staging import EXTENDED_AMOUNT, LINE_TYPES
 
 MEMBER_TYPES = ("source", "inferred", "unknown")
@@ -97,9 +98,7 @@ class FactOrders(TableModel):
     )
     quantity: Quantity = column("Units; negative for a return")
     unit_price: Money = column("Price of one unit")
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
     extended_amount: Money = column(EXTENDED_AMOUNT)
     discount: Money = column("Discount of the line, deducted already", nullable=True)
     tax: Money = column("Tax on the line", nullable=True)
@@ -107,12 +106,8 @@ class FactOrders(TableModel):
     cost: Money = column("What the whole line cost the shop", nullable=True)
     line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
     is_refund: Boolean = column("Refund of a line, as a row of its own day")
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
 
@@ -160,9 +155,7 @@ class CustomerDays(TableModel):
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
 
 
 WEIGHT = "1: the row as known then; -1: the current row, subtracted for that time"

@@ -5,7 +5,10 @@ predictions (churn).
 """
 # mypy: disable-error-code="valid-type"
 
+from typing import Any
+
 from analytics_assets.schemas.base import (
+    MARGIN,
     BigInt,
     Boolean,
     Date,
@@ -121,18 +124,13 @@ class CustomerCohortAnalysis(TableModel):
     retention_change: Double = column(
         "retention_rate less that of the month before; null in month 0", nullable=True
     )
-    cohort_revenue: Money = column(
-        "Net amount of the cohort in the month; null when not observed", nullable=True
-    )
-    gross_amount: Money = column(
-        "Gross amount of the cohort in the month; null when not observed", nullable=True
-    )
+    cohort_revenue: Money = column("Net amount of the month; null when not observed", nullable=True)
+    gross_amount: Money = column("Gross amount of the month; null when not observed", nullable=True)
     returned_amount: Money = column(
-        "Returned amount of the cohort in the month; null when not observed", nullable=True
+        "Returned amount of the month; null when not observed", nullable=True
     )
     margin_amount: Money = column(
-        "Margin of the cohort in the month; null when not observed, or where a sale line has no "
-        "cost",
+        "Margin of the month; null when not observed, or where a sale line has no cost",
         nullable=True,
     )
     revenue_per_active_customer: Money = column(
@@ -163,9 +161,7 @@ class CustomerSales(TableModel):
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
     billed_amount: Money = column(
         "Amount of the sale and return lines as billed; the extended amount where the source has "
         "no amount"
@@ -202,9 +198,7 @@ class SalesDaily(TableModel):
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
 
 
 class SnapshotKey(TableModel):
@@ -213,6 +207,11 @@ class SnapshotKey(TableModel):
     snapshot_date: Date = column("Day of the snapshot, its last day of events; the daily partition")
     as_of: Date = column("Exclusive end of what the snapshot sees: the day after")
     customer_id: Text = column("Customer; never the unknown member")
+
+
+def _fifth(by: str) -> Any:
+    text = f"Fifth of customers by {by}; null before the first sale"
+    return column(text, nullable=True, isin=(1, 2, 3, 4, 5))
 
 
 # Pandera takes the columns of the last base first: key, features, then those below.
@@ -239,21 +238,9 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
         "ever, above 1 faster; null without a positive net amount",
         nullable=True,
     )
-    r_score: Integer = column(
-        "Fifth of customers by recency, 5 the most recent; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
-    f_score: Integer = column(
-        "Fifth of customers by sale_orders, 5 the most; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
-    m_score: Integer = column(
-        "Fifth of customers by net_amount, 5 the most; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
+    r_score: Integer = _fifth("recency, 5 the most recent")
+    f_score: Integer = _fifth("sale_orders, 5 the most")
+    m_score: Integer = _fifth("net_amount, 5 the most")
     rfm: Text = column("The three scores as text, such as 545", nullable=True)
     segment: Text = column(
         "Champion, Loyal, Potential, At Risk or Lost by the scores; Prospect before the first sale",

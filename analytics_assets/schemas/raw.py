@@ -20,6 +20,11 @@ from analytics_assets.schemas.base import (
 )
 
 STATUSES = ("pending", "completed", "cancelled", "returned")
+# Descriptions of columns that staging and core have, too.
+AMOUNT = "Amount billed for the line, where the source supplies one"
+CURRENCY = "Currency that the row came in, upper case; its money is converted"
+DISCOUNT = "Discount of the line that unit_price does not contain yet"
+STATUS = "Status of the order when the row was written"
 
 
 @table(
@@ -46,28 +51,20 @@ class RawOrders(TableModel):
     unit_price: Money = column(
         "Price of one unit; where amount_is_total, amount / quantity, rounded, only informative"
     )
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
     amount_is_total: Boolean = column(
         "amount is what the line costs; else quantity x unit_price - discount is"
     )
-    discount: Money = column(
-        "Discount of the line that unit_price does not contain yet", nullable=True, ge=0
-    )
+    discount: Money = column(DISCOUNT, nullable=True, ge=0)
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
     cost: Money = column("What the whole line cost the shop", nullable=True)
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
     is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
     is_refund: Boolean = column("Refund of a line, as a row of its own day")
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     country: Text = column("Country of the order, where the source supplies one", nullable=True)
     product_name: Text = column("Product name on the line, where supplied", nullable=True)

@@ -19,7 +19,7 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.schemas.raw import AMOUNT, CURRENCY, DISCOUNT, STATUS, STATUSES
 
 EXTENDED_AMOUNT = "quantity x unit_price - discount, or amount where it is the total"
 LINE_TYPES = ("sale", "return", "adjustment")
@@ -47,26 +47,18 @@ class StgOrders(TableModel):
     unit_price: Money = column(
         "Price of one unit; rounded and only informative where amount is the total"
     )
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
-    discount: Money = column(
-        "Discount of the line that unit_price does not contain yet", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
+    discount: Money = column(DISCOUNT, nullable=True)
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
     cost: Money = column("What the whole line cost the shop", nullable=True)
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
     is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
     is_refund: Boolean = column("Refund of a line, as a row of its own day")
     extended_amount: Money = column(EXTENDED_AMOUNT)
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
     line_type: Text = column(
         "return: a refund, or a quantity below 0; sale: quantity and extended amount above 0 and "
         "not cancelled; adjustment: the rest, test orders and refunds of cancelled ones",

@@ -20,7 +20,7 @@
     summed: columns to add up.
 #}
 {% macro totals_as_of(as_of_dates, events, corrected, earliest, latest, summed) %}
-    with seen as (
+    with first_dates as (
         select
             days.event_date,
             min(dates.as_of) as valid_from
@@ -33,7 +33,7 @@
         select
             events.customer_id,
             events.only_as_of,
-            seen.valid_from
+            first_dates.valid_from
             {%- for column in earliest %},
             min(events.{{ column }}) as {{ column }}
             {%- endfor %}
@@ -44,8 +44,8 @@
             sum(events.{{ column }}) as {{ column }}
             {%- endfor %}
         from {{ events }} as events
-        inner join seen on events.event_date = seen.event_date
-        group by events.customer_id, events.only_as_of, seen.valid_from
+        inner join first_dates on events.event_date = first_dates.event_date
+        group by events.customer_id, events.only_as_of, first_dates.valid_from
     ),
 
     {%- set whose = 'partition by customer_id, only_as_of order by valid_from' -%}

@@ -97,7 +97,6 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 table,
                 kinds={"python", "scikitlearn", "mlflow", "duckdb"},
                 deps=["churn_features"],
-                partitions_def=None,
                 code_version=version,
                 cadence=MONTHLY,
             )

@@ -88,7 +88,6 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
                 MODEL,
                 kinds={"python", "scikitlearn", "mlflow", "duckdb"},
                 deps=["subscription_analytics"],
-                partitions_def=None,
                 code_version="-".join(map(str, (version, *knobs, *attributes))),
             )
         ],

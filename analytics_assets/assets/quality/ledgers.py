@@ -37,6 +37,7 @@ NO_ROWS = MetadataValue.md("no rows yet")
 BATCH = 200  # runs to read from the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
+CODE = ("assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py")
 # For a check that a team has added without these metadata.
 OTHER = {"family": "other", "dimension": "validity"}
 # Table to its checks by name, with the declared metadata of each (family, dimension).
@@ -54,15 +55,7 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
     @multi_asset(
         name="quality_ledgers",
         specs=[
-            table_spec(
-                table,
-                kinds={"python", "duckdb"},
-                deps=upstream,
-                partitions_def=None,
-                code_version=code_version(
-                    "assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py"
-                ),
-            )
+            table_spec(table, deps=upstream, code_version=code_version(*CODE))
             for table in (CHECKS, SCORES, RUNS)
         ],
         pool=POOL,

@@ -98,11 +98,7 @@ class TextLines:
 
 
 def find_head(
-    config: SourceConfig,
-    where: str,
-    cut: Cut,
-    first_line: str,
-    delimiters: Sequence[str],
+    config: SourceConfig, where: str, cut: Cut, first_line: str, delimiters: Sequence[str]
 ) -> Head:
     """The head of a file.
 

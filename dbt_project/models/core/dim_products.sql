@@ -2,10 +2,10 @@
 
 -- From the facts, which are smaller than the raw lines.
 with inferred as (
-    select seen.product_id
-    from (select distinct product_id from {{ ref('fact_orders') }}) as seen
-    left join {{ ref('stg_products') }} as listed on seen.product_id = listed.product_id
-    where listed.product_id is null and seen.product_id <> {{ unknown_member() }}
+    select sold.product_id
+    from (select distinct product_id from {{ ref('fact_orders') }}) as sold
+    left join {{ ref('stg_products') }} as listed on sold.product_id = listed.product_id
+    where listed.product_id is null and sold.product_id <> {{ unknown_member() }}
 ),
 
 -- Distinct names and categories, so that each is cleaned only once.
