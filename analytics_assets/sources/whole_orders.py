@@ -1,6 +1,6 @@
-"""What the lines of an order have in common, though the source says it on one of them only.
+"""Values of a whole order that the source writes on one of its lines only.
 
-Belongs here: carrying values between the lines of an order, and noticing that they should be. Does
+Belongs here: carrying values between the lines of an order, and the warning that suggests it. Does
 not belong here: typing (`typed`), refunds (`refunds`).
 """
 
@@ -22,24 +22,24 @@ SUPERSEDED = "order_id: a later file has the order"
 MONEY = "DECIMAL(18, 4)"
 NUMBER = dt.Decimal(18, 4)
 AMOUNT = "_amount_of_"
-# Columns that are the order's in every shop.
+# Columns that belong to the order in every shop.
 OF_ORDERS = ("status", "country", "currency", "customer_id")
 
 
 def by_order(
     config: SourceConfig, scan: Scan, mapped: Mapping[str, str], firsts: Sequence[int]
 ) -> Scan:
-    """The scan with what `order_level`, `order_amounts` and `order_snapshot` make of orders.
+    """The scan after `order_level`, `order_amounts` and `order_snapshot`.
 
     A value of `order_level` comes from the first line of the same order in the same file that has
-    one: what is in other files may be read at another time. Of a snapshot the relation has
+    one: other files may be read at another time. For `order_snapshot` the relation has a column
     `_superseded`.
 
     Args:
         config: the source.
         scan: its rows.
         mapped: the source's name of each of our columns that it has.
-        firsts: of each part, how many rows the parts before it have.
+        firsts: for each part, the number of rows in the parts before it.
     """
     if not (config.order_level or config.order_amounts or config.order_snapshot):
         return scan
@@ -81,7 +81,7 @@ def by_order(
             f", coalesce(_order IS NOT NULL AND {place} < max({place}) OVER "
             "(PARTITION BY _order), false) AS _superseded"
         )
-    # The window leaves no order of rows that would number them.
+    # Numbered here: after the window function the rows are in no order.
     place = f"row_number() OVER () - {[*firsts]}[_load_part::BIGINT + 1]"
     rows = (
         f"SELECT *, {place} AS _load_row, NULL::BIGINT AS _load_line FROM {scan.relation}"
@@ -135,7 +135,7 @@ def _share(config: SourceConfig, scan: Scan, mapped: Mapping[str, str], name: st
 def half_filled(
     connection: duckdb.DuckDBPyConnection, config: SourceConfig, window: Window | None
 ) -> list[str]:
-    """Columns of the order that some lines of an order have and others have not."""
+    """Warnings of columns that some lines of an order have and others do not."""
     table = config.contract.table
     columns = [name for name in OF_ORDERS if name not in config.order_level]
     if not {"order_id", *columns} <= {*table.columns}:

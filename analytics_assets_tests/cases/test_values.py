@@ -311,7 +311,7 @@ A3,2024-01-05,Guest,MUG,1,20
     assert column(source, "customer_id") == ["5", None, None]
     result = load(source, text, null_words=["0"])
     assert result.reasons == {"unit_price: missing": 1}
-    with pytest.raises(SourceConfigError, match="'customer' is no word of this place"):
+    with pytest.raises(SourceConfigError, match="'customer' is not known here"):
         configured(source, "orders.csv", null_words={"customer": ["0"]})
 
 
