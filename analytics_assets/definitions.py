@@ -1,7 +1,7 @@
-"""The one place where everything is put together: settings in, Dagster definitions out.
+"""Everything put together: settings in, Dagster definitions out.
 
-`build_definitions` takes the settings, so that tests can build the graph for their own home.
-`defs` is what Dagster loads; it reads the environment when it is called, not at import.
+`build_definitions` takes the settings, so tests can build the graph for their own home. Dagster
+loads `defs`, which reads the environment when it is called, not at import.
 """
 
 import warnings
@@ -43,7 +43,7 @@ from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
 
-# Beta in the pinned Dagster, and known; other warnings still show.
+# Known to be beta in the pinned Dagster; other warnings still show.
 warnings.filterwarnings(
     "ignore", "(Function `observable_source_asset`|Parameter `backfill_policy`)", BetaWarning
 )
@@ -107,7 +107,7 @@ def build_definitions(settings: Settings) -> Definitions:
     ledgers = quality_assets(last, _expected([*assets, *checks]))
     assets += [*ledgers, *serving_assets(settings, [*last, *_names(ledgers)])]
     if sources.calendar.end is None:
-        # Where the data have ended, they cannot become stale.
+        # Data that have ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))
     assets = [
         *map_asset_specs(with_profile(settings), assets),
@@ -149,7 +149,7 @@ def _names(assets: list[Any]) -> list[str]:
 
 
 def _leaves(names: list[str], assets: list[Any]) -> list[str]:
-    """The tables that no other of them reads: what follows these follows all tables."""
+    """The tables that no asset reads: what depends on these runs after all tables."""
     upstream = {
         dep.asset_key.path[-1] for asset in assets for spec in asset.specs for dep in spec.deps
     }

@@ -31,7 +31,7 @@ Rule = Callable[[str, str], Any]  # the value of a variable, from its name and t
 
 
 def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
-    """A rule that answers what is not valid with a sentence."""
+    """A rule that raises an error with the sentence if a text is not valid."""
 
     def parse(name: str, text: str) -> Any:
         if not valid(text):
@@ -142,7 +142,7 @@ TOGETHER = (
 
 
 class Setting(NamedTuple):
-    """What there is to say of a setting, besides the name and type of its field."""
+    """The properties of a setting besides the name and type of its field."""
 
     default: str | None  # text of the value where the variable is not set; None for no value
     meaning: str
@@ -282,7 +282,7 @@ class Settings:
 
     @property
     def profiles_dir(self) -> Path:
-        """One HTML page for each table, and the figures it was made from."""
+        """One HTML page for each table, and the figures on it."""
         return self.home / "profiles"
 
     @property
@@ -309,7 +309,7 @@ class Settings:
     def feature_rows(self) -> int:
         """Customers x dates whose features fit in the memory limit, at 2 kB each.
 
-        Half of that did in `benchmarks/features.py`; the rest is for longer histories.
+        `benchmarks/features.py` needed half of that; the rest is for longer histories.
         """
         number, unit, binary = re.findall(r"([\d.]+) ?([KMGT])(i?)B", self.memory_limit)[0]
         factor = (1024 if binary else 1000) ** ("KMGT".index(unit) + 1)
@@ -338,8 +338,8 @@ VARIABLES = {
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from environment variables.
 
-    In dev every setting has a default. Staging and production name their home and their sources
-    themselves: nothing falls back to the sample or to a folder of the working directory.
+    In dev every setting has a default. Staging and production have to set their home and their
+    sources: nothing falls back to the sample or to a folder of the working directory.
 
     Raises:
         SettingsError: a value is missing or cannot be used.
@@ -353,7 +353,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
                 f"{variable} is not set. The {values['deployment']} deployment has no default for "
                 f"it: set {variable} to an absolute path."
             )
-        # A deployment that is set to nothing is a mistake, which would decide on the others.
+        # An empty deployment is a mistake: others depend on it, so it gets no default.
         if not text and not (name == "deployment" and variable in env):
             text = setting.default
         values[name] = None if text is None else setting.rule(variable, text)

@@ -46,7 +46,7 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "quality", "churn-and-value", "operations", "performance", "architecture",
+    "sources", "systems", "quality", "churn-and-value", "operations", "performance", "architecture",
     "extending",
 ))]  # fmt: skip
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
@@ -58,6 +58,7 @@ NOT_RUN = {
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
     ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",
+    ".venv/bin/analytics-assets check-sources orders_export.csv": "cases/test_systems.py does",
     "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",
     "PATH=.venv/bin:$PATH mlflow models serve": "a server; assets/churn/test_predictions.py does",

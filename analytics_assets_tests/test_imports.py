@@ -23,6 +23,7 @@ LAYERS = (
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 MODULES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+MOST_LINES = 400
 NAMED_TUPLE = {"_asdict", "_fields", "_replace"}  # public, whatever their underscore
 IN_A_LAYER = [name for name in MODULES if name != "__init__.py"]
 
@@ -151,6 +152,12 @@ def test_duckdb_is_imported_by_the_warehouse_and_the_sources_alone(module: str) 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_opens_with_a_docstring(module: str) -> None:
     assert ast.get_docstring(tree_of(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_not_long(module: str) -> None:
+    lines = MODULES[module].read_text(encoding="utf-8").count("\n")
+    assert lines <= MOST_LINES
 
 
 @pytest.mark.parametrize(

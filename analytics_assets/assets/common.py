@@ -1,10 +1,11 @@
 """What all assets have in common: owners, kinds, tags, metadata from the table's model.
 
-Belongs here: helpers that turn a declared table into the words of an asset. Does not belong here:
+Belongs here: helpers that build the spec of an asset from a declared table. Does not belong here:
 any one asset.
 """
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from analytics_assets.schemas.dagster_types import column_schema
 
 OWNERS = ["team:analytics"]
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
-# How often an asset is made whose partitioning does not say so: the tag, and its values.
+# How often an unpartitioned asset is materialized: the tag, and its values.
 CADENCE = "analytics/cadence"
 MONTHLY = "monthly"
 ON_DEMAND = "on_demand"
@@ -34,10 +35,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def table_spec(
     table: Table,
     *,
-    kinds: set[str],
     deps: list[Any],
-    partitions_def: PartitionsDefinition | None,
     code_version: str,
+    kinds: Collection[str] = ("python", "duckdb"),
+    partitions_def: PartitionsDefinition | None = None,
     cadence: str | None = None,
 ) -> AssetSpec:
     """The asset of a table: named after it, described by its model."""
@@ -46,7 +47,7 @@ def table_spec(
         group_name=table.group,
         description=table.description,
         owners=OWNERS,
-        kinds=kinds,
+        kinds={*kinds},
         tags={"layer": table.group, **({CADENCE: cadence} if cadence else {})},
         deps=deps,
         partitions_def=partitions_def,
@@ -56,7 +57,7 @@ def table_spec(
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """Column schema, table name and key, and what the IO manager needs."""
+    """Column schema, table name, key, and the metadata that the IO manager needs."""
     metadata: dict[str, Any] = {
         "dagster/column_schema": column_schema(table),
         "dagster/table_name": f"warehouse.{table.relation}",
@@ -80,9 +81,9 @@ def code_version(*parts: str) -> str:
 
 
 def run_started(context: AssetExecutionContext) -> datetime:
-    """When the run was created, naive UTC: the load time of what it writes, in all its steps.
+    """When the run was created, naive UTC: the load time of all that its steps write.
 
-    Asked of the instance: results do not depend on the clock.
+    It comes from the instance, so results do not depend on the clock.
     """
     record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None:

@@ -22,7 +22,7 @@ from analytics_assets.warehouse.publish import POINTER, publish
 
 
 def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefinition]:
-    """published_warehouse, below all that it copies."""
+    """published_warehouse, downstream of all that it copies."""
 
     @multi_asset(
         name="published_warehouse",
@@ -31,9 +31,9 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 "published_warehouse",
                 group_name="serving",
                 description=(
-                    "The read-only copy of core, marts, churn and quality that people, BI and an "
-                    "API open: built beside, verified, then swapped in. Raw and staging stay "
-                    "behind: they hold personal columns."
+                    "The read-only copy of core, marts, churn and quality for people, BI and an "
+                    "API: built next to the last one, verified, then swapped in. Raw and staging "
+                    "are left out: they have personal columns."
                 ),
                 owners=OWNERS,
                 kinds={"python", "duckdb"},

@@ -1,7 +1,7 @@
-"""The raw group: source rows, typed by contract, otherwise as they came.
+"""The raw group: source rows typed by contract, otherwise unchanged.
 
-Belongs here: the assets that load a source, and rejected_rows. Does not belong here: how rows are
-read and typed (`sources`).
+Belongs here: the assets that load a source, and rejected_rows. Does not belong here: reading and
+typing rows (`sources`).
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ ANY_VOLUME_TAG = "analytics/any_volume"
 
 
 def raw_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
-    """One asset a configured source, and the rejected rows of all.
+    """One asset for each configured source, and the rejected rows of all.
 
     Args:
         sources: the configured sources.
@@ -47,9 +47,7 @@ def raw_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[Asse
 
 
 def _raw_asset(
-    config: SourceConfig,
-    sources: SourcesConfig,
-    daily: PartitionsDefinition,
+    config: SourceConfig, sources: SourcesConfig, daily: PartitionsDefinition
 ) -> AssetsDefinition:
     table = config.contract.table
     has_days = config.contract.time_column is not None
@@ -66,7 +64,6 @@ def _raw_asset(
         specs=[
             table_spec(
                 table,
-                kinds={"python", "duckdb"},
                 deps=[source],
                 partitions_def=daily if has_days else None,
                 code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
@@ -91,7 +88,7 @@ def _raw_asset(
                 any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
             )
         except SourceError as error:
-            # The input stays wrong however often it is read.
+            # A retry would read the same input.
             raise Failure(str(error), allow_retries=False) from error
         metadata: dict[str, Any] = {"dagster/column_lineage": lineage}
         for warning in result.warnings:
@@ -118,21 +115,12 @@ def _rejected_rows(sources: list[str]) -> AssetsDefinition:
 
     @multi_asset(
         name=table.name,
-        specs=[
-            table_spec(
-                table,
-                kinds={"python", "duckdb"},
-                deps=raw_tables,
-                partitions_def=None,
-                code_version=code_version("sources", "schemas"),
-            )
-        ],
+        specs=[table_spec(table, deps=raw_tables, code_version=code_version("sources", "schemas"))],
         pool=POOL,
         retry_policy=RETRY,
     )
     def rejected_rows(warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
-        # The loads wrote the rows, in the transactions of the rows that they accepted; what is
-        # left is to say what lies there now.
+        # The loads have written the rows, each in its own transaction: only the metadata is left.
         with warehouse.read() as session:
             counts = session.rows(
                 "SELECT source, reasons, count(*) AS rows FROM raw.rejected_rows "

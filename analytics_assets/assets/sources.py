@@ -1,6 +1,6 @@
-"""The sources group: external assets that the graph starts from, observed for change.
+"""The sources group: external assets at the start of the graph, observed for change.
 
-Belongs here: one observable asset a configured source. Does not belong here: reading rows (raw).
+Belongs here: one observable asset for each source. Does not belong here: reading rows (`raw`).
 """
 
 from dagster import (
@@ -43,7 +43,7 @@ def _source_asset(
         group_name="sources",
         description=(
             f"The team's {config.source}, never written. Observing it records a fingerprint of "
-            f"what it holds{' for each day' if partitioned else ''}, so that changed data shows."
+            f"its content{' for each day' if partitioned else ''}, so that changed data shows."
         ),
         partitions_def=daily if partitioned else None,
         metadata={

@@ -1,12 +1,12 @@
 """Sale lines whose quantity or amount is far from the others': warnings with evidence.
 
-Belongs here: outlier rules over the days before the window and the window itself. Does not belong
-here: deleting or correcting anything, or values that are wrong by themselves (`validity`).
+Belongs here: outlier rules over the window and the days before it. Does not belong here: deleting
+or correcting anything, or values that are wrong by themselves (`validity`).
 
-A group of fewer lines than `SMALLEST_GROUP` is not tested, and counted as such. Fences are those of
-Tukey, "Exploratory Data Analysis" (1977): outer ones, three times the interquartile range beyond
-the quartiles. A z-score leaves the line itself out of mean and deviation: with the line in it, none
-of n lines can exceed (n - 1) / sqrt(n).
+Groups of fewer lines than `SMALLEST_GROUP` are not tested, and counted in the metadata. Fences are
+Tukey's outer ones ("Exploratory Data Analysis", 1977): three times the interquartile range beyond
+the quartiles. A z-score leaves the line itself out of mean and deviation: with it, none of n lines
+could exceed (n - 1) / sqrt(n).
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from analytics_assets.checks.rows import ListedRows
 SMALLEST_GROUP = 20
 FENCES = 3.0
 Z_SCORE = 6.0
-# The others' deviation counts as at least this share of their mean: lines of one price and one
-# unit would make any second unit infinitely far.
+# The others' deviation counts as at least this share of their mean: next to lines that are all
+# equal, any other line would be infinitely far.
 LEAST_DEVIATION = 0.25
 REMEDY = (
     "Review by hand. A typing error: correct it in the source, or use the product's median. A rare "
-    "but real order: leave it, or clamp to the bounds where a model cannot bear it. Nothing is "
-    "deleted or changed here."
+    "but real order: leave it, or clamp to the bounds for a model that is sensitive to it. Nothing "
+    "is deleted or changed here."
 )
 KEYS = ("order_id", "line_number")
-# Lines that are alike count once with their number: a tenth of the rows, and less.
+# Equal lines as one row with their number: a tenth of the rows or less.
 GROUPS = (
     "sale_groups",
     """
@@ -43,7 +43,7 @@ def checks() -> Iterator[Check]:
     yield _check(
         "quantity_within_fences",
         "No quantity lies beyond Tukey's outer fences of all sale lines. Skewed quantities raise "
-        "false alarms here; the check on a log scale bears them.",
+        "false alarms here, but not in the check on a log scale.",
         _fenced("quantity", "1", by_product=False),
     )
     yield _check(
@@ -69,7 +69,7 @@ def _check(name: str, description: str, rule: ListedRows) -> Check:
 
 
 def _fenced(value: str, unit: str, *, by_product: bool) -> ListedRows:
-    """Values beyond the fences; the interquartile range counts as at least one unit."""
+    """Lines beyond the fences; the interquartile range counts as at least one unit."""
     group = "product_id" if by_product else "'all' AS product_id"
     same = "facts.product_id = fences.product_id" if by_product else "TRUE"
     return _rule(

@@ -1,14 +1,14 @@
-"""What every check is and what it says, whatever it looks at.
+"""The common shape of all checks and of their findings.
 
-Belongs here: the one shape of a check and of its finding, and what Dagster is told of it. Does not
-belong here: what is looked for (a module a family) or which checks there are (`registry`).
+Belongs here: `Check`, `Finding`, and their translation for Dagster. Does not belong here: rules (a
+module for each family) or the list of checks (`registry`).
 
-A finding names rows by the key of their table, and counts them; no other value leaves the
-warehouse. Whoever may read the warehouse lists them all with the query.
+A finding counts failing rows and names some by the key of their table; no other value leaves the
+warehouse. Its query lists all of them, for people who may read the warehouse.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,7 +22,7 @@ from analytics_assets.warehouse.session import Session
 KEYS_SHOWN = 5
 # The dimensions of the quality score; each check counts towards one.
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "timeliness")
-# A share of a handful of rows says little: from so many failing rows on it can be an error.
+# The share of a handful of rows says little: fewer failing rows than these are no error by share.
 FEWEST_SEVERE_ROWS = 10
 
 
@@ -31,11 +31,11 @@ class Check:
     """A check of a table.
 
     Attributes:
-        family: what the settings block, warn of or leave out as one.
-        asset: the table that it belongs to.
+        family: group of checks with one policy in the settings.
+        asset: its table.
         name: unique among the table's checks.
-        description: what holds when it passes.
-        dimension: what it counts towards in the quality score.
+        description: what is true when it passes.
+        dimension: dimension of the quality score that it counts towards.
         remedy: what one could do about a failure.
         rule: what the family's module evaluates.
         severe_share: share of failing rows above which a failure is an error; None when it is
@@ -54,7 +54,7 @@ class Check:
     allowed_share: float = 0.0
 
     def spec(self, policy: str) -> AssetCheckSpec:
-        """What Dagster knows of it before it runs."""
+        """Its declaration for Dagster."""
         return AssetCheckSpec(
             self.name,
             asset=self.asset,
@@ -69,7 +69,7 @@ class Check:
         )
 
     def is_severe(self, rows: int, failing: int) -> bool:
-        """Whether so many failing rows of so many are an error rather than a warning."""
+        """Whether the number of failing rows is an error rather than a warning."""
         if self.severe_share is None or not failing:
             return False
         few = self.severe_share > 0 and failing < FEWEST_SEVERE_ROWS
@@ -78,23 +78,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
         check: the check.
         passed: the verdict.
-        description: the finding in words, without values of rows.
+        description: the result in words, without values of rows.
         severe: whether a failure is an error, as far as the policy allows.
-        window: what was looked at; None for the whole table.
-        rows: rows looked at.
-        failing: rows that break the rule.
-        figure: the number that was held against the threshold, where it is not the failing rows.
-        threshold: what it was held against.
+        window: the days that were checked; None for the whole table.
+        rows: number of rows checked.
+        failing: number of rows that break the rule.
+        figure: the number that was compared with the threshold, if not the failing rows.
+        threshold: the threshold.
         days: rows and failing rows of each day, where they are counted by day.
         keys: keys of a few failing rows.
         query: SQL that lists every failing row.
         details: further metadata.
-        seconds: how long it took; of checks that share a query, their part of it.
+        seconds: its duration; for checks that share a query, their part of it.
     """
 
     check: Check
@@ -113,7 +113,7 @@ class Finding:
     seconds: float = 0.0
 
     def result(self, policy: str) -> AssetCheckResult:
-        """What Dagster is told; the ledger reads the metadata by these names."""
+        """The result for Dagster; the ledger reads the metadata by these names."""
         severe = self.severe if not self.passed else self.check.severe_share is not None
         metadata: dict[str, Any] = {
             "family": self.check.family,
@@ -149,14 +149,14 @@ class Finding:
 
 
 Evaluate = Callable[[Session, Scans, Sequence[Check], Window | None], Iterable[Finding]]
-# Asks for the figures that a family's checks will look at.
+# Requests the figures that a family's checks need.
 Want = Callable[[Session, Scans, Sequence[Check], Window | None], None]
 
 
 def rows_in_words(rows: int, failing: int) -> str:
     """`3 of 1,200 rows (0.25%)`."""
     if not rows:
-        return "no rows to look at"
+        return "no rows to check"
     if not failing:
         return f"none of {rows:,} rows"
     return f"{failing:,} of {rows:,} rows ({failing / rows:.2%})"
@@ -173,9 +173,9 @@ def fetch_keys(session: Session, names: Sequence[str], listing: str) -> list[dic
 
 
 def hidden(keys: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Keys in which what looks like an address is hidden.
+    """Keys with everything hidden that looks like an address.
 
-    Some sources name their customers by e-mail address, or have shifted columns.
+    Some sources identify customers by e-mail address, or have shifted columns.
     """
     return [
         {name: "(hidden)" if "@" in str(value) else value for name, value in key.items()}
@@ -184,7 +184,7 @@ def hidden(keys: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tidy(sql: str) -> str:
-    """SQL without the indentation of the code that it stood in."""
+    """SQL without the indentation of the code around it."""
     lines = [line.rstrip() for line in sql.strip("\n").split("\n")]
     margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return "\n".join(line[margin:] for line in lines if line.strip())
@@ -196,11 +196,3 @@ def _by_day(days: Mapping[date, tuple[int, int]]) -> MetadataValue:
 
 def _plain(keys: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return json.loads(json.dumps(list(keys), default=str))
-
-
-def by_asset(checks: Sequence[Check]) -> Iterator[tuple[str, list[Check]]]:
-    """The checks of each table, in the order given."""
-    assets: dict[str, list[Check]] = {}
-    for check in checks:
-        assets.setdefault(check.asset, []).append(check)
-    yield from assets.items()

@@ -1,10 +1,10 @@
-"""The tests of the dbt project as checks of one shape with the others.
+"""The tests of the dbt project as checks like all others.
 
-Belongs here: what is said beside dbt's verdict, and the rows that a failed test lists. Does not
-belong here: the tests (SQL of the dbt project), or the step that runs them (`assets.dbt`).
+Belongs here: the descriptions of tests, and the rows that a failed test lists. Does not belong
+here: the tests (SQL of the dbt project), or the step that runs them (`assets.dbt`).
 
-A test says what it proves and what one could do in its `meta`: description, remedy, dimension. It
-should list the key of each failing row, and its day where the table has days.
+A test declares description, remedy and dimension in its `meta`. It should list the key of each
+failing row, and its day where the table has days.
 """
 
 from collections.abc import Mapping
@@ -21,26 +21,25 @@ from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.session import Session
 
-REMEDY = "Look at the rows that the query lists, and at the model that they come from."
+REMEDY = "Check the rows that the query lists, and the model that they come from."
 
 
 def checks(manifest: Mapping[str, Any]) -> dict[tuple[str, str], Check]:
     """A check for each test of a model, by the model and the test's name."""
     tests = (node for node in manifest["nodes"].values() if node["resource_type"] == "test")
-    found = (_check(node, asset) for node in tests if (asset := _tested(node)) in TABLES)
-    return {(check.asset, check.name): check for check in found}
+    tested = (_check(node, asset) for node in tests if (asset := _tested(node)) in TABLES)
+    return {(check.asset, check.name): check for check in tested}
 
 
 def _tested(node: Mapping[str, Any]) -> str:
-    """The model that a test belongs to: named in its meta, or the only one that it reads."""
-    meta = node["config"].get("meta") or {}
-    named = meta.get("dagster", {}).get("ref", {}).get("name")
+    """The model of a test: named in its meta, or the only one that it reads."""
+    named = _meta(node).get("dagster", {}).get("ref", {}).get("name")
     models = [node.get("attached_node") or "", *node["depends_on"]["nodes"]]
     return str(named or next(name for name in models if name).split(".")[-1])
 
 
 def _check(node: Mapping[str, Any], asset: str) -> Check:
-    meta = node["config"].get("meta") or {}
+    meta = _meta(node)
     described = meta.get("description") or node.get("description")
     return Check(
         "dbt",
@@ -53,6 +52,10 @@ def _check(node: Mapping[str, Any], asset: str) -> Check:
     )
 
 
+def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    return node["config"].get("meta") or {}
+
+
 def finding(
     session: Session,
     scans: Scans,
@@ -61,31 +64,31 @@ def finding(
     verdict: AssetCheckResult,
     sql: str,
 ) -> Finding:
-    """The finding of a test, with the rows that fail where it has failed.
+    """The finding of a test, with the failing rows if it has failed.
 
     Args:
-        session: to the warehouse, as dbt has left it.
+        session: the warehouse after dbt's run.
         scans: of the step: the rows of a table are counted once for all its tests.
         check: the test.
         window: of the run.
-        verdict: what dagster-dbt makes of dbt's result.
-        sql: the test's query as dbt has compiled it.
+        verdict: dagster-dbt's translation of dbt's result.
+        sql: the compiled query of the test.
     """
     table = TABLES[check.asset]
-    seen = window if table.day_column else None
+    days = window if table.day_column else None
     if verdict.passed:
-        counted = scans.days(scan(table.relation, table.day_column, seen), "count(*)")
-        rows_seen = sum(counted.values())
-        words = rows_in_words(rows_seen, 0)
-        found = Finding(check, True, words, window=seen, rows=rows_seen, failing=0, threshold=0.0)
+        counts = scans.days(scan(table.relation, table.day_column, days), "count(*)")
+        total = sum(counts.values())
+        words = rows_in_words(total, 0)
+        result = Finding(check, True, words, window=days, rows=total, failing=0, threshold=0.0)
     elif "dagster_dbt/failed_row_count" in verdict.metadata:
         listed = replace(check, rule=_listed(session, check, sql))
-        (found,) = rows.evaluate(session, scans, [listed], window)
+        (result,) = rows.evaluate(session, scans, [listed], window)
     else:
-        found = Finding(check, False, "dbt could not evaluate it; its log says more", window=seen)
+        result = Finding(check, False, "dbt could not evaluate it; its log says more", window=days)
     duration = verdict.metadata.get("Execution Duration")
     return replace(
-        found,
+        result,
         passed=bool(verdict.passed),
         severe=verdict.severity == AssetCheckSeverity.ERROR,
         seconds=float(str(duration.value)) if duration else 0.0,

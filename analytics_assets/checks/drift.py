@@ -1,9 +1,9 @@
-"""Columns that hold something else than before.
+"""Columns whose content differs from before.
 
-Belongs here: null shares and new categories, of the window against the days before it, and of what
-sources without days fill against the build that readers have. Does not belong here: types, which
-the tables fix (`schema`), or rows that are rare by themselves (`anomalies`). Categories are
-counted, not shown: a shifted column would show what is in it.
+Belongs here: null shares and new categories, of a window compared with the days before it, and of
+dimensions compared with the published build. Does not belong here: types (`schema`), or rows that
+are rare by themselves (`anomalies`). New categories are counted, not shown: in a shifted column
+they may be personal values.
 """
 
 import math
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from analytics_assets.checks import rows
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
-from analytics_assets.checks.rows import ListedRows, conditions, placed
+from analytics_assets.checks.rows import ListedRows, conditions, with_conditions
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES, Table
@@ -23,16 +23,16 @@ from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.publish import current_build
 from analytics_assets.warehouse.session import Session
 
-# A null share has moved when it differs by so much, and by more than so many standard errors of
-# the difference of two shares.
+# A null share has changed if it differs by so much, and by more than so many standard errors of the
+# difference of two shares.
 LEAST_MOVE = 0.05
 STANDARD_ERRORS = 5.0
 NEW_CATEGORIES_SHARE = 0.01
 CATEGORIES = ("status", "country", "product_category", "category", "device", "channel")
 REMEDY = (
     "Ask what has changed in the source: a column that is no longer filled or mapped, a new word. "
-    "Map it in the source configuration and load again; if it is right, it is taken for usual "
-    "from now on."
+    "Map it in the source configuration and load again; if it is right, later runs count it as "
+    "usual."
 )
 DAYS_BEFORE = f"the {rows.REFERENCE_DAYS} days before"
 PUBLISHED = "the build that readers have now"
@@ -42,13 +42,13 @@ OF_THE_SOURCE = "member_type = 'source'"
 
 @dataclass(frozen=True)
 class Compared:
-    """Columns of a table, and what they are compared with.
+    """Columns of a table to compare with earlier rows.
 
     Attributes:
-        table: what is looked at.
-        columns: those whose nulls, or whose words, are compared.
-        published: folder of the published builds, whose newest is compared with; None for the days
-            before the window.
+        table: the table.
+        columns: columns whose nulls, or whose categories, are compared.
+        published: folder of the published builds, to compare with the newest; None to compare with
+            the days before the window.
     """
 
     table: Table
@@ -57,13 +57,13 @@ class Compared:
 
     @property
     def now(self) -> str:
-        """SQL source of the rows that are looked at; `{window}` stands for the window's."""
+        """SQL source of the rows to check; `{window}` is the condition of the window."""
         of_source = f" AND {OF_THE_SOURCE}" if self.published else ""
         return f"{self.table.relation} WHERE {{window}}{of_source}"
 
     @property
     def before(self) -> str:
-        """SQL source of the rows that they are compared with."""
+        """SQL source of the rows to compare with."""
         if self.published:
             return f"published.{self.table.relation} WHERE {OF_THE_SOURCE}"
         return f"{self.table.relation} WHERE {{before}}"
@@ -76,7 +76,7 @@ class NullShares(Compared):
 
 @dataclass(frozen=True)
 class Categories(Compared):
-    """Words that columns did not have before."""
+    """Categories that columns did not have before."""
 
 
 def checks(sources: SourcesConfig, published: Path) -> Iterator[Check]:
@@ -116,8 +116,8 @@ def _checks(
         "drift",
         table.name,
         "no_new_categories",
-        f"Of {', '.join(known)}, words that {before} did not have stand in at most "
-        f"{NEW_CATEGORIES_SHARE:.0%} of the rows.",
+        f"At most {NEW_CATEGORIES_SHARE:.0%} of the rows have a value of {', '.join(known)} that "
+        f"{before} did not have.",
         "validity",
         REMEDY,
         Categories(table, known, published),
@@ -126,12 +126,9 @@ def _checks(
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
-    """The findings; what has nothing before it to be compared with passes and says so."""
+    """The findings; a check without earlier rows passes and says so."""
     for check in checks:
         compared: Compared = check.rule
         attach = ""
@@ -141,27 +138,27 @@ def evaluate(
                 yield Finding(check, passed=True, description=NOTHING)
                 continue
         if isinstance(compared, Categories):
-            listed = replace(check, rule=_new_words(compared))
-            found = next(iter(rows.evaluate(session, scans, [listed], window)))
+            listed = replace(check, rule=_new_categories(compared))
+            finding = next(iter(rows.evaluate(session, scans, [listed], window)))
         else:
-            found = _null_shares(session, check, window)
-        yield replace(found, check=check, query=found.query and f"{attach}{found.query}")
+            finding = _null_shares(session, check, window)
+        yield replace(finding, check=check, query=finding.query and f"{attach}{finding.query}")
 
 
 def _attached(session: Session, compared: Compared) -> str:
-    """Attach the newest build; the statement that did, or nothing where it does not compare."""
+    """Attach the newest build and return the statement; empty where there is none to compare."""
     assert compared.published
     try:
         path = current_build(compared.published)
     except WarehouseError:
         return ""
     statement = session.attach(path, "published")
-    there = session.columns(compared.table, "published")
-    # A build of before a change to the table has other columns.
-    return statement if {*compared.columns} <= there.keys() else ""
+    published = session.columns(compared.table, "published")
+    # An older build may lack columns.
+    return statement if {*compared.columns} <= published.keys() else ""
 
 
-def _new_words(compared: Categories) -> ListedRows:
+def _new_categories(compared: Categories) -> ListedRows:
     table = compared.table
     keys = ("source_file", "source_row") if table.group == "raw" else table.key
     day = table.window_column
@@ -170,7 +167,7 @@ def _new_words(compared: Categories) -> ListedRows:
             f"SELECT {', '.join(keys)}, {day or 'NULL::DATE'} AS day, '{name}' AS column_name\n"
             f"FROM {compared.now} AND {name} NOT IN (\n    SELECT {name} FROM {compared.before} "
             f"AND {name} IS NOT NULL\n)\n"
-            # Before the first days everything is new.
+            # On the first days every category is new.
             f"AND EXISTS (SELECT {name} FROM {compared.before} AND {name} IS NOT NULL)"
             for name in compared.columns
         ),
@@ -184,32 +181,29 @@ def _new_words(compared: Categories) -> ListedRows:
 def _null_shares(session: Session, check: Check, window: Window | None) -> Finding:
     began = time.perf_counter()
     compared: NullShares = check.rule
-    places = conditions(compared.table.window_column, window)
+    values = conditions(compared.table.window_column, window)
     counts = ", ".join(f"count(*) - count({name})" for name in compared.columns)
 
     def counted(source: str) -> tuple[int, ...]:
         return session.row(f"SELECT count(*), {counts} FROM {source}")
 
-    of_window, before = (placed(source, places) for source in (compared.now, compared.before))
+    of_window, before = (with_conditions(sql, values) for sql in (compared.now, compared.before))
     (now, *nulls_now), (then, *nulls_then) = counted(of_window), counted(before)
     shares = {
         name: (missing / now, missed / then)
         for name, missing, missed in zip(compared.columns, nulls_now, nulls_then, strict=True)
         if now and then
     }
-    moved = {name: sides for name, sides in shares.items() if _moved(sides[0], sides[1], now, then)}
+    moved = {name: sides for name, sides in shares.items() if _moved(*sides, now, then)}
+    description = f"{len(shares)} columns as before" if shares else NOTHING
+    if moved:
+        description = "; ".join(
+            f"{name} missing in {a:.1%}, before in {b:.1%}" for name, (a, b) in moved.items()
+        )
     return Finding(
         check,
         passed=not moved,
-        description=(
-            "; ".join(
-                f"{name} missing in {a:.1%}, before in {b:.1%}" for name, (a, b) in moved.items()
-            )
-            if moved
-            else f"{len(shares)} columns as before"
-            if shares
-            else NOTHING
-        ),
+        description=description,
         window=window if compared.table.window_column else None,
         rows=now,
         failing=max((round(abs(a - b) * now) for a, b in moved.values()), default=0),

@@ -1,7 +1,7 @@
-"""The newest day that should be there is there, and no day before it was left out.
+"""The newest day that should be loaded is loaded, and no day before it was left out.
 
-Beside Dagster's freshness policies, which look at the newest materialization of any partition: a
-backfill of an old day turns those green.
+Dagster's freshness policies go by the newest materialization of any partition: a backfill of an old
+day makes them pass.
 """
 
 import time
@@ -16,7 +16,7 @@ from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.session import Session
 
-FEWEST_WEEKS = 4  # after so many without a load a weekday is one on which the shop is closed
+FEWEST_WEEKS = 4  # after so many without a load, the shop is taken to be closed on that weekday
 
 
 def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Check]:
@@ -27,8 +27,8 @@ def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Chec
                 "freshness",
                 config.contract.table.name,
                 "no_day_left_out",
-                "Each day between the first and the newest that were loaded was loaded: whatever "
-                "looks back counts a day without a load as a day without orders.",
+                "Each day between the first and the newest loaded day was loaded: figures over "
+                "past days count a day without a load as a day without orders.",
                 "completeness",
                 "Load the days with analytics-assets backfill. Where the source has no file of a "
                 "day on which nothing happened, deliver one with a header and no rows. A weekday "
@@ -41,19 +41,16 @@ def checks(sources: SourcesConfig, daily: PartitionsDefinition) -> Iterator[Chec
                 "newest_day_loaded",
                 "The newest day of the calendar that has closed was loaded.",
                 "timeliness",
-                "Look whether the source has the day, and whether the schedule daily_refresh and "
+                "Check whether the source has the day, and whether the schedule daily_refresh and "
                 "its daemon run; then load the missing days with analytics-assets backfill.",
                 (source, daily),
             )
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
-    """The days loaded, in whatever run, against the days of the calendar that have closed."""
+    """Compare the loaded days with the closed days of the calendar."""
     for check in checks:
         began = time.perf_counter()
         source, daily = check.rule
@@ -61,19 +58,19 @@ def evaluate(
             yield _left_out(session, check, source, began)
             continue
         expected = daily.get_last_partition_key()
-        found = session.value(
+        newest = session.value(
             "SELECT max(window_date)::VARCHAR FROM raw.source_loads WHERE source = ?", [source]
         )
         missing = None
         days = [expected] if expected else []
-        if found and expected:
-            newest, last = date.fromisoformat(found), date.fromisoformat(expected)
-            missing = max(0, (last - newest).days)
-            days = [str(newest + timedelta(day)) for day in range(1, missing + 1)]
+        if newest and expected:
+            first, last = date.fromisoformat(newest), date.fromisoformat(expected)
+            missing = max(0, (last - first).days)
+            days = [str(first + timedelta(day)) for day in range(1, missing + 1)]
         yield Finding(
             check,
-            passed=found == expected,
-            description=f"Newest day loaded is {found}, newest expected {expected}.",
+            passed=newest == expected,
+            description=f"Newest day loaded is {newest}, newest expected {expected}.",
             figure=missing,
             threshold=0,
             keys=[{"day": day} for day in days[:KEYS_SHOWN]],
@@ -81,7 +78,7 @@ def evaluate(
                 "SELECT window_date FROM raw.source_loads\n"
                 f"WHERE source = '{source}' ORDER BY 1 DESC LIMIT 10"
             ),
-            details={"newest loaded": str(found), "newest expected": str(expected)},
+            details={"newest loaded": str(newest), "newest expected": str(expected)},
             seconds=time.perf_counter() - began,
         )
 

@@ -1,7 +1,7 @@
-"""Rows that point at a customer or product which its source does not have.
+"""Rows that reference a customer or product which its source does not have.
 
-Belongs here: orphans, counted by kind. Does not belong here: what the warehouse makes of them: an
-inferred member, or the unknown one (the dimensions, in dbt).
+Belongs here: orphans, counted by kind. Does not belong here: the inferred and unknown members that
+the warehouse has for them (the dimensions, in dbt).
 """
 
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import SOURCES, Source
 
-HOLD = (
-    "Hold the rows until the {member} arrives: load the {member}s again, then the days. Meanwhile "
-    "an inferred member stands for each, so that no row is lost."
+ORPHAN = (
+    "Load the {member}s again when the source has the {member}, then the days. Until then an "
+    "inferred member takes its place, so no row is lost."
 )
 MISSING = (
     "Ask the source for the {member}, or accept it (guest orders): the rows count in all totals as "
-    "the member '{unknown}', and in nothing that is told by {member}."
+    "the member '{unknown}', and in no figure by {member}."
 )
 
 
 def checks(sources: SourcesConfig, max_orphan_share: float) -> Iterator[Check]:
-    """Orphans of each fact, where there is a source to be missing from, and missing references."""
+    """Orphans of each fact whose members have a configured source, and missing references."""
     for config in sources.sources.values():
         for source, required in config.declared.members.items():
             fact, member = config.declared.fact, SOURCES[source]
@@ -53,8 +53,8 @@ def _orphans(fact: str, source: Source, severe_share: float) -> Check:
         f"{member}_is_in_its_source",
         f"Every {member} that a row names is in the {member} source.",
         "consistency",
-        HOLD.format(member=member),
-        # Not a rule on rows, which would look each of them up again to name the orphans.
+        ORPHAN.format(member=member),
+        # No `RowRule`, which would join again to name the orphans.
         ListedRows(
             f"""
             SELECT {", ".join(table.key)}, {table.day_column} AS day,

@@ -1,14 +1,14 @@
-"""What only the lines of an order together, or all orders together, can give away.
+"""Rules on orders that need more than one row.
 
-Belongs here: rules on orders that need more than a row, and say what to configure. Does not belong
-here: rules on one row (`validity`), or keys of any table (`uniqueness`).
+Belongs here: rules on all lines of an order, or on all orders. Does not belong here: rules on one
+row (`validity`), or keys of any table (`uniqueness`).
 """
 
 from collections.abc import Iterator
 
 from analytics_assets.checks.base import Check
 from analytics_assets.checks.rows import ListedRows
-from analytics_assets.checks.uniqueness import may_stand_twice
+from analytics_assets.checks.uniqueness import may_repeat
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.plausible import RULE, implausible
@@ -28,7 +28,7 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
 
 
 def _one_day() -> Check:
-    """The key of the fact has the day in it, so that a refund loads later under the same order."""
+    """The key of the fact does not show it: it contains the day, so that refunds can come later."""
     key = ("order_id", "line_number")
     listed = ", ".join(key)
     numbered = "line_number IS NOT NULL AND NOT is_refund"
@@ -37,7 +37,7 @@ def _one_day() -> Check:
         return f"""
             SELECT {listed}, coalesce(min(order_date) FILTER ({{window}}), min(order_date)) AS day
             FROM {RAW.relation}
-            WHERE {numbered} AND {of} AND {may_stand_twice(RAW, key, of)}
+            WHERE {numbered} AND {of} AND {may_repeat(RAW, key, of)}
             GROUP BY {listed} HAVING min(order_date) <> max(order_date)
             """
 
@@ -62,7 +62,7 @@ def _one_day() -> Check:
 
 
 def _agreeing() -> Check:
-    # As texts: a missing value beside another one is a difference, too.
+    # As texts: a missing value next to another one is a difference, too.
     values = {name: f"coalesce({name}, '')" for name in OF_ONE_ORDER}
     differs = {name: f"min({value}) <> max({value})" for name, value in values.items()}
     kinds = ", ".join(f"CASE WHEN {differs[name]} THEN '{name}' END" for name in OF_ONE_ORDER)

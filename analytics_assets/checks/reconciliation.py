@@ -19,55 +19,52 @@ from analytics_assets.warehouse.session import Session
 
 Figures = dict[date | None, Decimal]
 REMEDY = (
-    "Rows or money were lost or doubled on the way. Load the days again; if they still differ, a "
-    "model or the warehouse is at fault: the query lists the days with both figures."
+    "Rows or money were lost or doubled between the layers. Load the days again; if they still "
+    "differ, a model is wrong: the query lists the days with both figures."
 )
-
-
-class Side(Figure):
-    """A figure of an equation."""
-
-    def scan(self, window: Window | None) -> str:
-        """The scan that has the figure."""
-        return scan(self.relation, self.by, window, self.where)
-
-    def query(self, window: Window | None) -> str:
-        """SQL of the figures: columns day and figure."""
-        return self.scan(window).replace("{figures}", f"{self.figure} AS figure")
 
 
 @dataclass(frozen=True)
 class Equation:
-    """The left side is the sum of the right ones, on every day that they are told by.
+    """The left side is the sum of the right ones, on every day.
 
     Attributes:
         left: one figure.
         right: the figures that add up to it.
-        windowed: whether a window of it can be looked at; otherwise it holds for whole tables.
+        windowed: whether it can be checked for a window; otherwise only for whole tables.
         money: whether the figures are money rather than rows.
     """
 
-    left: Side
-    right: tuple[Side, ...]
+    left: Figure
+    right: tuple[Figure, ...]
     windowed: bool = True
     money: bool = False
 
     @property
-    def sides(self) -> tuple[Side, ...]:
-        """All of them."""
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures of both sides."""
         return (self.left, *self.right)
 
     def query(self, window: Window | None) -> str:
-        """SQL that lists the days on which it does not hold, with both figures."""
-        right = "\n    UNION ALL ".join(side.query(window) for side in self.right)
+        """SQL that lists the days on which the sides differ, with both figures."""
+        right = "\n    UNION ALL ".join(_query(figure, window) for figure in self.right)
         return (
             "SELECT coalesce(l.day, r.day) AS day, coalesce(l.figure, 0) AS left_figure, "
             "coalesce(r.figure, 0) AS right_figure\n"
-            f"FROM ({self.left.query(window)}) AS l\n"
+            f"FROM ({_query(self.left, window)}) AS l\n"
             f"FULL JOIN (\n    SELECT day, sum(figure) AS figure FROM (\n    {right}\n    ) "
             "GROUP BY day\n) AS r ON l.day IS NOT DISTINCT FROM r.day\n"
             "WHERE left_figure <> right_figure\nORDER BY day"
         )
+
+
+def _scan(figure: Figure, window: Window | None) -> str:
+    return scan(figure.relation, figure.by, window, figure.where)
+
+
+def _query(figure: Figure, window: Window | None) -> str:
+    """SQL of a figure: columns day and figure."""
+    return _scan(figure, window).replace("{figures}", f"{figure.figure} AS figure")
 
 
 def checks(sources: SourcesConfig) -> Iterator[Check]:
@@ -85,12 +82,7 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
                 balance.table,
                 balance.name,
                 balance.description,
-                Equation(
-                    Side(**vars(balance.left)),
-                    (Side(**vars(balance.right)),),
-                    balance.windowed,
-                    balance.money,
-                ),
+                Equation(balance.left, (balance.right,), balance.windowed, balance.money),
             )
 
 
@@ -102,7 +94,7 @@ def _in_fact(source: str, fact: str) -> Check:
         "staged_is_fact",
         f"Every staged row of {source} is in the fact, none dropped for an unknown customer or "
         "product.",
-        Equation(Side(f"staging.stg_{source}", by=day), (Side(f"core.{fact}", by=day),)),
+        Equation(Figure(f"staging.stg_{source}", by=day), (Figure(f"core.{fact}", by=day),)),
     )
 
 
@@ -113,8 +105,8 @@ def _in_dimension(source: str, dimension: str) -> Check:
         "staged_is_members_of_the_source",
         f"Every staged row of {source} is a member of the dimension.",
         Equation(
-            Side(f"staging.stg_{source}"),
-            (Side(f"core.{dimension}", where="member_type = 'source'"),),
+            Figure(f"staging.stg_{source}"),
+            (Figure(f"core.{dimension}", where="member_type = 'source'"),),
             windowed=False,
         ),
     )
@@ -130,11 +122,11 @@ def _accounted(source: str, day: str | None) -> Check:
         f"Every row read from {source}, and every refund that was read as a row of its own, was "
         "accepted or rejected, or is not due yet.",
         Equation(
-            Side("raw.source_loads", "coalesce(sum(rows_read + rows_split), 0)", by, of_source),
+            Figure("raw.source_loads", "coalesce(sum(rows_read + rows_split), 0)", by, of_source),
             (
-                Side(f"raw.raw_{source}", by=day),
-                Side("raw.rejected_rows", by=by, where=of_source),
-                Side("raw.source_loads", "coalesce(sum(rows_not_due), 0)", by, of_source),
+                Figure(f"raw.raw_{source}", by=day),
+                Figure("raw.rejected_rows", by=by, where=of_source),
+                Figure("raw.source_loads", "coalesce(sum(rows_not_due), 0)", by, of_source),
             ),
             windowed=day is not None,
         ),
@@ -148,8 +140,8 @@ def _staged(source: str, day: str | None) -> Check:
         "accepted_is_staged_plus_collapsed",
         f"Every accepted row of {source} is staged, or collapsed into one that is.",
         Equation(
-            Side(f"raw.raw_{source}", by=day),
-            (Side(f"staging.stg_{source}", "coalesce(sum(copies), 0)", day),),
+            Figure(f"raw.raw_{source}", by=day),
+            (Figure(f"staging.stg_{source}", "coalesce(sum(copies), 0)", day),),
             windowed=day is not None,
         ),
     )
@@ -159,39 +151,29 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
     return Check("accounting", asset, name, description, "consistency", REMEDY, equation)
 
 
-def want(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
-) -> None:
-    """Ask for both sides of each equation."""
+def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window | None) -> None:
+    """Request the figures of all equations."""
     for check in checks:
-        for side in check.rule.sides:
-            scans.want(side.scan(_seen(check, window)), side.figure)
+        for figure in check.rule.figures:
+            scans.want(_scan(figure, _window(check, window)), figure.figure)
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
     """Compare both sides of each equation."""
     for check in checks:
-        seen = _seen(check, window)
-        sides = [
-            {
-                day: Decimal(figure)
-                for day, figure in scans.days(side.scan(seen), side.figure).items()
-            }
-            for side in check.rule.sides
-        ]
-        spent = sum(scans.seconds(side.scan(seen)) for side in check.rule.sides)
-        yield _compared(check, seen, sides[0], sides[1:], spent)
+        days = _window(check, window)
+        left, *rights = (
+            {day: Decimal(value) for day, value in scans.days(sql, figure.figure).items()}
+            for figure in check.rule.figures
+            for sql in (_scan(figure, days),)
+        )
+        spent = sum(scans.seconds(_scan(figure, days)) for figure in check.rule.figures)
+        yield _compared(check, days, left, rights, spent)
 
 
-def _seen(check: Check, window: Window | None) -> Window | None:
+def _window(check: Check, window: Window | None) -> Window | None:
     return window if check.rule.windowed else None
 
 
@@ -213,7 +195,7 @@ def _compared(
         if day is not None
     }
     if equation.money:
-        # Of money there are no rows to count: a day adds up or does not.
+        # Money has no rows to count: a day adds up or does not.
         by_day = {day: (1, int(day in wrong)) for day in by_day}
         rows, failing = len(days), len(wrong)
     else:

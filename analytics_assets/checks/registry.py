@@ -1,11 +1,11 @@
 """All checks of a configuration, and the steps that evaluate them.
 
-Belongs here: which families there are, their policies, and how many steps a run makes of them. Does
-not belong here: any one check (a module a family).
+Belongs here: the families, their policies, and the steps. Does not belong here: any one check (a
+module for each family).
 
-One step evaluates all checks of a layer over one session: families share scans and temporary
-tables. A blocking check keeps every later step of the run from starting; that of later runs is the
-publishing step's, which reads the ledger.
+One step evaluates all checks of a layer in one session, so that families share scans and temporary
+tables. A failed blocking check stops the later steps of its run; in later runs the publishing step
+reads the ledger.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,13 +65,10 @@ WANT: Mapping[Evaluate, Want] = {
 
 
 def all_checks(
-    settings: Settings,
-    sources: SourcesConfig,
-    daily: PartitionsDefinition,
-    tables: Sequence[Table],
+    settings: Settings, sources: SourcesConfig, daily: PartitionsDefinition, tables: Sequence[Table]
 ) -> list[Check]:
     """Every check of the given tables whose family is not off, dbt's tests aside."""
-    found = [
+    checks = [
         *schema.checks(tables),
         *reconciliation.checks(sources),
         *uniqueness.checks(sources, tables),
@@ -87,18 +84,16 @@ def all_checks(
     names = {table.name for table in tables}
     return [
         check
-        for check in found
-        # Without orders there is no fact to have checks.
+        for check in checks
+        # Without orders, for example, there are no facts to check.
         if check.asset in names and settings.checks[check.family] != "off"
     ]
 
 
 def evaluate(
-    session: Session,
-    checks: Sequence[Check],
-    window_of: Callable[[Check], Window | None],
+    session: Session, checks: Sequence[Check], window_of: Callable[[Check], Window | None]
 ) -> Iterator[Finding]:
-    """The findings of checks of any families, the schemas' first."""
+    """The findings of checks of any families, schema checks first."""
     batches: dict[tuple[Evaluate, Window | None], list[Check]] = {}
     for check in sorted(checks, key=lambda check: list(EVALUATE).index(check.family)):
         batches.setdefault((EVALUATE[check.family], window_of(check)), []).append(check)
@@ -113,7 +108,7 @@ def evaluate(
 def check_definitions(
     checks: Sequence[Check], policies: Mapping[str, str]
 ) -> list[AssetChecksDefinition]:
-    """The checks as Dagster's, one step a layer."""
+    """The checks for Dagster, one step for each layer."""
     steps: dict[str, list[Check]] = {}
     for check in checks:
         steps.setdefault(_step(check), []).append(check)
@@ -154,5 +149,5 @@ def _definition(
 
 
 def check_window(check: Check, tags: Mapping[str, str]) -> Window | None:
-    """The window of a run, as the partitioning of the check's table reads its tags."""
+    """The window of a run from its tags, by the partitioning of the check's table."""
     return run_window(tags, monthly=TABLES[check.asset].partitioning == "monthly")

@@ -1,7 +1,7 @@
-"""Rules that a row keeps or breaks, counted by day in one pass over each relation.
+"""Rules on rows, counted by day in one pass over each relation.
 
-Belongs here: how such rules are evaluated and how the rows that break them are listed. Does not
-belong here: which rules there are (`validity`, `integrity`, `uniqueness`, `anomalies`).
+Belongs here: evaluating such rules and listing the rows that break them. Does not belong here: the
+rules (`validity`, `integrity`, `uniqueness`, `anomalies`).
 """
 
 import time
@@ -25,7 +25,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
-REFERENCE_DAYS = 90  # days before a window that it is compared with
+REFERENCE_DAYS = 90  # days before a window to compare it with
 KINDS_SHOWN = 30
 
 
@@ -34,12 +34,12 @@ class RowRule:
     """A condition on the rows of a relation.
 
     Attributes:
-        broken: SQL condition, true for a row that breaks the rule.
-        applies: SQL condition, true for the rows that the rule is about.
-        relation: what is looked at, where it is not the check's table.
+        broken: SQL condition of the rows that break the rule.
+        applies: SQL condition of the rows that the rule is about.
+        relation: the relation, if it is not the check's table.
         day: DATE column of the relation; by default the table's.
-        keys: columns that name a row; by default the table's key.
-        kind: SQL expression that failing rows are counted by in the metadata.
+        keys: columns that identify a row; by default the table's key.
+        kind: SQL expression by which the metadata counts failing rows.
     """
 
     broken: str
@@ -52,21 +52,20 @@ class RowRule:
 
 @dataclass(frozen=True)
 class ListedRows:
-    """Rows that only a query of its own can find.
+    """Failing rows that only a query of its own can list.
+
+    In all SQL `{window}` is the condition of the window on `day_column`, `{before}` that of the
+    days before it, `{reference}` that of both.
 
     Attributes:
         query: SQL of the failing rows: the key columns and `day` (NULL without days).
-        total: relation whose rows are looked at, with `day_column`.
-        day_column: of the table that is looked at; None without days.
-        keys: columns that name a row.
-        given: name and SQL of what the query reads besides tables; made once for all rules that
-            are given the same.
+        total: relation of all rows that are checked, with `day_column`.
+        day_column: DATE column of `total`; None without days.
+        keys: columns that identify a row.
+        given: names and SQL of temporary tables that the query reads; rules with the same share it.
         details: name to SQL of a figure for the metadata.
-        kind: column of the query that failing rows are counted by in the metadata.
-        whole: SQL that finds the same with less work where the window holds all days of the table.
-
-    In all SQL `{window}` stands for the condition of the window on `day_column`, `{before}` for
-    that of the days before it, `{reference}` for that of both.
+        kind: column of the query by which the metadata counts failing rows.
+        whole: cheaper SQL with the same result if the window contains all days of the table.
     """
 
     query: str
@@ -79,13 +78,8 @@ class ListedRows:
     whole: str | None = None
 
 
-def want(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
-) -> None:
-    """Ask for the counts of rules on rows, and of the rows that listed ones are among."""
+def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window | None) -> None:
+    """Request the counts of all rules."""
     for check in checks:
         if isinstance(check.rule, RowRule):
             scans.want(_scan(check, window), *_counts(check.rule))
@@ -94,10 +88,7 @@ def want(
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
     """The findings of checks whose rules are `RowRule` or `ListedRows`."""
     counted = [check for check in checks if isinstance(check.rule, RowRule)]
@@ -111,7 +102,7 @@ def evaluate(
 
 
 def conditions(day: str | None, window: Window | None) -> dict[str, str]:
-    """SQL conditions of the window, of the days before it that it is compared with, and of both."""
+    """SQL conditions of the window, of the days before it, and of both, by placeholder."""
     if day is None or window is None:
         return {"{window}": "TRUE", "{before}": "FALSE", "{reference}": "TRUE"}
     first = window.start - timedelta(days=REFERENCE_DAYS)
@@ -122,10 +113,10 @@ def conditions(day: str | None, window: Window | None) -> dict[str, str]:
     }
 
 
-def placed(sql: str, places: Mapping[str, str]) -> str:
-    """SQL with its conditions in their places."""
-    for place, condition in places.items():
-        sql = sql.replace(place, condition)
+def with_conditions(sql: str, values: Mapping[str, str]) -> str:
+    """SQL with `{window}`, `{before}` and `{reference}` replaced by their conditions."""
+    for placeholder, condition in values.items():
+        sql = sql.replace(placeholder, condition)
     return tidy(sql)
 
 
@@ -140,7 +131,7 @@ def _day(check: Check) -> str | None:
 
 
 def _counts(rule: RowRule) -> tuple[str, str]:
-    """Figures of the rows that the rule is about, and of those that break it."""
+    """SQL counts of the rows that the rule is about, and of those that break it."""
     applies = f"({rule.applies}) AND " if rule.applies != "TRUE" else ""
     total = count_where(rule.applies) if applies else "count(*)"
     return total, count_where(f"{applies}({rule.broken})")
@@ -155,10 +146,7 @@ def _total(rule: ListedRows, window: Window | None) -> str:
 
 
 def _counted(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
     counted: list[tuple[Check, dict[date | None, tuple[int, int]]]] = []
     failing: dict[str, list[Check]] = {}
@@ -173,15 +161,15 @@ def _counted(
         shown |= _evidence(session, members, window)
     for check, days in counted:
         rule: RowRule = check.rule
-        seen = window if _day(check) else None
+        days_checked = window if _day(check) else None
         keys, details, spent = shown.get(check, ([], {}, 0.0))
         listing = tidy(
             f"SELECT *\nFROM {_relation(check)}\n"
-            f"WHERE {window_predicate(str(_day(check)), seen)}\n"
+            f"WHERE {window_predicate(str(_day(check)), days_checked)}\n"
             f"    AND ({rule.applies})\n    AND ({rule.broken})"
         )
         seconds = scans.seconds(_scan(check, window), 2) + spent
-        yield _finding(check, seen, days, keys, listing, details, seconds)
+        yield _finding(check, days_checked, days, keys, listing, details, seconds)
 
 
 def _evidence(
@@ -189,8 +177,7 @@ def _evidence(
 ) -> dict[Check, tuple[list[dict[str, Any]], dict[str, Any], float]]:
     """Keys of a few failing rows, their kinds and the seconds of each check of one scan.
 
-    The relation is read once more for all of them: to name a few rows costs as much as to count
-    them.
+    One more scan serves all checks: naming a few rows costs as much as counting them.
     """
     began = time.perf_counter()
     day = _day(checks[0])
@@ -211,8 +198,7 @@ def _evidence(
         f"WHERE {window_predicate(str(day), window if day else None)}"
     )
     broken = " OR ".join(f"broken_{number}" for number in range(len(checks)))
-    found = session.row(f"SELECT {', '.join(figures)} FROM ({marked}) WHERE {broken}")
-    values = iter(found)
+    values = iter(session.row(f"SELECT {', '.join(figures)} FROM ({marked}) WHERE {broken}"))
     spent = (time.perf_counter() - began) / len(checks)
     evidence = {}
     for check, keys, kinds in zip(checks, values, values, strict=False):
@@ -223,23 +209,19 @@ def _evidence(
 
 
 def _listed(
-    session: Session,
-    scans: Scans,
-    check: Check,
-    window: Window | None,
-    given: set[str],
+    session: Session, scans: Scans, check: Check, window: Window | None, given: set[str]
 ) -> Finding:
     began = time.perf_counter()
     rule: ListedRows = check.rule
-    seen = window if rule.day_column else None
-    places = conditions(rule.day_column, seen)
+    days_checked = window if rule.day_column else None
+    values = conditions(rule.day_column, days_checked)
 
     for name, sql in rule.given:
         if name not in given:
-            session.keep(name, placed(sql, places))
+            session.keep(name, with_conditions(sql, values))
             given.add(name)
-    whole = rule.whole if rule.whole and _holds_all(session, rule, places) else None
-    query = placed(whole or rule.query, places)
+    whole = rule.whole if rule.whole and _contains_all(session, rule, values) else None
+    query = with_conditions(whole or rule.query, values)
     session.keep("listed", query)
     failing: dict[date | None, int] = dict(
         session.rows("SELECT day, count(*) FROM listed GROUP BY 1")
@@ -250,7 +232,7 @@ def _listed(
     keys = fetch_keys(session, rule.keys, "FROM listed")
     details: dict[str, Any] = {}
     for name, sql in rule.details.items():
-        details[name] = session.value(placed(sql, places))
+        details[name] = session.value(with_conditions(sql, values))
     if rule.kind and keys:
         details["by kind"] = dict(
             session.rows(
@@ -259,20 +241,17 @@ def _listed(
             )
         )
     session.drop("listed")
-    shown = ",\n".join(f"{name} AS (\n{placed(sql, places)}\n)" for name, sql in rule.given)
+    shown = ",\n".join(f"{n} AS (\n{with_conditions(sql, values)}\n)" for n, sql in rule.given)
     if shown:
-        query = (
-            f"WITH {shown}\n{query}"
-            if not query.startswith("WITH ")
-            else (f"WITH {shown},\n{query.removeprefix('WITH ')}")
-        )
-    return _finding(check, seen, days, keys, query, details, time.perf_counter() - began)
+        more = "," if query.startswith("WITH ") else ""
+        query = f"WITH {shown}{more}\n{query.removeprefix('WITH ')}"
+    return _finding(check, days_checked, days, keys, query, details, time.perf_counter() - began)
 
 
-def _holds_all(session: Session, rule: ListedRows, places: Mapping[str, str]) -> bool:
-    """Whether no row lies outside the window."""
-    outside = placed(f"SELECT 1 FROM {rule.total} WHERE NOT ({{window}}) LIMIT 1", places)
-    return not session.rows(outside)
+def _contains_all(session: Session, rule: ListedRows, values: Mapping[str, str]) -> bool:
+    """Whether the window contains all rows."""
+    outside = f"SELECT 1 FROM {rule.total} WHERE NOT ({{window}}) LIMIT 1"
+    return not session.rows(with_conditions(outside, values))
 
 
 def _finding(

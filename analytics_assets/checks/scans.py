@@ -1,10 +1,10 @@
-"""One pass over each relation, whatever checks want figures of it.
+"""One pass over each relation for all checks that need figures of it.
 
-Belongs here: collecting aggregates and executing them together. Does not belong here: which
+Belongs here: collecting aggregates and computing them together. Does not belong here: which
 aggregates (the families) or what follows from them.
 
-A view is run again by every query, and a table of ten million lines is read again: what families
-want of the same rows, told by the same days, is asked in one query.
+Every query computes a view again, or reads a table of ten million lines again. So all figures of
+the same rows by the same days are computed in one query.
 """
 
 import time
@@ -23,8 +23,8 @@ def scan(relation: str, by: str | None, window: Window | None, where: str | None
 
     Args:
         relation: table, view or subquery.
-        by: SQL expression of the day that figures are told by; None for one figure.
-        window: days that are looked at, by that expression.
+        by: SQL expression of the day to group by; None for one figure.
+        window: the days, by that expression.
         where: further condition.
     """
     conditions = [window_predicate(by, window)] if by and window else []
@@ -36,46 +36,46 @@ def scan(relation: str, by: str | None, window: Window | None, where: str | None
 def count_where(condition: str) -> str:
     """SQL aggregate of the rows that meet a condition.
 
-    A case instead of a filter: many filters of one scan take DuckDB three times as long.
+    CASE instead of FILTER: many filters in one query take DuckDB three times as long.
     """
     return f"count(CASE WHEN {condition} THEN 1 END)"
 
 
 class Scans:
-    """Figures wanted of scans, asked for together when the first of a scan is looked at."""
+    """Requested figures of scans, computed together when the first of a scan is read."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._wanted: dict[str, dict[str, None]] = {}
         self._uses: dict[str, int] = {}
-        self._found: dict[str, tuple[dict[str, Days], float]] = {}
+        self._results: dict[str, tuple[dict[str, Days], float]] = {}
 
     def want(self, scan: str, *figures: str) -> None:
-        """Ask for aggregates of a scan, before any of it is looked at."""
+        """Request aggregates of a scan, before any of it is read."""
         self._wanted.setdefault(scan, {}).update(dict.fromkeys(figures))
         self._uses[scan] = self._uses.get(scan, 0) + len(figures)
 
     def days(self, scan: str, figure: str) -> Days:
-        """Day to figure; days without rows are not in it."""
+        """Day to figure, for days with rows."""
         if figure not in self._wanted.get(scan, {}):
             self.want(scan, figure)
-            self._found.pop(scan, None)
+            self._results.pop(scan, None)
         return self._execute(scan)[0][figure]
 
     def seconds(self, scan: str, figures: int = 1) -> float:
-        """The part of the scan's time that so many of its figures take."""
+        """The part of the scan's time for so many of its figures."""
         return self._execute(scan)[1] / self._uses[scan] * figures
 
     def _execute(self, scan: str) -> tuple[dict[str, Days], float]:
-        if scan not in self._found:
+        if scan not in self._results:
             began = time.perf_counter()
             figures = list(self._wanted[scan])
-            found = self._session.rows(scan.replace("{figures}", ", ".join(figures)))
-            self._found[scan] = (
+            rows = self._session.rows(scan.replace("{figures}", ", ".join(figures)))
+            self._results[scan] = (
                 {
-                    figure: {row[0]: row[position] for row in found}
+                    figure: {row[0]: row[position] for row in rows}
                     for position, figure in enumerate(figures, start=1)
                 },
                 time.perf_counter() - began,
             )
-        return self._found[scan]
+        return self._results[scan]

@@ -1,9 +1,9 @@
 """The schema check of every table: types and values as its Pandera model declares them.
 
-Belongs here: pushing a model's rules down to the warehouse, limited to the window: Pandera looks at
-the columns, and its rules of nulls and values become conditions of one scan, which other families
-share. (Pandera's own backend asks a query a rule, and a copy of each view.) Does not belong here:
-what the rules are (`schemas`).
+Belongs here: evaluating a model's rules in the warehouse, for the window only. Pandera checks the
+columns; its rules of nulls and values become conditions of one scan, which other families share.
+(Pandera's own backend runs a query for each rule, and copies each view.) Does not belong here: the
+rules (`schemas`).
 """
 
 import time
@@ -22,24 +22,23 @@ from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 CHECK_NAME = "schema"
-# Good when they have nothing to hold: no rejected row, none corrected on a later day, no churn
-# model without a history, no performance before a window has closed.
+# Tables that may have no rows: rejected rows, corrections of a later day, a churn model without
+# enough history, performance before a window has closed.
 MAY_BE_EMPTY = (
     *(source.corrections for source in SOURCES.values() if source.corrections),
     *(table.name for table in TABLES.values() if table.may_be_empty or table.group == "churn"),
 )
-# What the rows of a view go into as they are: a rule that both declare is looked at there, where
-# values are stored, and not where every look computes them again. That all rows go there is
-# accounted for.
+# Tables that store the rows of a view unchanged: a rule that both declare is evaluated on the table
+# only, because each query computes the view again. That no row is missing is checked by accounting.
 STORED_IN = {
     **{f"stg_{name}": source.fact for name, source in SOURCES.items() if source.fact},
     "churn_outcomes": "churn_predictions",
 }
 REMEDY = (
-    "Rows of a raw table: the contract let something in that the model refuses; load the days "
-    "again. Rows of a model: correct its SQL or the declared rule. Columns or types: after a "
-    "change to a table, delete the warehouse and run again. An empty table: look whether the "
-    "source has rows and whether the load ran."
+    "Rows of a raw table: the load accepted what the model refuses; load the days again. Rows of a "
+    "model: correct its SQL or the declared rule. Columns or types: after a change to a table, "
+    "delete the warehouse and run again. An empty table: check whether the source has rows and "
+    "whether the load ran."
 )
 
 
@@ -58,13 +57,8 @@ def checks(tables: Sequence[Table]) -> Iterator[Check]:
         )
 
 
-def want(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
-) -> None:
-    """Ask for the rows and the broken rules of each table that has its columns."""
+def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window | None) -> None:
+    """Request the counts of rows and of broken rules of each table that has its columns."""
     for check in checks:
         table = TABLES[check.asset]
         if not structure_problems(session, table):
@@ -72,19 +66,13 @@ def want(
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
-    """Validate tables, or a window of those that have days, without pulling rows into Python.
-
-    The finding names rules and counts rows; values stay in the warehouse.
-    """
+    """Validate tables, or a window of those with days, without reading rows into Python."""
     for check in checks:
         began = time.perf_counter()
         table = TABLES[check.asset]
-        seen = window if table.day_column else None
+        days = window if table.day_column else None
         problems = structure_problems(session, table)
         rows, spent = 0, time.perf_counter() - began
         if not problems:
@@ -92,10 +80,10 @@ def evaluate(
             spent += scans.seconds(_scan(table, window), 1 + len(rules(table)))
         began = time.perf_counter()
         empty = not rows and not problems and table.name not in MAY_BE_EMPTY
-        if empty and seen:
-            # A day without rows is one; a table without any is not.
+        if empty and days:
+            # A window may have no rows, but the whole table may not.
             empty = not session.rows(f"SELECT 1 FROM {table.relation} LIMIT 1")
-        keys, query = _failing_rows(session, table, seen, problems)
+        keys, query = _failing_rows(session, table, days, problems)
         if problems and not query:
             query = f"DESCRIBE {table.relation}"
         named = "; ".join(f"{problem['column']}: {problem['rule']}" for problem in problems)[:500]
@@ -105,7 +93,7 @@ def evaluate(
             description=named
             or ("the table is empty" if empty else f"{rows:,} rows keep every rule"),
             severe=not empty,
-            window=seen,
+            window=days,
             rows=rows,
             failing=sum(problem["failing rows"] for problem in problems),
             keys=keys,
@@ -117,7 +105,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Rule:
-    """A declared rule of a column, and SQL that is true where a row breaks it."""
+    """A declared rule of a column, and the SQL condition of rows that break it."""
 
     column: str
     name: str
@@ -125,22 +113,22 @@ class Rule:
 
 
 def rules(table: Table) -> list[Rule]:
-    """The rules of nulls and values that are looked at in a table."""
+    """The rules of nulls and values to evaluate on a table."""
     stored = TABLES.get(STORED_IN.get(table.name, ""))
     elsewhere = _declared(stored) if stored else []
     return [rule for rule in _declared(table) if rule not in elsewhere]
 
 
 def _declared(table: Table) -> list[Rule]:
-    found = []
+    rules = []
     for name, column in table.schema.columns.items():
         value = f'"{name}"'
-        # NaN is no value either.
+        # NaN counts as missing.
         missing = f"({value} IS NULL OR isnan({value}))" if _floats(column) else f"{value} IS NULL"
         if not column.nullable:
-            found.append(Rule(name, "not_nullable", missing))
-        found += [Rule(name, check.name, _broken(value, check)) for check in column.checks]
-    return found
+            rules.append(Rule(name, "not_nullable", missing))
+        rules += [Rule(name, check.name, _broken(value, check)) for check in column.checks]
+    return rules
 
 
 def _floats(column: Any) -> bool:
@@ -163,10 +151,9 @@ def _broken(value: str, check: Any) -> str:
 
 
 def structure_problems(session: Session, table: Table) -> list[dict[str, Any]]:
-    """Columns that are missing, unknown or of another type, in Pandera's words.
+    """Columns that are missing, unknown or of another type, as Pandera reports them.
 
-    Pandera takes 50 ms a table to say that nothing is wrong: where the columns are those of the
-    declaration to the letter it is not asked.
+    Pandera takes 50 ms for each table: it is called only if the columns are not as declared.
     """
     # Imported here: only a run needs them, and every load of the definitions would pay for them.
     from pandera.config import ValidationDepth, config_context
@@ -199,14 +186,14 @@ def _scan(table: Table, window: Window | None) -> str:
 def _count(rule: Rule) -> str:
     value = f'"{rule.column}"'
     if rule.broken == f"{value} IS NULL":
-        return f"count(*) - count({value})"  # looks at no value
+        return f"count(*) - count({value})"  # reads no value
     return count_where(rule.broken)
 
 
 def _broken_rules(
     scans: Scans, table: Table, window: Window | None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Rows, and the rules that some of them break."""
+    """The number of rows, and the rules that some of them break."""
     of_table = _scan(table, window)
     rows = sum(scans.days(of_table, "count(*)").values())
     problems = []
@@ -218,10 +205,7 @@ def _broken_rules(
 
 
 def _failing_rows(
-    session: Session,
-    table: Table,
-    window: Window | None,
-    problems: list[dict[str, Any]],
+    session: Session, table: Table, window: Window | None, problems: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Keys of a few rows that break a value rule, and SQL that lists all of them."""
     wrong = {problem["column"] for problem in problems if problem["failing rows"]}
@@ -232,6 +216,6 @@ def _failing_rows(
         f"FROM {table.relation}\nWHERE {window_predicate(str(table.day_column), window)}\n"
         f"    AND ({' OR '.join(broken)})"
     )
-    # A column that holds what it should not may hold anything.
+    # Not from columns with wrong values: they might be personal.
     names = [name for name in table.key if name not in wrong]
     return fetch_keys(session, names, listing), f"SELECT *\n{listing}"

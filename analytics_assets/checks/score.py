@@ -3,10 +3,10 @@
 Belongs here: the formula. Does not belong here: the ledger itself (`assets.quality`) or what a
 check counts towards (its `dimension`).
 
-A check scores 1 - failing rows / rows checked; where it counts no rows, 1 when it passed and 0 when
-not; 0 when it did not run. A dimension scores the mean of its checks, a table the mean of the
-dimensions that it has checks of, all with the same weight. Warnings count like errors: they are
-about rows, too. The newest verdict on a day counts, whatever run gave it.
+A check scores 1 - failing rows / rows checked. If it counts no rows, it scores 1 when it passed and
+0 when it failed; 0 when it did not run. A dimension scores the mean of its checks, a table the mean
+of its dimensions, with equal weights. Warnings count like errors. The newest verdict on a day
+counts, from whatever run.
 """
 
 from collections.abc import Collection
@@ -48,7 +48,7 @@ def scores(monthly: Collection[str]) -> str:
         ) FROM verdicts WHERE day IS NULL AND NOT by_day AND window_start IS NOT NULL
         UNION ALL BY NAME
         SELECT * REPLACE (
-            -- A run without days, such as a training, stands for the newest that are known.
+            -- A run without days, such as a training, counts for the newest known day.
             coalesce(
                 last_day,
                 (SELECT max(window_end) - 1 FROM quality.pipeline_executions),

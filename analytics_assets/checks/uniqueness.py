@@ -1,7 +1,6 @@
-"""What should stand once stands once.
+"""Duplicates: of the keys of tables, and of rows of a source.
 
-Belongs here: the keys of tables, and rows that a source supplied more than once. Does not belong
-here: keys that are missing (`schema`).
+Belongs here: rows that repeat a key or another row. Does not belong here: missing keys (`schema`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ def _key(table: Table) -> Check:
         return f"""
             SELECT {key}, min({days}) FILTER ({{window}}) AS day, count(*) AS rows
             FROM {table.relation}
-            WHERE {of} AND {may_stand_twice(table, table.key, where)}
+            WHERE {of} AND {may_repeat(table, table.key, where)}
             GROUP BY {key} HAVING count(*) > 1
             """
 
@@ -49,12 +48,12 @@ def _key(table: Table) -> Check:
         "uniqueness",
         table.name,
         "key_is_unique",
-        f"No two rows of {table.relation} have the same {key}; the keys of the window are looked "
-        "up in the whole table.",
+        f"No two rows of {table.relation} have the same {key}; the keys of the window are compared "
+        "with the whole table.",
         "uniqueness",
-        "A source delivered a row on two days (de-duplication looks within a day), or a model "
+        "A source delivered a row on two days (duplicates are removed within a day), or a model "
         "joins a row to several or groups by less than its key. Load the days of the listed keys "
-        "again; if they are still there twice, correct the dates in the source or the model's SQL.",
+        "again; if they are still duplicate, correct the dates in the source or the model's SQL.",
         ListedRows(
             query,
             total=table.relation,
@@ -65,11 +64,11 @@ def _key(table: Table) -> Check:
     )
 
 
-def may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
-    """SQL condition: true for each row of the table whose key others have, too, and for few others.
+def may_repeat(table: Table, key: Sequence[str], where: str) -> str:
+    """SQL condition that is true for each row with a duplicate key, and for few others.
 
-    Numbers are compared, not texts, and rows that are numbered in blocks of 64: each number is a
-    bit of its block, and a block has as many bits as rows unless a number stands twice in it.
+    It compares hashes instead of texts. Rows with a number are counted in blocks of 64: each number
+    is a bit of its block, and a block has as many bits as rows unless a number repeats.
     """
     *rest, last = key
     again = "count(*) > 1"
@@ -86,14 +85,14 @@ def may_stand_twice(table: Table, key: Sequence[str], where: str) -> str:
 def _again(source: Source) -> tuple[str, str]:
     """Name and SQL of the rows of the window that share their identity with another one.
 
-    Of millions of rows few do: they are found once, and looked at by all rules on repeated rows.
+    Few of millions of rows do: they are stored once for all rules on repeated rows.
     """
     table, key = source.contract.table, list(source.identity)
     if source.numbered:
-        # Lines without a number may be many in an order: of them only equal ones.
+        # An order may have several lines without a number: only equal ones are repeated.
         columns = ", ".join(source.contract.columns)
         key.insert(-1, f"CASE WHEN {key[-1]} IS NULL THEN hash({columns}) END")
-    may = may_stand_twice(table, (str(table.window_column), *key), "{window}")
+    may = may_repeat(table, (str(table.window_column), *key), "{window}")
     return (
         f"again_{source.name}",
         f"SELECT * FROM {table.relation} WHERE {{window}} AND {may}",
@@ -110,7 +109,7 @@ def _repeated(source: Source) -> Check:
         "uniqueness",
         table.name,
         "no_row_twice",
-        f"No row of {source.name} was supplied twice, the same in every column.",
+        f"No row of {source.name} was supplied twice, identical in every column.",
         "uniqueness",
         "Nothing is counted twice: staging keeps one of them. Find out why the source repeats rows "
         "(overlapping exports, a join) and remove the copies there.",
@@ -144,10 +143,10 @@ def _corrected(source: Source) -> Check:
         "uniqueness",
         table.name,
         "no_line_with_two_contents",
-        "No numbered line was supplied again with another content than its status.",
+        "No numbered line was supplied again with a difference in more than its status.",
         "consistency",
-        f"The newest by updated_at stands in the facts, and all are kept in {table.name}. Review "
-        "by hand whether the source corrects lines, or numbers two lines alike.",
+        f"The facts have the newest by updated_at, and {table.name} keeps all. Review by hand "
+        "whether the source corrects lines, or gives two lines the same number.",
         ListedRows(
             f"""
             SELECT source_file, source_row, {day} AS day FROM {given[0]}

@@ -1,8 +1,7 @@
-"""Rows that are typed and kept, yet cannot be right as they stand.
+"""Rows with values that cannot be right although they could be loaded, and rejected rows.
 
-Belongs here: rules on the values of a row, its own columns against each other, and what was
-rejected at the door. Does not belong here: what a column may hold at all (`schema`), or values that
-are merely rare (`anomalies`).
+Belongs here: rules on the values of a row. Does not belong here: the values that a column may have
+at all (`schema`), or values that are merely rare (`anomalies`).
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from analytics_assets.sources.config import SourcesConfig
 
 
 def checks(sources: SourcesConfig) -> Iterator[Check]:
-    """The rules that each source declares, and of the rows rejected of it."""
+    """The rules that each source declares, and its rejected rows."""
     for source, config in sources.sources.items():
         for rule in config.declared.rules:
             yield Check(
@@ -31,7 +30,7 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
             "validity",
             "rejected_rows",
             f"no_rejected_{source}",
-            f"No row of {source} was rejected: all could be typed and keep the rules of a row.",
+            f"No row of {source} was rejected: all could be typed and kept the rules.",
             "validity",
             "The reasons say which column and why. Correct the rows in the source, or declare its "
             "formats in the source configuration, and load the days again; the rows are kept whole "

@@ -1,7 +1,7 @@
-"""Rows of a day against the same weekday of the weeks before.
+"""Rows of a day compared with the same weekday of the weeks before.
 
 Belongs here: how many rows a day should have. Does not belong here: how old the newest day is
-(`freshness`), or stopping a load while it reads (the source configuration).
+(`freshness`), or limits that stop a load (`sources.limits`).
 """
 
 import time
@@ -16,10 +16,10 @@ from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
 
 WEEKS = 8
-FEWEST_WEEKS = 6  # a shop in its first weeks grows from one to the next
-# A day is off when its rows are under half or over twice the median, and further from it than so
-# many deviations: the median deviation, and at least that of counts. On the scale of 2 sqrt(rows)
-# the deviation of counts is 1 whatever their mean (Anscombe, Biometrika 35, 1948).
+FEWEST_WEEKS = 6  # a new shop grows in its first weeks
+# A day is off if its rows are under half or over twice the median, and further from it than so many
+# deviations: the median deviation, but at least that of random counts. On the scale of 2 sqrt(rows)
+# the latter is 1 whatever their mean (Anscombe, Biometrika 35, 1948).
 RATIO = 2.0
 DEVIATIONS = 5.0
 SEVERE_RATIO = 10.0
@@ -36,21 +36,19 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
                 f"Each day has as many rows of {source} as the same weekday of the {WEEKS} weeks "
                 "before usually had.",
                 "completeness",
-                "Few rows: the source was cut off or is not complete; hold what is made of the day "
-                "and load it again. Many: look for an export that repeats days. A holiday or a "
+                "Few rows: the source was cut off or is not complete; load the day again before "
+                "its figures are used. Many: look for an export that repeats days. A holiday or a "
                 "sale: nothing to do.",
                 source,
             )
 
 
 def evaluate(
-    session: Session,
-    scans: Scans,
-    checks: Sequence[Check],
-    window: Window | None,
+    session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
-    """Days that are off; the window is left out of what it is compared with where that leaves
-    enough weeks, and a day is always left out of what it is compared with itself.
+    """The days that are off.
+
+    A day is compared with weeks outside the window where there are enough of them.
     """
     for check in checks:
         began = time.perf_counter()
@@ -80,7 +78,7 @@ def evaluate(
 
 
 def _query(source: str, window: Window | None) -> str:
-    """SQL of each day of the window: rows, weeks compared with, usual rows, whether it is off."""
+    """SQL of each day of the window: rows, number of compared weeks, usual rows, whether off."""
     return f"""
     WITH loads AS (
         SELECT window_date AS day, rows_accepted AS rows

@@ -28,11 +28,17 @@ def sample(out: Path, customers: int, months: int, seed: int) -> None:
 
 
 @click.command("check-sources")
-def check_sources_command() -> None:
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--write", "out", type=click.Path(path_type=Path), help="File for the YAML of FILES.")
+def check_sources_command(files: tuple[Path, ...], out: Path | None) -> None:
     """Check the configured sources before loading: what is there, how it maps, what is wrong.
 
-    Exits with 1 if a source cannot be loaded.
+    Exits with 1 if a source cannot be loaded. With FILES, exports of orders, it needs no
+    configuration: it prints a starting one for them, or writes it.
     """
+    if files or out is not None:
+        _start(files, out)
+        return
     settings = read_settings()
     from analytics_assets.sources.check import check_sources
     from analytics_assets.sources.report import in_words
@@ -44,6 +50,27 @@ def check_sources_command() -> None:
     problems = [report.source for report in reports if report.problem]
     click.echo(f"Cannot be loaded: {', '.join(problems)}." if problems else "All can be loaded.")
     sys.exit(1 if problems else 0)
+
+
+def _start(files: tuple[Path, ...], out: Path | None) -> None:
+    """Print or write the starting configuration of some files."""
+    from analytics_assets.sources.starting.draft import drafted, tried
+
+    if not files:
+        raise click.ClickException("Name the files that the configuration is for.")
+    if out is not None and out.exists():
+        raise click.ClickException(f"{out} exists, and is not overwritten.")
+    with project_errors():
+        draft = drafted(files)
+        report = tried(draft)
+        text = draft.text(out.parent if out is not None else Path())
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    out.write_text(text, encoding="utf-8")
+    click.echo(f"{out}: {report.rows:,} rows, of which {report.rejected:,} would be rejected")
+    for why, rows in report.reasons:
+        click.echo(f"{rows:>9,}  {why}")
 
 
 @click.command()

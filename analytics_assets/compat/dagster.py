@@ -36,15 +36,15 @@ def add_partition_metadata(
 ) -> None:
     """Add metadata to the materializations of partitions of a run.
 
-    The public `add_asset_metadata` adds that of one partition, copies those of all others and lists
-    the partitions of the run each time: minutes for five years of days.
+    The public `add_asset_metadata` copies the metadata of all other partitions and lists the
+    partitions of the run for each one: minutes for five years of days.
 
     Args:
         step: the step's execution context.
         asset: one of its assets.
         by_partition: metadata of each partition, by its first day.
-        of_all: metadata of the run as a whole, for its newest partition alone: that is where the UI
-            looks, and a column lineage on each of a thousand partitions is megabytes.
+        of_all: metadata of the whole run, added only to its newest partition: the UI shows that
+            one, and a column lineage on each of a thousand partitions is megabytes.
     """
     newest = max(by_partition)
     before = step._metadata_accumulator.per_output_metadata

@@ -1,11 +1,11 @@
 """Hooks into dbt, dbt-duckdb and dagster-dbt.
 
-dagster-dbt imports dbt where it is installed, for a handful of constants, and so would every load
-of the definitions: as long again as all the rest. `dbt.version` is hidden from it while it is
-imported; it then has the same words of its own. Import its names from here.
+dagster-dbt imports dbt, where it is installed, for a few constants. That would double the time to
+load the definitions, so `dbt.version` is hidden while dagster-dbt is imported; it then uses its own
+copies of the constants. Import its names from here.
 
-`DbtCoreCliEventMessage` and `get_subset_selection_for_context` are what dagster-dbt's own
-`DbtCliResource` translates events and selections with; that one starts a process for each call.
+`DbtCoreCliEventMessage` and `get_subset_selection_for_context` translate events and selections for
+dagster-dbt's `DbtCliResource`, which starts a process for each call.
 """
 
 import logging
@@ -51,14 +51,14 @@ __all__ = [
 
 
 def call_dbt(command: Sequence[str], listen: Callable[[Any], None]) -> Any:
-    """Run a command of dbt in this process, and leave nothing of it open.
+    """Run a dbt command in this process, and close everything that it opened.
 
-    dbt-duckdb keeps the file open when dbt is done, and with it the file's lock, and dbt its
-    listeners: no public call closes either.
+    After a command dbt-duckdb keeps the file and its lock open, and dbt its listeners: no public
+    call closes either.
 
     Args:
         command: the arguments of dbt's command line.
-        listen: takes each event of dbt's.
+        listen: receives each event of dbt.
 
     Returns:
         dbt's result of the command.
@@ -70,7 +70,7 @@ def call_dbt(command: Sequence[str], listen: Callable[[Any], None]) -> Any:
     from dbt.cli.main import dbtRunner
     from dbt_common.events.event_manager_client import cleanup_event_logger
 
-    # Some import of dbt's adds one, which would print Dagster's log again.
+    # Importing dbt adds one, which would print Dagster's log again.
     logging.getLogger().handlers = handlers
     try:
         return dbtRunner(callbacks=[listen]).invoke([*command])

@@ -1,9 +1,9 @@
 """Hooks into Dagster's SQLite event log, which is private as a whole.
 
-A module of its own: it imports SQLAlchemy, which loading the definitions does not need.
+A separate module: it imports SQLAlchemy, which loading the definitions does not need.
 
-`INDEX_SHARD_NAME`, `SqlEventLogStorageTable` and the sets of events: what Dagster's own
-`store_event` goes by; a batch has to leave the same rows in the same files.
+Dagster's own `store_event` uses `INDEX_SHARD_NAME`, `SqlEventLogStorageTable` and the sets of
+events; a batch has to write the same rows to the same files.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class SqliteEventLog(SqliteEventLogStorage):
-    """Dagster's storage; what its subclass needs of its private methods has public names."""
+    """Dagster's storage, with public names for the private methods that our subclass needs."""
 
     def connection(self, shard: str) -> Any:
         """A transaction on a file; Dagster would open the file for each."""
@@ -49,11 +49,11 @@ class SqliteEventLog(SqliteEventLogStorage):
         self._store_asset_event_tags(index, entries, numbers)
 
     def store_asset_row(self, index: Connection, entry: EventLogEntry, number: int) -> None:
-        """Write into the index what an asset's row says of its newest event."""
+        """Write the newest event of an asset into its row in the index."""
         self._store_asset_event(index, entry, number)
 
     def prepare_file(self, engine: Engine, shard: str) -> None:
-        """Make the tables of a file, once in a process."""
+        """Create the tables of a file, once in a process."""
         if shard not in self._initialized_dbs:
             self._initdb(engine, for_index_shard=shard == INDEX_SHARD_NAME)
             self._initialized_dbs.add(shard)

@@ -1,7 +1,6 @@
-"""What every table looks like: one Pandera model a table, a module a layer.
+"""The declarations of all tables: one Pandera model for each table, one module for each layer.
 
-From these come the Dagster type, the blocking check, the column schema and the DDL; nothing else
-says what a table looks like.
+The Dagster types, schema checks, column descriptions, dbt YAML and DDL are generated from them.
 """
 
 from analytics_assets.schemas import churn, core, marts, quality, raw, staging  # noqa: F401  (register)

@@ -1,7 +1,7 @@
-"""How a table is declared: one Pandera model a table, and what else is fixed about it.
+"""How a table is declared: a Pandera model of its columns, and its key, layer and partitions.
 
 Belongs here: the column types, the `table` declaration and the registry. Does not belong here:
-columns of any one table (a module a layer beside this one), Dagster, SQL that moves rows.
+columns of any one table (a module for each layer), Dagster, SQL that moves rows.
 """
 
 import inspect
@@ -26,6 +26,8 @@ Money = dt.Decimal(18, 4)
 Quantity = dt.Decimal(18, 4)  # of pieces, or kilograms
 
 Partitioning = Literal["daily", "monthly"]
+# The description of a margin, in each table that has one.
+MARGIN = "net_amount - cost_amount; null where a sale line has no cost"
 
 
 class TableModel(pa.DataFrameModel):
@@ -48,13 +50,13 @@ class Table:
         model: Pandera model of its columns.
         key: columns that identify a row; unique over the whole table.
         partitioning: 'daily', 'monthly' or None.
-        window_column: DATE column by which a window of the table is cut (the first day of the
-            month for monthly tables); None for unpartitioned tables.
+        window_column: DATE column by which a window is replaced (the first day of the month for
+            monthly tables); None for unpartitioned tables.
         volatile: columns that may differ between two loads of the same input (load times,
             serialised artefacts); comparisons of tables leave them out.
         is_view: whether it is a view: it has no rows of its own to copy, count or profile.
         view_day: DATE column by which a window of a view can be read.
-        may_be_empty: whether a table without rows is a good one.
+        may_be_empty: whether the table may have no rows.
     """
 
     name: str
@@ -108,13 +110,13 @@ class Table:
 
     @property
     def ddl(self) -> str:
-        """`CREATE TABLE IF NOT EXISTS` for the table; keys are checks, so it has no constraint."""
+        """`CREATE TABLE IF NOT EXISTS`, without constraints: keys are checked afterwards."""
         columns = ",\n  ".join(f'"{name}" {type_}' for name, type_ in self.sql_types.items())
         return f"CREATE TABLE IF NOT EXISTS {self.relation} (\n  {columns}\n)"
 
     @property
     def personal_columns(self) -> list[str]:
-        """Columns whose values identify a person and may not leave raw and staging."""
+        """Columns that identify a person; only raw and staging may have them."""
         return [
             name
             for name, column in self.schema.columns.items()
@@ -159,8 +161,7 @@ def column(description: str, *, nullable: bool = False, personal: bool = False, 
         description=description,
         nullable=nullable,
         metadata={"personal": True} if personal else None,
-        # Failure cases are row values: one is enough to know that the rule failed, and none of
-        # them may travel into messages.
+        # Failure cases are row values, which may not appear in messages: one is enough.
         n_failure_cases=1 if checks else None,
         **checks,
     )

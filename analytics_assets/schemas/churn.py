@@ -20,8 +20,8 @@ from analytics_assets.schemas.base import (
 from analytics_assets.schemas.marts import CustomerFeatures, SnapshotKey
 
 FEATURE_COLUMNS = tuple(CustomerFeatures.to_schema().columns)
-VALUE_COLUMN = "repeat_net_amount"  # what the models of value read, and no classifier learns from
-# Band of a churn probability, and the probability from which it begins.
+VALUE_COLUMN = "repeat_net_amount"  # for the models of value, not for classifiers
+# Bands of a churn probability, with their lower bounds.
 PROBABILITY_BANDS = {"Low": 0.0, "Medium": 0.3, "High": 0.7}
 RULE_COLUMN = "churn_risk_score"  # of the features and of the daily snapshot: a baseline
 
@@ -61,7 +61,7 @@ class ChurnFeatures(CustomerFeatures, MonthKey):
 
 
 class Measures(TableModel):
-    """How good probabilities were; what is null was not testable, such as one class only."""
+    """How good probabilities were; null where it cannot be computed, as with one class only."""
 
     prevalence: Double = column("Share that churned", nullable=True)
     roc_auc: Double = column(
@@ -143,7 +143,7 @@ class Training(Measures, ModelKey):
 
 @table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
 class ChurnModel(Training):
-    """Every training: how its candidates did on as-of dates later than they knew, and the choice.
+    """Every training: how its candidates did on as-of dates after their data, and the choice.
 
     Measures are over all test dates together; churn_backtest has each of them.
     """
@@ -248,9 +248,9 @@ class ChurnWindows(TableModel):
     view_day="as_of",
 )
 class ChurnOutcomes(TableModel):
-    """What became of each customer who was scored, once the churn window had closed.
+    """Whether each scored customer churned, once the churn window has closed.
 
-    The label is by the horizon of the model that scored.
+    The label uses the horizon of the model that scored.
     """
 
     as_of: Date = column("First day of the window")
@@ -278,13 +278,13 @@ class PerformanceKey(TableModel):
 
 @table(group="churn", key=("as_of", "model_version"))
 class ChurnPerformance(Measures, PerformanceKey):
-    """What was predicted against what happened, once the window had closed.
+    """Past predictions compared with what happened, once the window has closed.
 
-    Only of predictions: scores of a day before the model's last label are left out.
+    Scores of a day before the model's last label are no predictions and left out.
     """
 
     shortfall: Text = column(
-        "In what the scores were worse than the backtest promised; null where they held",
+        "How the scores were worse than in the backtest; null where they were not",
         nullable=True,
     )
 
@@ -296,8 +296,8 @@ DRIFT_VERDICTS = ("stable", "moderate", "major", "by construction", "not testabl
 class ChurnDrift(TableModel):
     """How the inputs and scores of a day differ from those at the model's training.
 
-    Bins are those of the training. A verdict asks both for an effect, and for more than chance
-    could make with so many customers.
+    Bins are those of the training. Drift has to be large, and larger than chance allows with so
+    many customers.
     """
 
     snapshot_date: Date = column("Day that was scored")

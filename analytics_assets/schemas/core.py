@@ -5,6 +5,7 @@ Belongs here: dimensions and facts. Does not belong here: metrics that only one 
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    MARGIN,
     BigInt,
     Boolean,
     Date,
@@ -17,7 +18,7 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.schemas.raw import AMOUNT, CURRENCY, STATUS, STATUSES
 from analytics_assets.schemas.staging import EXTENDED_AMOUNT, LINE_TYPES
 
 MEMBER_TYPES = ("source", "inferred", "unknown")
@@ -28,7 +29,7 @@ UNKNOWN_MEMBER = "(unknown)"
 class DimCustomers(TableModel):
     """Customers of the source, those inferred from orders and sessions, and the unknown member."""
 
-    customer_id: Text = column("Customer; '(unknown)' stands for every missing one")
+    customer_id: Text = column("Customer; '(unknown)' for every missing one")
     member_type: Text = column(
         "source: in the customer source; inferred: only in orders or sessions; unknown",
         isin=MEMBER_TYPES,
@@ -44,7 +45,7 @@ class DimCustomers(TableModel):
 class DimProducts(TableModel):
     """Products of the source, those inferred from order lines, and the unknown member."""
 
-    product_id: Text = column("Product; '(unknown)' stands for every missing one")
+    product_id: Text = column("Product; '(unknown)' for every missing one")
     product_name: Text = column(
         "Name of the product; the most frequent on its lines for an inferred product",
         nullable=True,
@@ -84,7 +85,7 @@ class DimDate(TableModel):
     window_column="order_date",
 )
 class FactOrders(TableModel):
-    """Order lines of every type, one row a line, with the unknown member in place of nulls."""
+    """Order lines of every type, one row a line; null references are the unknown member."""
 
     order_date: Date = column("The shop's day of ordered_at; the daily partition")
     order_id: Text = column("Identifier of the order")
@@ -97,22 +98,16 @@ class FactOrders(TableModel):
     )
     quantity: Quantity = column("Units; negative for a return")
     unit_price: Money = column("Price of one unit")
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
     extended_amount: Money = column(EXTENDED_AMOUNT)
-    discount: Money = column("Money off the line, taken off already", nullable=True)
+    discount: Money = column("Discount of the line, deducted already", nullable=True)
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line", nullable=True)
     cost: Money = column("What the whole line cost the shop", nullable=True)
     line_type: Text = column("sale, return or adjustment", isin=LINE_TYPES)
-    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    is_refund: Boolean = column("Refund of a line, as a row of its own day")
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
 
@@ -156,16 +151,14 @@ class CustomerDays(TableModel):
     gross_amount: Money = column("Extended amount of the sale lines", ge=0)
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
-    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    discount_amount: Money = column("Discounts of the sale and return lines, deducted already")
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
 
 
-WEIGHT = "1: known so; -1: as it stands now, taken out for that time"
+WEIGHT = "1: the row as known then; -1: the current row, subtracted for that time"
 
 
 @table(
@@ -175,18 +168,18 @@ WEIGHT = "1: known so; -1: as it stands now, taken out for that time"
     window_column="order_date",
 )
 class OrderCorrections(TableModel):
-    """Lines of orders that were known otherwise before, and as what.
+    """Earlier versions of order lines that have changed since.
 
-    Added to fact_orders, the rows that hold as of a date give the lines that were known by then.
-    A line is known from the day after its updated_at on; without one, from the day after the
-    order. All lines of an order are here as soon as one of them has changed later in what counts.
+    The rows valid as of a date, added to fact_orders, give the lines as known then. A line is known
+    from the day after its updated_at on; without one, from the day after the order. An order has
+    all its lines here if one of them has changed later in a column that counts.
     """
 
     order_date: Date = column("The shop's day of the order; the daily partition")
     order_id: Text = column("Identifier of the order")
     correction_number: Integer = column("Number of the row within the order and its day", ge=1)
-    known_from: Date = column("First as_of that the row holds for")
-    known_to: Date = column("First as_of that it no longer holds for")
+    known_from: Date = column("First as_of that the row is valid for")
+    known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
     customer_id: Text = column("Customer; '(unknown)' when missing")
     product_id: Text = column("Product; '(unknown)' when missing")
@@ -203,11 +196,11 @@ class OrderCorrections(TableModel):
     window_column="session_date",
 )
 class SessionCorrections(TableModel):
-    """Sessions that were known otherwise before, and as whose: as in order_corrections."""
+    """Earlier versions of sessions whose customer has changed since, as in order_corrections."""
 
     session_date: Date = column("Day of the session; the daily partition")
     session_id: Text = column("Identifier of the session")
-    known_from: Date = column("First as_of that the row holds for")
-    known_to: Date = column("First as_of that it no longer holds for")
+    known_from: Date = column("First as_of that the row is valid for")
+    known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
     customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")

@@ -1,7 +1,6 @@
-"""What Dagster is told of a table: its type for in-memory frames, its columns for the metadata.
+"""A declared table in Dagster's terms: the type of its frames, and its columns as metadata.
 
-Belongs here: translations of a declared table into Dagster's words. Does not belong here: checks of
-values, which are pushed down to the warehouse (`checks.schema`).
+Does not belong here: checks of values, which the warehouse evaluates (`checks.schema`).
 """
 
 from typing import Any
@@ -56,7 +55,7 @@ def dagster_type(table: Table) -> DagsterType:
 
 
 def structure_problems(table: Table, value: object) -> list[str]:
-    """What keeps a value from being a frame of the table; empty when it is one."""
+    """Why a value is not a frame of the table; empty if it is one."""
     if not isinstance(value, pd.DataFrame):
         return [f"{table.name}: expected a pandas DataFrame, got {type(value).__name__}"]
     problems = []
@@ -65,7 +64,7 @@ def structure_problems(table: Table, value: object) -> list[str]:
     if unknown := [str(name) for name in value.columns if name not in table.columns]:
         problems.append(f"{table.name}: columns not in the table: {', '.join(unknown)}")
     if twice := value.columns[value.columns.duplicated()].astype(str).unique().tolist():
-        return [*problems, f"{table.name}: columns standing twice: {', '.join(twice)}"]
+        return [*problems, f"{table.name}: columns that appear twice: {', '.join(twice)}"]
     for name, column in table.schema.columns.items():
         if name not in value.columns or value[name].isna().all():
             continue

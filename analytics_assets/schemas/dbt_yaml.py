@@ -21,8 +21,8 @@ SOURCE_GROUPS = ("raw", "churn")  # schemas with tables that Python writes and m
 def yaml_files(project: Path) -> dict[Path, str]:
     """The text of each generated file.
 
-    A table is a model where its SQL is in the folder of its layer; in the layers that Python
-    writes, the others are sources.
+    A table is a model if the folder of its layer has its SQL. The other tables of the layers that
+    Python writes are sources.
 
     Args:
         project: folder of the dbt project.
@@ -43,7 +43,7 @@ def yaml_files(project: Path) -> dict[Path, str]:
 
 
 def write_yaml(project: Path) -> list[Path]:
-    """Write the generated files; those that have changed."""
+    """Write the generated files, and return those that have changed."""
     changed = []
     for path, text in yaml_files(project).items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

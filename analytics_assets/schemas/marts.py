@@ -5,7 +5,10 @@ predictions (churn).
 """
 # mypy: disable-error-code="valid-type"
 
+from typing import Any
+
 from analytics_assets.schemas.base import (
+    MARGIN,
     BigInt,
     Boolean,
     Date,
@@ -28,9 +31,9 @@ RULE_BANDS = ("Low", "Medium", "High")  # of churn_risk_score; of a probability:
 
 
 class CustomerFeatures(TableModel):
-    """Columns that one macro computes from events before as_of, for scoring and training alike.
+    """Columns that one macro computes from events before as_of, for both scoring and training.
 
-    Of rows that have changed since, the version that was known by then counts.
+    For rows that have changed since, the version known by then counts.
     """
 
     days_since_last_order: Integer = column(
@@ -83,8 +86,8 @@ class CustomerFeatures(TableModel):
         "Distinct known products with a sale line in the 180 days before as_of", ge=0
     )
     categories_180d: BigInt = column(
-        "Distinct categories that sale lines of the 180 days before as_of bear; 0 where the "
-        "source of orders supplies none",
+        "Distinct categories on sale lines of the 180 days before as_of; 0 where the source of "
+        "orders supplies none",
         ge=0,
     )
     sessions_total: BigInt = column("Sessions")
@@ -121,18 +124,13 @@ class CustomerCohortAnalysis(TableModel):
     retention_change: Double = column(
         "retention_rate less that of the month before; null in month 0", nullable=True
     )
-    cohort_revenue: Money = column(
-        "Net amount of the cohort in the month; null when not observed", nullable=True
-    )
-    gross_amount: Money = column(
-        "Gross amount of the cohort in the month; null when not observed", nullable=True
-    )
+    cohort_revenue: Money = column("Net amount of the month; null when not observed", nullable=True)
+    gross_amount: Money = column("Gross amount of the month; null when not observed", nullable=True)
     returned_amount: Money = column(
-        "Returned amount of the cohort in the month; null when not observed", nullable=True
+        "Returned amount of the month; null when not observed", nullable=True
     )
     margin_amount: Money = column(
-        "Margin of the cohort in the month; null when not observed, or where a sale line has no "
-        "cost",
+        "Margin of the month; null when not observed, or where a sale line has no cost",
         nullable=True,
     )
     revenue_per_active_customer: Money = column(
@@ -152,20 +150,18 @@ class CustomerSales(TableModel):
 
     customer_id: Text = column("Customer; '(unknown)' when missing")
     month: Date = column("First day of the month")
-    orders: BigInt = column("Orders with a line of any type; with lines on two days, counted twice")
+    orders: BigInt = column("Orders with a line of any type; counted twice if on two days")
     sale_orders: BigInt = column("Those of them with a sale line")
     lines: BigInt = column("Lines of any type")
     units: Quantity = column("Units of the sale lines")
     gross_amount: Money = column("Extended amount of the sale lines")
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
-    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    discount_amount: Money = column("Discounts of the sale and return lines, deducted already")
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
     billed_amount: Money = column(
         "Amount of the sale and return lines as billed; the extended amount where the source has "
         "no amount"
@@ -198,13 +194,11 @@ class SalesDaily(TableModel):
     gross_amount: Money = column("Extended amount of the sale lines")
     returned_amount: Money = column("Extended amount of the return lines: usually negative")
     net_amount: Money = column("gross_amount + returned_amount")
-    discount_amount: Money = column("Discounts of the sale and return lines, taken off already")
+    discount_amount: Money = column("Discounts of the sale and return lines, deducted already")
     tax_amount: Money = column("Tax on the sale and return lines, as far as known")
     shipping_amount: Money = column("Shipping of the sale and return lines, as far as known")
     cost_amount: Money = column("Cost of the sale and return lines, as far as known")
-    margin_amount: Money = column(
-        "net_amount - cost_amount; null where a sale line has no cost", nullable=True
-    )
+    margin_amount: Money = column(MARGIN, nullable=True)
 
 
 class SnapshotKey(TableModel):
@@ -213,6 +207,11 @@ class SnapshotKey(TableModel):
     snapshot_date: Date = column("Day of the snapshot, its last day of events; the daily partition")
     as_of: Date = column("Exclusive end of what the snapshot sees: the day after")
     customer_id: Text = column("Customer; never the unknown member")
+
+
+def _fifth(by: str) -> Any:
+    text = f"Fifth of customers by {by}; null before the first sale"
+    return column(text, nullable=True, isin=(1, 2, 3, 4, 5))
 
 
 # Pandera takes the columns of the last base first: key, features, then those below.
@@ -239,28 +238,16 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
         "ever, above 1 faster; null without a positive net amount",
         nullable=True,
     )
-    r_score: Integer = column(
-        "Fifth of customers by recency, 5 the most recent; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
-    f_score: Integer = column(
-        "Fifth of customers by sale_orders, 5 the most; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
-    m_score: Integer = column(
-        "Fifth of customers by net_amount, 5 the most; null before the first sale",
-        nullable=True,
-        isin=(1, 2, 3, 4, 5),
-    )
+    r_score: Integer = _fifth("recency, 5 the most recent")
+    f_score: Integer = _fifth("sale_orders, 5 the most")
+    m_score: Integer = _fifth("net_amount, 5 the most")
     rfm: Text = column("The three scores as text, such as 545", nullable=True)
     segment: Text = column(
         "Champion, Loyal, Potential, At Risk or Lost by the scores; Prospect before the first sale",
         isin=SEGMENTS,
     )
     value_segment: Text = column(
-        "High Value, New, At Risk or Regular, the first that holds; Prospect before the first sale",
+        "First true one of High Value, New, At Risk, Regular; Prospect before the first sale",
         isin=VALUE_SEGMENTS,
     )
     lifetime_value_simple: Money = column(
@@ -312,7 +299,7 @@ class SubscriptionAnalytics(TableModel):
     )
     total_charges: Money = column("Money charged so far", nullable=True)
     total_charges_imputed: Boolean = column(
-        "total_charges is made up for, as tenure_months x monthly_charges"
+        "total_charges is imputed, as tenure_months x monthly_charges"
     )
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
@@ -330,7 +317,7 @@ class ChurnByContract(TableModel):
     churn_rate: Double = column("churned / subscribers", in_range={"min_value": 0, "max_value": 1})
     monthly_charges: Money = column("Money charged a month to those who stayed")
     monthly_charges_lost: Money = column("Money charged a month to those who left")
-    total_charges_imputed: BigInt = column("Subscribers whose total charges are made up for", ge=0)
+    total_charges_imputed: BigInt = column("Subscribers whose total charges are imputed", ge=0)
 
 
 @table(
@@ -341,10 +328,10 @@ class ChurnByContract(TableModel):
     may_be_empty=True,
 )
 class CustomerSegmentMoves(TableModel):
-    """How many customers moved from which segment to which, from one end of a month to the next.
+    """How many customers moved between segments from the end of one month to that of the next.
 
-    Everyone known at either end is counted once, whoever stays in a segment included. So the rows
-    of a month that come from a segment add up to those that went to it in the month before.
+    Everyone known at either end is counted once, also who stays in a segment. So the rows of a
+    month that come from a segment add up to those that went to it in the month before.
     """
 
     month: Date = column("First day of the month over which they moved; the monthly partition")
@@ -353,8 +340,8 @@ class CustomerSegmentMoves(TableModel):
         isin=(*SEGMENTS, NEW),
     )
     to_segment: Text = column(
-        "Segment at the end of the month; Gone when known no more: all that was known of the "
-        "customer has been corrected away",
+        "Segment at the end of the month; Gone if corrections have removed all that was known of "
+        "the customer",
         isin=(*SEGMENTS, GONE),
     )
     customers: BigInt = column("Customers", ge=1)

@@ -22,39 +22,37 @@ from analytics_assets.schemas.base import (
     volatile=("evaluated_at", "run_id", "seconds"),
 )
 class DataQualityMetrics(TableModel):
-    """Ledger of asset checks: what each found in each run, and on each day; survives rebuilds.
+    """Ledger of asset checks: the results of each run, and of each day; survives rebuilds.
 
-    A check of a run has one row without a day: its verdict, as Dagster knows it. A check that
-    counts by day has a row for each day of the run's window besides. A check that should have run
-    and did not has a row that says so. All of it comes from Dagster's own records, so that a new
-    warehouse has the whole history again.
+    A check of a run has one row without a day, with Dagster's verdict. A check that counts by day
+    also has a row for each day of the run's window. A check that should have run and did not has a
+    row that says so. All rows come from Dagster's own records, so a new warehouse has the whole
+    history again.
     """
 
     run_id: Text = column("Dagster run that evaluated the check")
     evaluated_at: Timestamp = column("When the check was evaluated, UTC")
     asset: Text = column("Asset (table) that was checked")
     check_name: Text = column("Name of the check")
-    family: Text = column("Family of the check, which the settings block, warn of or leave out")
+    family: Text = column("Family of the check, by which the settings block, warn or switch off")
     dimension: Text = column("Dimension of the quality score that it counts towards")
-    day: Date = column("Day of the figures; null: all that the check looked at", nullable=True)
+    day: Date = column("Day of the figures; null: everything that was checked", nullable=True)
     ran: Boolean = column("Whether the check ran")
     passed: Boolean = column("Verdict; of a day: no row of it fails")
     severity: Text = column("WARN or ERROR: what a failure means", isin=("WARN", "ERROR"))
-    window_start: Date = column(
-        "First day of what the check looked at; null: the whole table", nullable=True
-    )
-    window_end: Date = column("Day after the last of what the check looked at", nullable=True)
-    rows_checked: BigInt = column("Rows that the check looked at", nullable=True, ge=0)
+    window_start: Date = column("First day that was checked; null: the whole table", nullable=True)
+    window_end: Date = column("Day after the last that was checked", nullable=True)
+    rows_checked: BigInt = column("Rows that were checked", nullable=True, ge=0)
     failing_rows: BigInt = column(
         "Rows that break the rule, where the check counts them", nullable=True, ge=0
     )
     share: Double = column("failing_rows / rows_checked", nullable=True)
     figure: Double = column(
-        "What was held against the threshold, where it is not the share", nullable=True
+        "Number that was compared with the threshold, if not the share", nullable=True
     )
     threshold: Double = column("Share or figure up to which the check passes", nullable=True)
     seconds: Double = column("Duration of the check; of shared queries its part", nullable=True)
-    description: Text = column("What the check found, in words; never row values", nullable=True)
+    description: Text = column("Result in words; never row values", nullable=True)
 
 
 @table(group="quality", key=("asset", "day"))
@@ -62,17 +60,17 @@ class DataQualityScores(TableModel):
     """Quality of each table on each day, from 0 to 1, by the newest verdicts on that day.
 
     A check scores 1 less its share of failing rows; one that counts no rows scores 1 or 0. A
-    dimension is the mean of its checks, the score the mean of the dimensions that have any. What a
-    check says of a whole table counts for the newest day of its run.
+    dimension is the mean of its checks, the score the mean of the dimensions that have any. A
+    check of a whole table counts for the newest day of its run.
     """
 
     asset: Text = column("Asset (table)")
     day: Date = column("Day; of monthly tables the first of the month")
-    completeness: Double = column("Values, rows and days that should be there are", nullable=True)
-    validity: Double = column("Values are such as they can be", nullable=True)
+    completeness: Double = column("No value, row or day is missing", nullable=True)
+    validity: Double = column("Values are possible", nullable=True)
     consistency: Double = column("Tables agree with each other", nullable=True)
-    uniqueness: Double = column("What should stand once stands once", nullable=True)
-    timeliness: Double = column("The newest day that should be there is", nullable=True)
+    uniqueness: Double = column("Nothing is duplicate", nullable=True)
+    timeliness: Double = column("The newest day is loaded", nullable=True)
     score: Double = column("Mean of the dimensions", in_range={"min_value": 0, "max_value": 1})
     checks: BigInt = column("Checks that count towards it", ge=1)
 

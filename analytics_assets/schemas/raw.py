@@ -1,4 +1,4 @@
-"""Tables of the raw layer: source rows typed by contract, otherwise as they came.
+"""Tables of the raw layer: source rows typed by contract, otherwise unchanged.
 
 Belongs here: what a source may supply and what a load records. Does not belong here: cleaning
 (staging) or how files are read (sources).
@@ -20,6 +20,11 @@ from analytics_assets.schemas.base import (
 )
 
 STATUSES = ("pending", "completed", "cancelled", "returned")
+# Descriptions of columns that staging and core have, too.
+AMOUNT = "Amount billed for the line, where the source supplies one"
+CURRENCY = "Currency that the row came in, upper case; its money is converted"
+DISCOUNT = "Discount of the line that unit_price does not contain yet"
+STATUS = "Status of the order when the row was written"
 
 
 @table(
@@ -44,36 +49,28 @@ class RawOrders(TableModel):
     product_id: Text = column("Product, as the source names it; null when missing", nullable=True)
     quantity: Quantity = column("Units; negative for a return")
     unit_price: Money = column(
-        "Price of one unit; where amount_is_total, amount / quantity, rounded, for show"
+        "Price of one unit; where amount_is_total, amount / quantity, rounded, only informative"
     )
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
     amount_is_total: Boolean = column(
         "amount is what the line costs; else quantity x unit_price - discount is"
     )
-    discount: Money = column(
-        "Money off the line that unit_price does not contain yet", nullable=True, ge=0
-    )
+    discount: Money = column(DISCOUNT, nullable=True, ge=0)
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
     cost: Money = column("What the whole line cost the shop", nullable=True)
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
     is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
-    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
+    is_refund: Boolean = column("Refund of a line, as a row of its own day")
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     country: Text = column("Country of the order, where the source supplies one", nullable=True)
     product_name: Text = column("Product name on the line, where supplied", nullable=True)
     product_category: Text = column("Product category on the line, where supplied", nullable=True)
     line_key: Text = column(
-        "What tells a line without a number apart, where the source configuration says so",
+        "Distinguishes lines without a number, where the source configuration says how",
         nullable=True,
     )
     source_file: Text = column("File (or relation) the row was read from")
@@ -107,7 +104,7 @@ class RawUserSessions(TableModel):
 
 @table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))
 class RawCustomers(TableModel):
-    """Customers as the source supplied them, typed. Holds personal columns."""
+    """Customers as the source supplied them, typed. Has personal columns."""
 
     customer_id: Text = column("Customer")
     email: Text = column("E-mail address", nullable=True, personal=True)
@@ -181,8 +178,8 @@ class RejectedRows(TableModel):
     )
     reasons: Text = column("Every rule that the row breaks, `column: reason`, joined by '; '")
     row: Text = column(
-        "The whole row as a JSON object by the source's own column names; of a row that cannot be "
-        "cut into columns, its text as `_text`",
+        "The whole row as a JSON object by the source's own column names; its text as `_text` if "
+        "it cannot be split into columns",
         personal=True,
     )
     loaded_at: Timestamp = column("When the row was rejected, UTC")
@@ -197,7 +194,7 @@ class SourceLoads(TableModel):
         "Day of the window; null for sources without partitions", nullable=True
     )
     source_version: Text = column("Fingerprint of the source content that was loaded")
-    rows_read: BigInt = column("Rows found for the day", ge=0)
+    rows_read: BigInt = column("Rows of the source for the day", ge=0)
     rows_split: BigInt = column("Refunds that were read as rows of their own", ge=0)
     rows_accepted: BigInt = column("Rows that went into the raw table", ge=0)
     rows_rejected: BigInt = column("Rows that went into rejected_rows", ge=0)

@@ -1,8 +1,8 @@
 """Tables of the staging layer: raw rows normalised, de-duplicated and classified.
 
-Belongs here: what a cleaned source row looks like. Does not belong here: anything joined (core), or
-what the source supplies (raw). Nothing is imputed but the total charges of subscriptions, by a rule
-that their column declares, and with a flag: nothing between them and the marts could do it.
+Belongs here: cleaned source rows. Does not belong here: anything joined (core), or what the source
+supplies (raw). Nothing is imputed but the total charges of subscriptions, with a flag, because no
+layer follows before the marts.
 """
 # mypy: disable-error-code="valid-type"
 
@@ -19,7 +19,7 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
-from analytics_assets.schemas.raw import STATUSES
+from analytics_assets.schemas.raw import AMOUNT, CURRENCY, DISCOUNT, STATUS, STATUSES
 
 EXTENDED_AMOUNT = "quantity x unit_price - discount, or amount where it is the total"
 LINE_TYPES = ("sale", "return", "adjustment")
@@ -45,28 +45,20 @@ class StgOrders(TableModel):
     product_id: Text = column("Product; null when missing", nullable=True)
     quantity: Quantity = column("Units; negative for a return")
     unit_price: Money = column(
-        "Price of one unit; of an amount that is the total, rounded, for show"
+        "Price of one unit; rounded and only informative where amount is the total"
     )
-    amount: Money = column(
-        "Amount billed for the line, where the source supplies one", nullable=True
-    )
-    discount: Money = column(
-        "Money off the line that unit_price does not contain yet", nullable=True
-    )
+    amount: Money = column(AMOUNT, nullable=True)
+    discount: Money = column(DISCOUNT, nullable=True)
     tax: Money = column("Tax on the line", nullable=True)
     shipping: Money = column("Shipping charged for the line, no part of gross", nullable=True)
     cost: Money = column("What the whole line cost the shop", nullable=True)
-    currency: Text = column(
-        "Currency that the row came in, upper case; its money is converted", nullable=True
-    )
+    currency: Text = column(CURRENCY, nullable=True)
     channel: Text = column("Channel that the order came through", nullable=True)
     coupon: Text = column("Coupon used on the order", nullable=True)
     is_test: Boolean = column("A test order, which counts in nothing", nullable=True)
-    is_refund: Boolean = column("What was given back of a line, as a row of its own day")
+    is_refund: Boolean = column("Refund of a line, as a row of its own day")
     extended_amount: Money = column(EXTENDED_AMOUNT)
-    status: Text = column(
-        "Status of the order when the row was written", nullable=True, isin=STATUSES
-    )
+    status: Text = column(STATUS, nullable=True, isin=STATUSES)
     line_type: Text = column(
         "return: a refund, or a quantity below 0; sale: quantity and extended amount above 0 and "
         "not cancelled; adjustment: the rest, test orders and refunds of cancelled ones",
@@ -76,8 +68,8 @@ class StgOrders(TableModel):
     country: Text = column("Country of the order, where the source supplies one", nullable=True)
     product_name: Text = column("Product name on the line, where supplied", nullable=True)
     product_category: Text = column("Product category on the line, where supplied", nullable=True)
-    source_file: Text = column("File (or relation) of the row that stands")
-    source_row: BigInt = column("Number of the row that stands in that file")
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
@@ -99,8 +91,8 @@ class StgUserSessions(TableModel):
     device: Text = column("Device class, lower case", nullable=True)
     channel: Text = column("Channel the visitor came through, lower case", nullable=True)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
-    source_file: Text = column("File (or relation) of the row that stands")
-    source_row: BigInt = column("Number of the row that stands in that file")
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
@@ -116,8 +108,8 @@ class StgCustomers(TableModel):
     country: Text = column("Country of residence", nullable=True)
     city: Text = column("City of residence", nullable=True)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
-    source_file: Text = column("File (or relation) of the row that stands")
-    source_row: BigInt = column("Number of the row that stands in that file")
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
@@ -131,14 +123,14 @@ class StgProducts(TableModel):
     list_price: Money = column("Price in the list", nullable=True)
     unit_cost: Money = column("Cost of one unit", nullable=True)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
-    source_file: Text = column("File (or relation) of the row that stands")
-    source_row: BigInt = column("Number of the row that stands in that file")
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
 @table(group="staging", key=("customer_id",), is_view=True)
 class StgSubscriptions(TableModel):
-    """Subscribers, normalised; the newest row of each, a missing total of charges made up for."""
+    """Subscribers, normalised; the newest row of each, a missing total of charges imputed."""
 
     customer_id: Text = column("Subscriber")
     churned: Boolean = column("The subscriber has left")
@@ -150,12 +142,12 @@ class StgSubscriptions(TableModel):
         "Money charged so far; where the source has none, tenure_months x monthly_charges",
         nullable=True,
     )
-    total_charges_imputed: Boolean = column("total_charges is made up for")
+    total_charges_imputed: Boolean = column("total_charges is imputed")
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
         nullable=True,
     )
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
-    source_file: Text = column("File (or relation) of the row that stands")
-    source_row: BigInt = column("Number of the row that stands in that file")
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)

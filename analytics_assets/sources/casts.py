@@ -1,11 +1,11 @@
-"""Texts and numbers of a source into the contract's types, as SQL.
+"""SQL that casts texts and numbers of a source to the contract's types.
 
-Belongs here: the forms that a text must have, and what becomes of a value of each type. Does not
-belong here: which column is cast to what, and the rules that a value must keep (`typed_column`).
+Belongs here: the forms that a text must have, and the casts to each type. Does not belong here:
+which column is cast to what, and the rules for a value (`typed_column`).
 
-DuckDB casts silently where we do not want it to (2.7 into an integer gives 3, 3.505 into two
-decimals 3.51, a time with an offset loses it), so every text is matched against its form before it
-is cast, and every number that comes typed is compared with what it became.
+DuckDB casts silently where we do not want it to (2.7 to an integer gives 3, 3.505 to two decimals
+3.51, a time with an offset loses it). So every text is matched against its form before it is cast,
+and every number that comes typed is compared with the result.
 """
 
 import re
@@ -18,7 +18,7 @@ import ibis.expr.datatypes as dt
 from analytics_assets.quoting import literal
 from analytics_assets.sources.config import SourceConfig
 
-# No day from here on will come: a row of the year 9999 would wait for its window for ever.
+# Later days are rejected: a row of the year 9999 would wait for its window for ever.
 PLAUSIBLE_END = date(2100, 1, 1)
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
@@ -27,16 +27,16 @@ COMMON_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
 ISO_DAY = r"\d{4}(-\d{2}-|/\d{2}/)\d{2}"
 ISO_TIME = ISO_DAY + r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
 ISO_OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)"
-# Names of offsets that mean one thing where shops write them. CST and IST mean several.
+# Names of zones with one meaning in exports of shops. CST and IST have several.
 ZONES = {
     "UTC": "+00", "GMT": "+00", "WET": "+00", "BST": "+01", "WEST": "+01", "CET": "+01",
     "CEST": "+02", "EET": "+02", "EEST": "+03", "JST": "+09", "AEST": "+10", "AEDT": "+11",
     "EST": "-05", "EDT": "-04", "CDT": "-05", "MST": "-07", "MDT": "-06", "PST": "-08",
     "PDT": "-07",
 }  # fmt: skip
-# Directives of a time of day.
+# strptime directives of a time of day.
 OF_DAY = re.compile(r"%-?[HIMSfpTXcrRgn]")
-# What is wrong with a value, by what it looks like, where a word of the configuration would help.
+# Forms of values that a word of the configuration would read.
 SIGN = r"\p{Sc}|^-?[A-Z]{2,3} ?[-0-9]|[0-9] ?[A-Z]{3}$"
 PARENTHESES = r"^\(.*[0-9].*\)$|\([0-9].*\)$"
 WHOLE = "not a whole number of 32 bits"
@@ -51,14 +51,14 @@ def read_as(
     *,
     common: bool = False,
 ) -> str:
-    """The value in a type that is no text; NULL where it does not fit.
+    """SQL of a value cast to a type other than text; NULL where it does not fit.
 
     Args:
         value: SQL of the value.
         source_type: its type.
-        type_: the type that it gets.
+        type_: the type to cast to.
         config: the source.
-        common: of times, try the forms that most sources have, in a shorter statement.
+        common: for times, only the most common forms, in a shorter statement.
     """
     if isinstance(type_, dt.Boolean):
         return _boolean(value)
@@ -70,7 +70,7 @@ def read_as(
 
 
 def misfit(type_: dt.DataType, config: SourceConfig) -> str:
-    """What is wrong with a value that does not fit."""
+    """The reason to reject a value that does not fit the type."""
     if isinstance(type_, dt.Boolean):
         return f"none of {', '.join((*TRUE_WORDS, *FALSE_WORDS))}"
     if isinstance(type_, dt.Integer):
@@ -84,26 +84,26 @@ def misfit(type_: dt.DataType, config: SourceConfig) -> str:
 
 
 def as_double(value: str, source_type: str, config: SourceConfig) -> str:
-    """A number to compute with; NULL where a text has another form."""
+    """SQL of a value as a number to compute with; NULL where it is none."""
     if source_type != "VARCHAR":
         return f"TRY_CAST({value} AS DOUBLE)"
     return f"({_decimal(f'({value})', source_type, dt.Decimal(38, 10), config)})::DOUBLE"
 
 
 def misfits(type_: dt.DataType, config: SourceConfig) -> list[tuple[str, str]]:
-    """Forms of values that a word of the configuration would read: (pattern, what to do)."""
-    found = []
+    """Patterns of values that a word of the configuration would read, each with the reason."""
+    forms = []
     if isinstance(type_, dt.Decimal):
-        found.append((SIGN, "a currency sign that is not named in `currency_signs`"))
+        forms.append((SIGN, "a currency sign that is not named in `currency_signs`"))
         if not config.parentheses_are_negative:
-            found.append((PARENTHESES, "in parentheses; see `parentheses_are_negative`"))
+            forms.append((PARENTHESES, "in parentheses; see `parentheses_are_negative`"))
     elif isinstance(type_, dt.Timestamp) and not config.timestamp_formats:
         why = (
             "of the form 1/2/2024, where day or month comes first: declare `timestamp_formats`, "
             "such as ['%m/%d/%Y'] or ['%d/%m/%Y']"
         )
-        found.append((DAY_FIRST, why))
-    return found
+        forms.append((DAY_FIRST, why))
+    return forms
 
 
 def _boolean(value: str) -> str:
@@ -191,13 +191,13 @@ def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool)
         )
     names = "|".join(ZONES)
     offsets = " ".join(f"WHEN '{name}' THEN '{offset}:00'" for name, offset in ZONES.items())
-    # Names of zones as their offsets.
+    # The text with the offset instead of the zone's name.
     named = (
         f"regexp_replace({text}, '({names})$', '') || "
         f"CASE regexp_extract({text}, '({names})$', 1) {offsets} ELSE '' END"
     )
     if not config.timestamp_formats:
-        # More digits of a second than are stored are cut off.
+        # Digits beyond microseconds are cut off.
         plain = f"regexp_replace(replace({text}, '/', '-'), '(\\.\\d{{6}})\\d+', '\\1')"
         joined = f"regexp_replace({plain}, ' (Z|[+-][0-9:]+)$', '\\1')"
         naive = in_utc(f"TRY_CAST({plain} AS TIMESTAMP)", config.time_zone)
@@ -212,7 +212,7 @@ def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool)
             f"WHEN regexp_full_match({text}, {literal(f'{ISO_TIME} ?({names})')}) "
             f"THEN TRY_CAST({with_name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
         )
-    # A call a format: given a list, DuckDB lets a time inherit the offset of the row before.
+    # One call for each format: with a list, DuckDB lets a time inherit the last row's offset.
     tries = []
     for form in config.timestamp_formats:
         if "%Z" in form:
@@ -229,7 +229,7 @@ def _timestamp(value: str, source_type: str, config: SourceConfig, common: bool)
 
 
 def of_day(naive: str, config: SourceConfig) -> str:
-    """The begin, in UTC, of a day of the shop: a date without a time is that day."""
+    """SQL of the start of a day of the shop, in UTC."""
     zone = literal(config.shops_zone)
     if config.shops_zone == "UTC":
         return naive
@@ -237,7 +237,7 @@ def of_day(naive: str, config: SourceConfig) -> str:
 
 
 def shops_time(utc: str, config: SourceConfig) -> str:
-    """A time in UTC as the clocks of the shop show it."""
+    """SQL of a time in UTC as local time of the shop."""
     zone = literal(config.shops_zone)
     if config.shops_zone == "UTC":
         return utc
@@ -245,12 +245,12 @@ def shops_time(utc: str, config: SourceConfig) -> str:
 
 
 def shops_day(utc: str, config: SourceConfig) -> str:
-    """The shop's day of a time in UTC."""
+    """SQL of the shop's day of a time in UTC."""
     return f"CAST({shops_time(utc, config)} AS DATE)"
 
 
 def in_utc(naive: str, zone: str) -> str:
-    """A time of a zone in UTC; NULL where the zone skips it or has it twice."""
+    """SQL of a local time of a zone in UTC; NULL where the zone skips it or has it twice."""
     if zone == "UTC":
         return naive
     unclear = " OR ".join(
@@ -259,8 +259,8 @@ def in_utc(naive: str, zone: str) -> str:
     )
     if not unclear:
         return f"({naive} AT TIME ZONE {literal(zone)}) AT TIME ZONE 'UTC'"
-    # The time has a name here: written out for each of hundreds of changes, DuckDB takes seconds
-    # to read the statement.
+    # The time gets a name: written out for hundreds of clock changes, the statement would take
+    # DuckDB seconds to parse.
     utc = f"(at_ AT TIME ZONE {literal(zone)}) AT TIME ZONE 'UTC'"
     case = f"CASE WHEN {unclear} THEN NULL ELSE {utc} END"
     return f"list_transform([{naive}], lambda at_: {case})[1]"
@@ -274,7 +274,7 @@ def unclear_times(zone: str) -> list[tuple[datetime, datetime]]:
     def offset(at: datetime) -> timedelta:
         return at.replace(tzinfo=UTC).astimezone(info).utcoffset() or timedelta()
 
-    found = []
+    unclear = []
     at = datetime(1990, 1, 1)  # noqa: DTZ001 (naive UTC)
     while at.date() < PLAUSIBLE_END:
         after = at + timedelta(days=1)
@@ -285,6 +285,6 @@ def unclear_times(zone: str) -> list[tuple[datetime, datetime]]:
                 middle = low + (high - low) / 2
                 low, high = (middle, high) if offset(middle) == before else (low, middle)
             change = high.replace(microsecond=0)
-            found.append((change + min(before, behind), change + max(before, behind)))
+            unclear.append((change + min(before, behind), change + max(before, behind)))
         at = after
-    return found
+    return unclear

@@ -1,4 +1,4 @@
-"""Change detection: days whose source holds something else than what was loaded.
+"""Change detection: days whose source differs from what was loaded.
 
 Belongs here: data versions of a source, and comparing them with the ledger of loads. Does not
 belong here: launching runs (`automation`).
@@ -18,7 +18,7 @@ from analytics_assets.warehouse.connection import Warehouse
 def source_versions(
     config: SourceConfig, calendar: Calendar, window: Window | None, warehouse: Warehouse
 ) -> dict[date | None, str]:
-    """Data version of each day that the source holds; of a source without days, of all of it.
+    """Data version of each day of the source; of a source without days, of the whole.
 
     Raises:
         SourceError: the source cannot be read.
@@ -32,12 +32,12 @@ def source_versions(
         return contents.content_versions(reader, calendar, window, warehouse.source_cache)
     if newest is None:
         return recent
-    held = {
+    unchanged = {
         day: version
         for day, version in loaded.items()
-        if day is None or (window and window.start <= day < window.end)
+        if day is None or (window and contents.within(window, day))
     }
-    return {**held, **recent}
+    return {**unchanged, **recent}
 
 
 def changed_days(
@@ -45,13 +45,13 @@ def changed_days(
 ) -> dict[date, str]:
     """Days of the daily sources that are new or changed, with the version that they have now.
 
-    A change of a source without days (customers, products) asks for the last day: loading any day
-    loads them whole.
+    A change of a source without days (customers, products) counts for the last day: loading any
+    day loads it whole.
 
     Args:
         sources: the configured sources.
         warehouse: where the ledger of loads is.
-        keys: the daily partition keys to look at.
+        keys: the daily partition keys to compare.
     """
     if not keys:
         return {}
@@ -62,12 +62,12 @@ def changed_days(
         if config.declared.job:
             continue
         loaded, _ = _loaded(config, warehouse)
-        held = source_versions(
+        current = source_versions(
             config, sources.calendar, window if config.contract.time_column else None, warehouse
         )
-        # A day whose files are gone is loaded again too, and then holds nothing.
-        gone = [day for day in loaded if day and day not in held and day in covered]
-        for day, version in [*held.items(), *((day, "gone") for day in gone)]:
+        # A day whose files are gone is loaded again too, and is empty then.
+        gone = [day for day in loaded if day and day not in current and day in covered]
+        for day, version in [*current.items(), *((day, "gone") for day in gone)]:
             if loaded.get(day) != version:
                 at = day or list(window)[-1]
                 changed[at] = changed.get(at, "") + version
@@ -75,7 +75,7 @@ def changed_days(
 
 
 def changed_whole(sources: SourcesConfig, source: str, warehouse: Warehouse) -> str | None:
-    """Version of a source without days, where it is another than what was loaded; else None.
+    """Version of a source without days if it differs from what was loaded, else None.
 
     Raises:
         SourceError: the source cannot be read.
@@ -87,7 +87,7 @@ def changed_whole(sources: SourcesConfig, source: str, warehouse: Warehouse) -> 
 
 
 def _loaded(config: SourceConfig, warehouse: Warehouse) -> tuple[Mapping[date | None, str], object]:
-    """Versions that were loaded, and the newest change among the rows that were."""
+    """The loaded versions, and the newest `updated_at` of the loaded rows."""
     if not warehouse.path.exists():
         return {}, None
     table = config.contract.table

@@ -27,13 +27,13 @@ from analytics_assets.sources.readers.base import (
     MissingColumnError,
     Sample,
     Scan,
-    fold_name,
     unknown_columns,
 )
 from analytics_assets.sources.readings import Rejected, Words, instead, options, rejected
 from analytics_assets.sources.report import ColumnReport, SourceReport
 from analytics_assets.sources.sampling import thinned
 from analytics_assets.sources.stage import Stage, staged
+from analytics_assets.sources.systems.names import propose
 from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.sources.whole_orders import SUPERSEDED
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -41,40 +41,6 @@ from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 # Words are compared on so many rows, and the best of them tried on all that are looked at.
 COMPARED_ROWS = 100_000
 ROUNDS = 3
-
-# Names that exports give our columns. Compared without case, blanks and punctuation.
-SYNONYMS = {
-    "order_id": "order invoice invoiceno invoicenumber ordernumber orderno transactionid id name",
-    "line_number": "line lineno linenumber lineitem position orderitemid item",
-    "ordered_at": "orderdate orderedon date createdat invoicedate placedat purchasedate datetime "
-    "timestamp orderpurchasetimestamp transactiondate",
-    "customer_id": "customer customerid client clientid buyer buyerid userid user memberid email "
-    "customeruniqueid",
-    "product_id": "product productid sku stockcode item itemid article articleid variantid "
-    "lineitemsku asin",
-    "quantity": "qty units pieces amountordered lineitemquantity count",
-    "unit_price": "price unitprice priceeach itemprice lineitemprice saleprice",
-    "amount": "total linetotal amount subtotal revenue sales",
-    "status": "state orderstatus financialstatus",
-    "updated_at": "updatedat modifiedat changedat lastmodified",
-    "country": "country shippingcountry billingcountry countrycode",
-    "product_name": "description productname title lineitemname itemname",
-    "product_category": "category productcategory department productcategoryname",
-    "category": "category productcategory department type",
-    "list_price": "listprice price msrp",
-    "unit_cost": "cost unitcost cogs",
-    "email": "email emailaddress mail",
-    "first_name": "firstname givenname",
-    "last_name": "lastname surname familyname",
-    "registered_at": "registeredat createdat signupdate joinedat registrationdate",
-    "city": "city town",
-    "session_id": "session sessionid visitid",
-    "started_at": "startedat start sessionstart beganat starttime timestamp",
-    "ended_at": "endedat end sessionend endtime",
-    "page_views": "pageviews views pages",
-    "device": "device devicecategory devicetype",
-    "channel": "channel source medium utmsource channelgrouping",
-}  # fmt: skip
 
 
 def check_sources(sources: SourcesConfig) -> list[SourceReport]:
@@ -88,27 +54,6 @@ def check_sources(sources: SourcesConfig) -> list[SourceReport]:
         for config in order:
             reports[config.source] = look.report(config)
     return [reports[name] for name in sources.sources]
-
-
-def propose(config: SourceConfig, found: Sequence[str]) -> dict[str, str]:
-    """Source columns that are probably ours under another name."""
-    taken = {*config.columns.values(), *config.inputs}
-    plain = {_plain(name): name for name in found if name not in taken}
-    proposal: dict[str, str] = {}
-    for ours in config.contract.columns:
-        if ours in (*config.columns, *config.computed) or any(
-            fold_name(name) == ours for name in found
-        ):
-            continue
-        for word in (ours.replace("_", ""), *SYNONYMS.get(ours, "").split()):
-            if word in plain and plain[word] not in proposal.values():
-                proposal[ours] = plain[word]
-                break
-    return proposal
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 class _Look:

@@ -16,22 +16,15 @@ from typing import Any
 from analytics_assets.partitions import Calendar
 from analytics_assets.sources.declared import LEADING, SOURCES, Contract, Source
 
-# {date}, or {date:%Y%m%d} in a form of strftime.
+# {date}, or {date:%Y%m%d} with a strftime format.
 DATE_IN_PATH = re.compile(r"\{date(?::([^{}]*))?\}")
 DEFAULT_FORMAT = "csv"
-# What programs write for an identifier that is missing.
+# What programs write for a missing identifier.
 NOBODY = ("null", "none", "nan", "\\n", "n/a", "#n/a")
 # Words that do not change what a row becomes.
 UNREAD = (
-    *("path", "format", "table", "query", "connection_env", "delimiter", "encoding"),
-    *(
-        "options",
-        "currency",
-        "updates",
-        "change_detection",
-        "max_rejected_share",
-        "max_volume_change",
-    ),
+    *("path", "format", "table", "query", "connection_env", "delimiter", "encoding", "options"),
+    *("currency", "updates", "change_detection", "max_rejected_share", "max_volume_change"),
 )
 
 
@@ -64,13 +57,13 @@ class SourceConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Computed:
-    """A column that is no column of the source.
+    """A column that is computed from the source's columns.
 
     Attributes:
-        sql: SQL of its value over the source's columns.
+        sql: SQL of its value.
         columns: the source's columns that it reads.
-        numbers: those of them that it computes with.
-        rounds: whether it is an expression, whose value is rounded to what is stored.
+        numbers: those of them that are read as numbers.
+        rounds: whether it is an expression, whose value is rounded to the stored decimals.
     """
 
     sql: str
@@ -86,7 +79,7 @@ class SourceConfig:
     Attributes:
         source: its name (`declared`).
         path: file, glob, address in an object store, or a path with `{date}` (`{date:%Y%m%d}`)
-            where each day has files of its own; absolute. Of a DuckDB source its file.
+            where each day has files of its own; absolute. For DuckDB and SQLite, the file.
         format: the format of a reader, such as csv (`readers`).
         table: table of a database.
         query: query of a database, instead of a table.
@@ -98,12 +91,12 @@ class SourceConfig:
         encoding: encoding of text files: any codec that Python knows.
         timestamp_formats: strptime formats; the first that fits reads the value. Without any, ISO
             8601 is read, with or without an offset.
-        time_zone: zone of times that bear none; a time that it skips or has twice is rejected.
+        time_zone: zone of times without one; a time that it skips or has twice is rejected.
         decimal: the decimal mark.
-        thousands: the thousands mark; none is accepted without it.
-        rounding: reject numbers of more decimals than are stored, or round them half up.
-        currency_signs: texts before or after an amount that are no part of the number.
-        parentheses_are_negative: a number in parentheses is below zero.
+        thousands: the thousands mark; None accepts none.
+        rounding: reject numbers with more decimals than are stored, or round them half up.
+        currency_signs: texts before or after an amount that are not part of the number.
+        parentheses_are_negative: a number in parentheses is negative.
         decimal_quantity: quantities may have decimals, such as kilograms.
         reporting_time_zone: zone of the days, of all sources: a row's day is the shop's. None is
             UTC, and a warning where the source names a zone of its own.
@@ -111,28 +104,29 @@ class SourceConfig:
             a list for each column. Identifiers have `NOBODY` too, unless their list is empty.
         status_map: the source's status words to ours.
         cancelled_order_pattern: regular expression; an order whose id matches is cancelled.
-        late_days: a day's file may hold rows dated up to so many days before it.
-        updates: whether the source keeps the versions of a row beside each other, or rows are
-            overwritten; by default kept where each day has files of its own. Only for sources
-            with days.
+        late_days: a day's file may have rows dated up to so many days before it.
+        updates: whether the source keeps all versions of a row, or overwrites it; by default kept
+            where each day has files of its own. Only for sources with days.
         order_level: columns of the order that the source fills on one of its lines only; they are
             carried to the others.
-        order_snapshot: files are exports that overlap: of an order only the lines in the last file
-            by name count that has it.
-        customer_key: `email` makes customer_id a code of the address that it is mapped to, so that
+        order_amounts: money of the order that the source has on one of its lines, or on each of
+            them; it is split over the lines by what they cost.
+        order_snapshot: files are exports that overlap: the lines of an order count only in the
+            last file, by name, that has the order.
+        customer_key: `email` replaces the address that customer_id is mapped to by a code, so that
             no address is stored as an identifier.
         strip_plus_tags: whether addresses with and without a plus tag are one customer.
         duplicates: collapse rows that are equal in all columns of a line, or keep them.
-        line_identity: columns that tell the lines of an order apart where none numbers them; by
+        line_identity: columns that distinguish the lines of an order without line numbers; by
             default all that belong to the line.
-        change_detection: look at all rows of a database (full), or only for days with an
-            `updated_at` since the newest that was loaded; deletions then go unseen.
+        change_detection: compare all rows of a database (full), or only days with an `updated_at`
+            since the newest that was loaded, which misses deletions.
         max_rejected_share: a load with a larger share of rejected rows fails.
-        max_volume_change: a load fails whose rows differ from what was loaded before by a larger
-            share; null allows any.
-        currency: the currency of reports, which money is converted to; of the whole configuration.
-            It is no part of the fingerprint: a new rate changes the days whose money it changes.
-        options: values of words that only the format has.
+        max_volume_change: a load fails if its rows differ from the rows loaded before by a larger
+            share; None allows any.
+        currency: the currency that money is converted to, for the whole configuration. It is not
+            part of the fingerprint: a new rate changes the days whose money it changes.
+        options: values of words that only this format has.
     """
 
     source: str
@@ -161,6 +155,7 @@ class SourceConfig:
     late_days: int = 0
     updates: str | None = None
     order_level: tuple[str, ...] = ()
+    order_amounts: tuple[str, ...] = ()
     order_snapshot: bool = False
     customer_key: str | None = None
     strip_plus_tags: bool = False
@@ -189,13 +184,13 @@ class SourceConfig:
         return {n: self.columns.get(n, n) for n in ours if n not in self.computed}
 
     def columns_behind(self, name: str) -> tuple[str, ...]:
-        """The columns of the source that a column of ours is read or computed from."""
+        """The source columns that one of our columns is read or computed from."""
         computed = self.computed.get(name)
         return computed.columns if computed else (self.columns.get(name, name),)
 
     @property
     def needed(self) -> list[str]:
-        """Columns of ours that the source must have."""
+        """Our columns that the source must have."""
         given = (*self.columns, *self.computed)
         follows = self.contract.follows
         return [
@@ -206,7 +201,7 @@ class SourceConfig:
 
     @property
     def inputs(self) -> list[str]:
-        """Columns of the source that computed ones read."""
+        """Source columns that computed columns read."""
         read = (name for computed in self.computed.values() for name in computed.columns)
         return list(dict.fromkeys(read))
 
@@ -217,8 +212,8 @@ class SourceConfig:
             if name in given and not given[name]:
                 return ()
             given = given.get(name, ())
-        words = (*given, *(NOBODY if name.endswith("_id") else ()))
-        return tuple(dict.fromkeys(word.lower() for word in words))
+        both = (*given, *(NOBODY if name.endswith("_id") else ()))
+        return tuple(dict.fromkeys(word.lower() for word in both))
 
     def converts(self, mapped: Collection[str]) -> bool:
         """Whether money is converted, given our columns that the source has."""
@@ -236,12 +231,12 @@ class SourceConfig:
 
     @property
     def overwrites(self) -> bool:
-        """Whether updated_at says when a row last changed, and not since when it was there."""
+        """Whether the source overwrites rows: updated_at is then when a row last changed."""
         return self.updates == "overwritten" or (self.updates is None and not self.by_day)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever the mapping does, and not with the place of the files."""
+        """Hash of the mapping; it does not change with the place of the files."""
         words = {key: value for key, value in asdict(self).items() if key not in UNREAD}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -252,8 +247,7 @@ class SourcesConfig:
 
     Attributes:
         calendar: the days; without meaning where no source has days.
-        sources: the source that leads, or one with a job of its own, or both, and what else is
-            configured.
+        sources: the leading source, or one with a job of its own, or both, and all others.
     """
 
     calendar: Calendar
@@ -261,7 +255,7 @@ class SourcesConfig:
 
     @property
     def has_days(self) -> bool:
-        """Whether there is more than sources with jobs of their own."""
+        """Whether there are other sources than those with jobs of their own."""
         return LEADING in self.sources
 
     @property
@@ -276,7 +270,7 @@ class SourcesConfig:
 
     @property
     def stand_ins(self) -> list[str]:
-        """Tables that are read and stay empty, because their source is not configured."""
+        """Tables that stay empty because their source is not configured, and that others read."""
         if not self.has_days:
             return []
         return [model for source in self.absent for model in SOURCES[source].stand_ins]

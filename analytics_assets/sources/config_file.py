@@ -1,4 +1,4 @@
-"""Reading the source configuration from YAML; what is wrong is named with its line.
+"""Reading the source configuration from YAML; errors name the line.
 
 Belongs here: validation of words and values. Does not belong here: their meaning (`config`).
 """
@@ -40,11 +40,12 @@ PLACE_WORDS = (
 )
 PLACE_HINTS = {
     "path": "name a file, a glob or a {date} path.",
-    "connection_env": ("name the environment variable that holds the database's address."),
+    "connection_env": "name the environment variable that holds the database's address.",
     "inputs": "name the tables of the query, each with its file.",
 }
 MEANING_OF_NUMBERS = "0123456789+-eE"
 REPORTING = "reporting_time_zone"
+AMOUNTS_OF_ORDERS = ("discount", "tax", "shipping", "cost", "refunded_amount")
 NO_WORDS = ("source", "options", "computed", "reporting_time_zone", "currency")  # of a source
 NO_DAYS = Calendar(date(1970, 1, 1))  # where no source has any
 
@@ -103,23 +104,24 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
         "null_words": lambda value: _null_words(name, value),
         "currency_signs": lambda value: tuple(item.text() for item in value.items()),
-        "parentheses_are_negative": _flag,
-        "decimal_quantity": _flag,
+        "parentheses_are_negative": Entry.flag,
+        "decimal_quantity": Entry.flag,
         "line_identity": lambda value: tuple(
             item.one_of(item.text(), contract.columns, "is no column of the contract.")
             for item in value.items()
         ),
         "order_level": lambda value: _order_level(name, value),
+        "order_amounts": lambda value: _order_amounts(name, value),
         "attributes": lambda value: _attributes(name, value),
         "format": lambda value: value.one_of(value.text(), READERS, "is no format."),
         "updates": _choice("kept", "overwritten"),
         "duplicates": _choice("collapse", "keep"),
         "customer_key": _choice("email"),
-        "strip_plus_tags": _yes_or_no,
-        "order_snapshot": _yes_or_no,
+        "strip_plus_tags": Entry.flag,
+        "order_snapshot": Entry.flag,
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
-        "late_days": _late_days,
+        "late_days": lambda value: value.whole_number(0),
         "max_rejected_share": _share,
         "max_volume_change": lambda value: None if value.value() is None else _share(value),
         "delimiter": _delimiter,
@@ -131,8 +133,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         **own_words,
     }
     for word in given:
-        value = entry[word]
-        options[word] = readers.get(word, Entry.text)(value)
+        options[word] = readers.get(word, Entry.text)(entry[word])
     options["columns"], options["computed"] = options.get("columns", ({}, {}))
     options.setdefault("format", _format_of(options))
     _require_place(entry, options)
@@ -140,7 +141,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     path = options.get("path", "")
     dates = list(DATE_IN_PATH.finditer(path))
     if len(dates) > 1:
-        raise entry["path"].error("{date} stands in it more than once.")
+        raise entry["path"].error("{date} appears more than once.")
     if dates and contract.time_column is None:
         raise entry["path"].error(f"{name} has no days; leave {{date}} out of the path.")
     if dates and not _whole_date(dates[0][1] or "%Y-%m-%d"):
@@ -176,7 +177,7 @@ def _format_of(options: dict[str, Any]) -> str:
 
 
 def _require_place(entry: Entry, options: dict[str, Any]) -> None:
-    """Each format needs its own words for the place, and no others."""
+    """Require the words for the place that the format needs, and refuse all others."""
     reader = READERS[options["format"]]
     if reader.place_word not in options:
         raise entry.error(f"there is no `{reader.place_word}`; {PLACE_HINTS[reader.place_word]}")
@@ -228,7 +229,7 @@ def _computed(entry: Entry) -> Computed:
 
 
 def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
-    """Further columns of the source; each has a name of its own beside those of the contract."""
+    """Further columns of the source; none has the name of another or of a contract column."""
     contract = SOURCES[source].contract
     if ATTRIBUTES not in contract.columns:
         raise entry.error(f"means nothing for {source}; leave it out.")
@@ -238,7 +239,7 @@ def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
         name = item.text()
         if fold_name(name) in taken:
             raise item.error(
-                f"{name!r} stands twice, or is a column of the contract: map it there."
+                f"{name!r} appears twice, or is a column of the contract: map it there."
             )
         if '"' in name:
             raise item.error(f"{name!r} has a quote in it; rename the column in the source.")
@@ -248,7 +249,7 @@ def _attributes(source: str, entry: Entry) -> tuple[str, ...]:
 
 
 def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
-    """Columns that are the order's."""
+    """Columns that belong to the whole order."""
     columns = SOURCES[source].contract.mappable
     if "order_id" not in columns:
         raise entry.error(f"{source} has no orders; leave it out.")
@@ -258,48 +259,37 @@ def _order_level(source: str, entry: Entry) -> tuple[str, ...]:
     )
 
 
+def _order_amounts(source: str, entry: Entry) -> tuple[str, ...]:
+    """Money of an order that is split over its lines."""
+    if "order_id" not in SOURCES[source].contract.columns:
+        raise entry.error(f"{source} has no orders; leave it out.")
+    return tuple(
+        item.one_of(item.text(), AMOUNTS_OF_ORDERS, "is no amount of an order.")
+        for item in entry.items()
+    )
+
+
 def _status_map(entry: Entry) -> dict[str, str]:
     statuses = {}
     for word in entry.mapping():
         key = next(key for key, _ in entry.node.value if key.value == word)
         value = entry[word]
-        statuses[Entry(entry.file, entry.words, key).text()] = value.one_of(
+        statuses[Entry(entry.file, entry.keys, key).text()] = value.one_of(
             value.text(), STATUSES, "is no status."
         )
     return statuses
 
 
 def _null_words(source: str, entry: Entry) -> Any:
-    """Words of all columns, or of each by its name."""
+    """Null words of all columns, or of each column by name."""
     if not isinstance(entry.node, yaml.MappingNode):
         return tuple(item.text() for item in entry.items())
     names = entry.mapping(SOURCES[source].contract.mappable)
     return {name: tuple(item.text() for item in entry[name].items()) for name in names}
 
 
-def _flag(entry: Entry) -> bool:
-    value = entry.value()
-    if not isinstance(value, bool):
-        raise entry.error(f"{value!r} is neither true nor false.")
-    return value
-
-
 def _choice(*words: str) -> Callable[[Entry], str]:
     return lambda value: value.one_of(value.value(), words, "is no choice here.")
-
-
-def _yes_or_no(entry: Entry) -> bool:
-    value = entry.value()
-    if type(value) is not bool:
-        raise entry.error(f"{value!r} is neither true nor false.")
-    return value
-
-
-def _late_days(entry: Entry) -> int:
-    value = entry.value()
-    if type(value) is not int or value < 0:
-        raise entry.error(f"{value!r} is no whole number from 0 up.")
-    return value
 
 
 def _share(entry: Entry) -> float:
@@ -341,7 +331,7 @@ def _form(entry: Entry) -> str:
 
 
 def _ask(query: str, value: str) -> None:
-    """What DuckDB will say of a value, on a connection of its own."""
+    """Let DuckDB evaluate a query of one value, and raise what it raises."""
     with duckdb.connect() as connection:
         connection.execute(query, [value]).fetchall()
 

@@ -14,7 +14,7 @@ from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import SOURCES
 
-# What `write_sample` makes by default; its manifest says what it made.
+# The default span of `write_sample`; the manifest has the span of the existing sample.
 DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
 
 

@@ -1,12 +1,12 @@
-"""What files hold for each day: checksums of their typed rows, and where they are remembered.
+"""The contents of files by day: checksums of their typed rows, and the cache that keeps them.
 
-Belongs here: data versions of sources that lie in files. Does not belong here: comparing them with
-what was loaded (`changes`), databases, which compute versions themselves (`readers.databases`).
+Belongs here: data versions of sources in files. Does not belong here: comparing them with what was
+loaded (`changes`), databases, which compute versions themselves (`readers.databases`).
 
-A version is made of the typed rows of a day and not of files, so that a file under another name,
+A version is computed from the typed rows of a day and not from files. So a file under another name,
 in another order or in another format is no change, and a row that moves from one day to another
-changes both. Reading every file again to know that nothing changed would cost a load, so it is
-remembered what a file held, as long as its size and time (or the store's tag) stay the same.
+changes both. Reading every file to see that nothing changed would cost a load, so the contents of a
+file are cached as long as its size and time (or the store's tag) stay the same.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ import duckdb
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
-from analytics_assets.sources.readers.base import Part, Reader, SourceFile
-from analytics_assets.sources.stage import Held, staged
+from analytics_assets.sources.readers.base import Part, Reader, Scanner
+from analytics_assets.sources.stage import PartDay, staged
 
-# Goes up when rows are typed otherwise: what is remembered is then read again.
+# Raise it when rows are typed differently: cached contents are then computed again.
 TYPING = 2
 MASK = (1 << 64) - 1
 
@@ -41,17 +41,32 @@ class Content:
         return Content(self.rows + other.rows, (self.hashes + other.hashes) & MASK)
 
 
+def within(window: Window | None, day: date | None) -> bool:
+    """Whether a day is of a window; without a window each is."""
+    return window is None or (day is not None and window.start <= day < window.end)
+
+
+def by_day(
+    part_days: Iterable[PartDay], window: Window | None = None
+) -> dict[date | None, Content]:
+    """The contents of each day of a window, over all parts."""
+    days: dict[date | None, Content] = {}
+    for item in part_days:
+        if within(window, item.day):
+            content = Content(item.rows, item.hashes)
+            days[item.day] = days.get(item.day, Content()) + content
+    return days
+
+
 def versions_of(
-    config: SourceConfig, held: Mapping[date | None, Content], delivered: Iterable[date | None]
+    config: SourceConfig, contents: Mapping[date | None, Content], delivered: Iterable[date | None]
 ) -> dict[date | None, str]:
     """Data version of each day that was delivered or has rows, earliest first."""
-    days = sorted({*delivered, *held}, key=lambda day: day or date.min)
-    empty = Content()
-    return {
-        day: f"{held.get(day, empty).rows}-{held.get(day, empty).hashes & MASK:016x}"
-        f"-{config.fingerprint}"
-        for day in days
-    }
+    versions = {}
+    for day in sorted({*delivered, *contents}, key=lambda day: day or date.min):
+        content = contents.get(day, Content())
+        versions[day] = f"{content.rows}-{content.hashes & MASK:016x}-{config.fingerprint}"
+    return versions
 
 
 def delivered(
@@ -62,26 +77,25 @@ def delivered(
     Args:
         config: the source.
         window: the days; None for a source without days.
-        days: days of the files that were found.
+        days: days of the files.
     """
     if window is None:
         return [None]
     if not config.by_day:
         return list(window)
-    return [day for day in days if day and window.start <= day < window.end]
+    return [day for day in days if within(window, day)]
 
 
 def content_versions(
     reader: Reader, calendar: Calendar, window: Window | None, cache: Path
 ) -> dict[date | None, str]:
-    """Data version of each day of a window, from its typed rows; of files only those that changed
-    are read.
+    """Data version of each day of a window, from its typed rows; only changed files are read.
 
     Args:
         reader: the reader of the source.
         calendar: the days that the sources cover.
         window: the days; None for a source without days.
-        cache: where it is remembered what files contain.
+        cache: database that remembers the contents of files.
 
     Raises:
         SourceError: the source cannot be read.
@@ -89,19 +103,31 @@ def content_versions(
     config = reader.config
     files = reader.files(window)
     if files is None:
-        return _typed_versions(reader, calendar, window, cache.parent)
+        _, part_days = _read(
+            reader,
+            calendar,
+            lambda connection, scratch: reader.scan(connection, window, calendar, scratch),
+            cache,
+        )
+        return versions_of(config, by_day(part_days, window), delivered(config, window, []))
     keys = {file: _key(config, calendar, file.part()) for file in files}
-    known = _recall(cache, keys.values())
-    unknown = [file for file in files if keys[file] not in known]
+    cached = _recall(cache, keys.values())
+    unknown = [file for file in files if keys[file] not in cached]
     if unknown:
-        _read(reader, calendar, unknown, cache)
-        known = _recall(cache, keys.values())
-    held: dict[date | None, Content] = {}
+        parts, part_days = _read(
+            reader,
+            calendar,
+            lambda connection, scratch: reader.scan_files(connection, unknown, scratch),
+            cache,
+        )
+        remember(cache, config, calendar, parts, part_days)
+        cached = _recall(cache, keys.values())
+    contents: dict[date | None, Content] = {}
     for file in files:
-        for day, content in known[keys[file]].items():
-            if window is None or (day and window.start <= day < window.end):
-                held[day] = held.get(day, Content()) + content
-    return versions_of(config, held, delivered(config, window, [file.day for file in files]))
+        for day, content in cached[keys[file]].items():
+            if within(window, day):
+                contents[day] = contents.get(day, Content()) + content
+    return versions_of(config, contents, delivered(config, window, [file.day for file in files]))
 
 
 def remember(
@@ -109,17 +135,17 @@ def remember(
     config: SourceConfig,
     calendar: Calendar,
     parts: Sequence[Part],
-    held: Sequence[Held],
+    part_days: Sequence[PartDay],
 ) -> None:
-    """Keep what each part holds whose changes can be seen without reading it."""
+    """Cache the contents of each part whose changes can be seen without reading it."""
     if not any(part.key for part in parts):
         return
     days: dict[int, dict[str, list[int]]] = {index: {} for index in range(len(parts))}
-    for item in held:
+    for item in part_days:
         day = item.day.isoformat() if item.day else ""
         days[item.part][day] = [item.rows, item.hashes & MASK]
-    with closing(_open(cache)) as remembered, remembered:
-        remembered.executemany(
+    with closing(_open(cache)) as database, database:
+        database.executemany(
             "INSERT OR REPLACE INTO contents VALUES (?, ?)",
             [
                 (_key(config, calendar, part), json.dumps(days[index]))
@@ -128,77 +154,51 @@ def remember(
         )
 
 
-def _typed_versions(
-    reader: Reader, calendar: Calendar, window: Window | None, folder: Path
-) -> dict[date | None, str]:
-    """The versions of a source that does not lie in files: all its rows are read."""
-    held: dict[date | None, Content] = {}
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        with staged(
-            connection,
-            reader.config,
-            calendar,
-            lambda connection, scratch: reader.scan(connection, window, calendar, scratch),
-            folder,
-        ) as stage:
-            for item in stage.held():
-                if window is None or (item.day and window.start <= item.day < window.end):
-                    content = Content(item.rows, item.hashes)
-                    held[item.day] = held.get(item.day, Content()) + content
-    return versions_of(reader.config, held, delivered(reader.config, window, []))
-
-
-def _read(reader: Reader, calendar: Calendar, files: list[SourceFile], cache: Path) -> None:
-    folder = cache.parent
-    folder.mkdir(parents=True, exist_ok=True)
+def _read(
+    reader: Reader, calendar: Calendar, scanner: Scanner, cache: Path
+) -> tuple[Sequence[Part], list[PartDay]]:
+    """The parts of a scan and their contents, read outside the warehouse."""
     spill = str(cache.with_suffix(".tmp"))
     with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": spill}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        with staged(
-            connection,
-            reader.config,
-            calendar,
-            lambda connection, scratch: reader.scan_files(connection, files, scratch),
-            folder,
-        ) as stage:
-            held = stage.held()
-        remember(cache, reader.config, calendar, stage.scan.parts, held)
+        with staged(connection, reader.config, calendar, scanner, cache.parent) as stage:
+            part_days = stage.contents()
+    return stage.scan.parts, part_days
 
 
 def _key(config: SourceConfig, calendar: Calendar, part: Part) -> str:
-    words = (part.key, asdict(config), str(calendar), TYPING, duckdb.__version__)
-    return hashlib.sha256(repr(words).encode()).hexdigest()
+    content = (part.key, asdict(config), str(calendar), TYPING, duckdb.__version__)
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _recall(cache: Path, keys: Iterable[str]) -> dict[str, dict[date | None, Content]]:
     if not cache.exists():
         return {}
-    found = {}
-    with closing(_open(cache)) as remembered:
+    cached = {}
+    with closing(_open(cache)) as database:
         for key in set(keys):
-            row = remembered.execute("SELECT days FROM contents WHERE key = ?", (key,)).fetchone()
+            row = database.execute("SELECT days FROM contents WHERE key = ?", (key,)).fetchone()
             if row:
-                found[key] = {
+                cached[key] = {
                     date.fromisoformat(day) if day else None: Content(*content)
                     for day, content in json.loads(row[0]).items()
                 }
-    return found
+    return cached
 
 
 def _open(cache: Path) -> sqlite3.Connection:
     cache.parent.mkdir(parents=True, exist_ok=True)
     create = "CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)"
-    remembered = sqlite3.connect(cache, timeout=30)
+    database = sqlite3.connect(cache, timeout=30)
     try:
-        remembered.execute(create)
+        database.execute(create)
     except sqlite3.OperationalError:
-        remembered.close()
+        database.close()
         raise
     except sqlite3.DatabaseError:
-        # Not a database: what it remembered can be read again from the files.
-        remembered.close()
+        # A broken file: its contents can be computed again.
+        database.close()
         cache.unlink()
-        remembered = sqlite3.connect(cache, timeout=30)
-        remembered.execute(create)
-    return remembered
+        database = sqlite3.connect(cache, timeout=30)
+        database.execute(create)
+    return database

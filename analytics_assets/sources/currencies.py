@@ -1,7 +1,7 @@
-"""Money in one currency: converted while it is loaded, and never added in several.
+"""Money in one currency: converted during the load, and never added up in several.
 
-Belongs here: the SQL of a rate and of what it converts, and the error where there is none. Does not
-belong here: reading rates from the configuration (`config_file`).
+Belongs here: the SQL of rates and of converted money, and the error for a missing rate. Does not
+belong here: reading rates from the configuration (`rates`).
 """
 
 from collections.abc import Collection
@@ -15,14 +15,14 @@ from analytics_assets.sources.config import Currency, SourceConfig
 from analytics_assets.sources.readers.base import SourceError
 
 RATE = "DECIMAL(18, 10)"
-# Of two short decimals DuckDB makes a short one, and stops where it is too short.
+# The product of two short decimals is a short one in DuckDB, and an error where it overflows.
 WIDE = "DECIMAL(38, 4)"
 
 
 def converted(config: SourceConfig, names: Collection[str]) -> dict[str, str]:
-    """SQL of the columns of a typed row `v`, with its money in the currency of reports.
+    """SQL of the columns of a typed row `v`, with its money in the reporting currency.
 
-    A row without a currency is in that one. One without a rate stays as it is: `require_rates`
+    A row without a currency is in that one. A row without a rate is not converted: `require_rates`
     refuses the load.
     """
     assert config.currency is not None
@@ -41,7 +41,7 @@ def converted(config: SourceConfig, names: Collection[str]) -> dict[str, str]:
 
 
 def require_rates(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
-    """Amounts of several currencies are never added, whatever loads they came in.
+    """Refuse amounts of several currencies, in this load or together with earlier ones.
 
     Raises:
         SourceError: there is money in a second currency, and no rate for it.
@@ -95,8 +95,8 @@ def _rate(currency: Currency, code: str, day: str) -> str:
         if dated:
             days = ", ".join(f"DATE '{from_}'" for from_, _ in dated)
             rates = ", ".join(f"{rate}::{RATE}" for _, rate in dated)
-            # Of a sorted list, the number of days that have come is the place of the newest.
-            come = f"len(list_filter([{days}], lambda from_: from_ <= {day}))"
-            value = f"coalesce(([{rates}])[{come}], {value})"
+            # The days are sorted: the number of past ones is the position of the newest.
+            past = f"len(list_filter([{days}], lambda from_: from_ <= {day}))"
+            value = f"coalesce(([{rates}])[{past}], {value})"
         cases.append(f"WHEN {literal(name)} THEN {value}")
     return f"CASE {code} {' '.join(cases)} END" if cases else f"NULL::{RATE}"

@@ -1,9 +1,9 @@
-"""Columns that are no column of the source: a constant, an expression over a row, or two joined.
+"""Computed columns: a constant, an expression over a row, or two columns joined.
 
 Belongs here: which expressions are accepted, and the relation that has their values. Does not
-belong here: what the values become (`typed`).
+belong here: typing the values (`typed`).
 
-DuckDB's own parser reads the expressions, so that what is looked at is what is executed.
+DuckDB's own parser reads the expressions, so what is checked is what is executed.
 """
 
 import json
@@ -23,8 +23,10 @@ from analytics_assets.sources.typed_column import present_text
 PREFIX = "_computed_"
 NUMBER = "_number_"
 ARITHMETIC = ("+", "-", "*", "/", "//", "%", "**", "^")
-# Functions of which a text among numbers is a number.
+# Functions whose text arguments are read as numbers if another argument is a number.
 OF_NUMBERS = (*ARITHMETIC, "nullif", "greatest", "least", "round", "abs", "floor", "ceil")
+# DuckDB has these as macros, of which nothing says what they read.
+MACROS = ("nullif", "split_part")
 CLASSES = (
     *("FUNCTION", "COLUMN_REF", "CONSTANT", "OPERATOR", "CAST", "TYPE", "CASE"),
     *("COMPARISON", "CONJUNCTION", "BETWEEN"),
@@ -37,7 +39,7 @@ def constant(value: object) -> Computed:
 
 
 def joined(columns: list[str]) -> Computed:
-    """Columns of a date and of a time as one text, with a blank between."""
+    """Columns of a date and of a time as one text, separated by a blank."""
     listed = ", ".join(f"{identifier(name)}::VARCHAR" for name in columns)
     return Computed(f"concat_ws(' ', {listed})", tuple(columns))
 
@@ -52,37 +54,39 @@ def expression(text: str) -> Computed:
     """An expression over the columns of the source's row.
 
     Raises:
-        ValueError: it is no expression, or more than one over the row alone.
+        ValueError: it is not one expression over the row alone.
     """
     with duckdb.connect() as connection:
         query = f"SELECT (\n{text}\n)"
-        tree = _asked(connection, "SELECT json_serialize_sql(?::VARCHAR, skip_null := true)", query)
-        found = json.loads(tree)
-        if found["error"]:
-            raise ValueError(found["error_message"])
-        statements = found["statements"]
-        node = statements[0]["node"]
-        alone = len(statements) == 1 and node["type"] == "SELECT_NODE"
-        if not alone or node["from_table"]["type"] != "EMPTY" or len(node["select_list"]) != 1:
+        serialize = "SELECT json_serialize_sql(?::VARCHAR, skip_null := true)"
+        tree = json.loads(_converted(connection, serialize, query))
+        if tree["error"]:
+            raise ValueError(tree["error_message"])
+        select = tree["statements"][0]["node"]
+        if (
+            len(tree["statements"]) != 1
+            or select["type"] != "SELECT_NODE"
+            or select["from_table"]["type"] != "EMPTY"
+            or len(select["select_list"]) != 1
+            or any(select.get(word) for word in ("where_clause", "having", "qualify", "sample"))
+        ):
             raise ValueError("it is not one expression over the columns of a row")
-        for clause in ("where_clause", "having", "qualify", "sample"):
-            if node.get(clause):
-                raise ValueError("it is not one expression over the columns of a row")
-        if node["select_list"][0].get("function_name") == "row":
+        root = select["select_list"][0]
+        if root.get("function_name") == "row":
             raise ValueError("it is several expressions")
         columns: dict[str, None] = {}
         numbers: dict[str, None] = {}
-        for part in _parts(node["select_list"][0]):
-            _require_plain(connection, part)
-        _name(node["select_list"][0], False, columns, numbers)
-        sql = _asked(connection, "SELECT json_deserialize_sql(?::JSON)", json.dumps(found))
+        for node in _nodes(root):
+            _require_plain(connection, node)
+        _name(root, False, columns, numbers)
+        sql = _converted(connection, "SELECT json_deserialize_sql(?::JSON)", json.dumps(tree))
     return Computed(sql.removeprefix("SELECT "), tuple(columns), tuple(numbers), rounds=True)
 
 
 def with_computed(
     connection: duckdb.DuckDBPyConnection, config: SourceConfig, scan: Scan
 ) -> tuple[Scan, dict[str, str]]:
-    """The scan with a column for each that is computed, and the names of these by ours.
+    """The scan with the computed columns, and their names in it by our names.
 
     Raises:
         SourceError: an expression does not fit the types of the columns.
@@ -114,7 +118,7 @@ def with_computed(
                 f"{config.source}: the expression of {ours}: {str(error).splitlines()[0][:200]}. "
                 "Correct it in `columns` of the source configuration; nothing was loaded."
             ) from None
-        stored = config.contract.table.schema.columns[ours].dtype.type
+        stored = config.contract.declared(ours).dtype.type
         if computed.rounds and isinstance(stored, dt.Decimal) and type_ != "VARCHAR":
             value, type_ = f"round(({value})::DOUBLE, {stored.scale})", "DOUBLE"
         types[PREFIX + ours] = type_
@@ -125,7 +129,7 @@ def with_computed(
 
 
 def _require_plain(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) -> None:
-    """Refuse a part of an expression that is not about the row alone."""
+    """Refuse a node of an expression that is not about the row alone."""
     kind = node["class"]
     if kind not in CLASSES:
         word = {"SUBQUERY": "a query", "WINDOW": "a window function", "STAR": "*"}.get(kind, kind)
@@ -133,18 +137,20 @@ def _require_plain(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) 
     if kind != "FUNCTION" or node.get("is_operator"):
         return
     name = node["function_name"]
-    found = connection.execute(
+    if name.lower() in MACROS:
+        return
+    kinds = connection.execute(
         "SELECT DISTINCT function_type, stability FROM duckdb_functions() WHERE function_name = ?",
         [name.lower()],
     ).fetchall()
-    if ("scalar", "CONSISTENT") not in found or {kind for kind, _ in found} & {"aggregate"}:
+    if ("scalar", "CONSISTENT") not in kinds or "aggregate" in {type_ for type_, _ in kinds}:
         raise ValueError(f"{name} is no function of one row's values")
 
 
 def _name(
     node: dict[str, Any], number: bool, columns: dict[str, None], numbers: dict[str, None]
 ) -> None:
-    """Collect the columns of an expression; those that are read as numbers get another name."""
+    """Collect the columns of an expression, and rename those that are read as numbers."""
     if node["class"] == "COLUMN_REF":
         name = node["column_names"][0]
         columns[name] = None
@@ -172,7 +178,7 @@ def _name(
 
 
 def _has_number(nodes: list[dict[str, Any]]) -> bool:
-    """Whether one of the parts is a number by itself."""
+    """Whether one of the nodes is a number by itself."""
     return any(
         node.get("literal", {}).get("kind") in ("INTEGER", "DECIMAL", "NUMBER")
         or (node["class"] == "FUNCTION" and node["function_name"] in ARITHMETIC)
@@ -181,7 +187,7 @@ def _has_number(nodes: list[dict[str, Any]]) -> bool:
 
 
 def _children(node: Any) -> Iterator[dict[str, Any]]:
-    """The expressions right below one."""
+    """The direct children of a node."""
     values = node.values() if isinstance(node, dict) else node
     for value in values:
         if isinstance(value, dict) and "class" in value:
@@ -190,17 +196,17 @@ def _children(node: Any) -> Iterator[dict[str, Any]]:
             yield from _children(value)
 
 
-def _parts(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for child in _children(node):
-        yield from _parts(child)
+        yield from _nodes(child)
 
 
-def _asked(connection: duckdb.DuckDBPyConnection, query: str, text: str) -> str:
-    """What DuckDB makes of a text.
+def _converted(connection: duckdb.DuckDBPyConnection, query: str, text: str) -> str:
+    """The result of a query over a text.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: DuckDB cannot read the text.
     """
     try:
         return str(connection.execute(query, [text]).fetchall()[0][0])

@@ -13,7 +13,7 @@ import duckdb
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.declared import LEADING
-from analytics_assets.sources.stage import Held
+from analytics_assets.sources.stage import PartDay
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
@@ -89,7 +89,7 @@ def with_not_due(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     days: dict[date | None, DayLoad],
-    held: Sequence[Held],
+    contents: Sequence[PartDay],
     window: Window | None,
     today: date,
 ) -> dict[date | None, DayLoad]:
@@ -103,7 +103,7 @@ def with_not_due(
         return days
     coming = sum(
         item.rows - item.split
-        for item in held
+        for item in contents
         if item.day and item.day > today and item.day >= window.end
     )
     last = max(day for day in days if day)

@@ -1,4 +1,4 @@
-"""Limits of a load: too many rejected rows, or far more or fewer rows than before, stop it.
+"""Limits of a load: it fails with too many rejected rows, or far more or fewer rows than before.
 
 Belongs here: what is compared and when. Does not belong here: rules of single rows (`typed`).
 """
@@ -13,7 +13,7 @@ from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import SourceError
 from analytics_assets.warehouse.session import Session
 
-# Of fewer rows a share says little.
+# A share of fewer rows says little.
 MIN_ROWS = 100
 BASELINE_WEEKS = 4
 
@@ -27,7 +27,7 @@ def require_within_limits(
     reasons: Mapping[str, int],
     any_volume: bool,
 ) -> None:
-    """Refuse a load that is more likely a fault than news.
+    """Refuse a load that looks like a mistake.
 
     Args:
         session: the warehouse, with the ledger as it was before this load.
@@ -39,7 +39,7 @@ def require_within_limits(
         any_volume: do not compare the volume.
 
     Raises:
-        SourceError: a limit is passed.
+        SourceError: a limit is exceeded.
     """
     rows = sum(read.values())
     if rows >= MIN_ROWS and rejected > config.max_rejected_share * rows:
@@ -67,12 +67,9 @@ def require_within_limits(
 
 
 def _expected(
-    session: Session,
-    source: str,
-    window: Window | None,
-    read: Mapping[date | None, int],
+    session: Session, source: str, window: Window | None, read: Mapping[date | None, int]
 ) -> float | None:
-    """Rows that earlier loads make one expect: the same days', else the same weekdays' before."""
+    """Rows expected from earlier loads of the same days, else of the same weekdays before."""
     if session.kind(TABLES["source_loads"]) is None:
         return None
     ledger: dict[date | None, int] = dict(
@@ -85,7 +82,7 @@ def _expected(
     if window is None:
         return ledger.get(None)
     expected = 0.0
-    # A day that was loaded and is gone counts as well.
+    # A day that was loaded before and is missing now counts, too.
     gone = [day for day in ledger if day and day not in read and window.start <= day < window.end]
     for day in [*read, *gone]:
         assert day is not None
@@ -96,5 +93,5 @@ def _expected(
         elif before:
             expected += median(before)
         else:
-            return None  # the first loads have nothing to be compared with
+            return None  # the first loads have nothing to compare with
     return expected

@@ -3,11 +3,12 @@
 Belongs here: the transaction of a load. Does not belong here: reading (`readers`), typing and row
 rules (`typed`), counting rows (`stage`), limits (`limits`), the ledger (`ledger`).
 
-Rows go straight from the source into their table. Where as many lie there as were counted in the
-files, all were accepted and none was lost; only where they differ are they looked at again, one by
-one, for those that are rejected or belong to other days.
+Rows go straight from the source into their table. If as many were inserted as the files have, all
+were accepted and none was lost. Only otherwise is a verdict on each row computed (the table `load`
+of `stage`), to see which are rejected and which belong to other days.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -29,8 +30,8 @@ from analytics_assets.sources.limits import require_within_limits
 from analytics_assets.sources.noted import noted_identifiers
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
-from analytics_assets.sources.refund_rows import has_any, insert_refunds
-from analytics_assets.sources.stage import Held, Stage, row_hash, staged
+from analytics_assets.sources.refund_rows import has_refund_rows, insert_refunds
+from analytics_assets.sources.stage import PartDay, Stage, row_hash, staged
 from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.sources.whole_orders import SUPERSEDED, half_filled
 from analytics_assets.warehouse.connection import Warehouse
@@ -40,7 +41,7 @@ from analytics_assets.warehouse.windows import window_predicate
 
 @dataclass(frozen=True)
 class LoadResult:
-    """Outcome of a load: per day, the rejected rows by reason, and what a person should know."""
+    """Outcome of a load: rows of each day, rejected rows by reason, and warnings."""
 
     days: dict[date | None, DayLoad]
     reasons: dict[str, int]
@@ -71,7 +72,7 @@ def load(
     """Load a window of a source in a transaction of its own.
 
     The form of the files is trusted at first: most are flawless, and proving it costs a pass over
-    them. Where something does not fit, nothing is kept, and they are read again with care.
+    them. If something does not fit, the transaction is rolled back and they are read with care.
 
     Raises:
         SourceError: as `load_source`.
@@ -109,7 +110,7 @@ def load_source(
 ) -> LoadResult:
     """Replace a window of a source's raw table, its rejected rows and its ledger.
 
-    One statement reads the whole window, whatever its length. The caller holds the transaction.
+    One statement reads the whole window, whatever its length.
 
     Args:
         connection: a connection within a transaction.
@@ -117,14 +118,14 @@ def load_source(
         calendar: the days that the sources cover.
         window: the days; None for a source without days.
         loaded_at: stamped on every row.
-        cache: where it is remembered what files hold, and copies of files are made beside.
+        cache: database that remembers the contents of files; copies of files are made next to it.
         any_volume: load even where the volume has changed by more than the source allows.
         careful: prove the form of files before they are read.
 
     Raises:
-        DoubtError: the load was not careful, and should be; the transaction is of no more use.
-        SourceError: the source is missing, unreadable or malformed, or passes a limit; the
-            transaction is of no more use.
+        DoubtError: the load has to be repeated with care; roll the transaction back.
+        SourceError: the source is missing, unreadable or malformed, or exceeds a limit; roll the
+            transaction back.
     """
     reader = reader_of(config)
     with staged(
@@ -136,25 +137,23 @@ def load_source(
         ),
         cache.parent if cache else None,
     ) as stage:
-        accepted = _insert(connection, config, window, stage, loaded_at)
-        noted = noted_identifiers(connection, config, window, stage)
-        refunds = stage.refunds and has_any(connection, config, window, stage)
-        if accepted != stage.counted or stage.looked or stage.scan.mixed or refunds:
-            held = stage.held()
+        accepted = _insert(stage, window, loaded_at)
+        noted = noted_identifiers(stage, window)
+        refunds = stage.refunds and has_refund_rows(stage, window)
+        if accepted != stage.counted or stage.has_load or stage.scan.mixed or refunds:
+            part_days = stage.contents()
         else:
-            held = _held(connection, config, window, stage)
-        _number(connection, config, window, stage, accepted)
+            part_days = _inserted_contents(stage, window)
+        _number(stage, window, accepted)
         beyond = 0
-        if stage.refunds and stage.looked:
-            given, beyond = insert_refunds(
-                connection, config, window, stage, _line_key(config), _stamp(loaded_at)
-            )
-            accepted += given
-        days, versions = _days(config, window, stage, held)
+        if stage.refunds and stage.has_load:
+            refunded, beyond = insert_refunds(stage, window, _line_key(config), _stamp(loaded_at))
+            accepted += refunded
+        days, versions = _days(stage, window, part_days)
         days = with_not_due(
-            connection, config.source, days, held, window, _shops_date(loaded_at, config)
+            connection, config.source, days, part_days, window, _shops_date(loaded_at, config)
         )
-        reasons = _reject(connection, config, window, stage, loaded_at)
+        reasons = _reject(stage, window, loaded_at)
         lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
         if lost:
             raise SourceError(
@@ -176,7 +175,7 @@ def load_source(
         if result.total.accepted != accepted:
             raise SourceError(
                 f"{config.source}: of {result.total.accepted:,} accepted rows {accepted:,} were "
-                "written. Nothing was loaded; look whether the source is being written to."
+                "written. Nothing was loaded; check whether the source is being written to."
             )
         require_within_limits(
             DuckDBSession(connection),
@@ -189,14 +188,14 @@ def load_source(
         )
         require_rates(connection, config)
         write_ledger(connection, config.source, days, versions, window, loaded_at)
-    # Whether the source stood still is known only now that the scan has ended.
+    # Only now, at the end of the scan, is it known that the source did not change meanwhile.
     if cache:
-        contents.remember(cache, config, calendar, stage.scan.parts, held)
+        contents.remember(cache, config, calendar, stage.scan.parts, part_days)
     return result
 
 
 def _days_of_utc(config: SourceConfig) -> list[str]:
-    """A warning where a source names a zone, and nobody said whose days count."""
+    """A warning where a source has a time zone and `reporting_time_zone` is not set."""
     zone = config.time_zone if config.time_zone != "UTC" else "America/New_York"
     named = config.time_zone != "UTC" or any("%z" in form for form in config.timestamp_formats)
     if config.reporting_time_zone or not named or not config.contract.time_column:
@@ -213,20 +212,15 @@ def _shops_date(time: datetime, config: SourceConfig) -> date:
 
 
 def _in(window: Window | None) -> str:
-    return "TRUE" if window is None else window_predicate("_window_date", window)
+    return window_predicate("_window_date", window)
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-    loaded_at: datetime,
-) -> int:
-    """Put the accepted rows of the window into their table; their number.
+def _insert(stage: Stage, window: Window | None, loaded_at: datetime) -> int:
+    """Insert the accepted rows of the window, and return how many there are.
 
-    A row whose identifiers are noted gets a negative number until `_number` has seen to it.
+    A row with noted identifiers gets a negative number, which `_number` makes positive.
     """
+    config = stage.config
     table = config.contract.table
     listed = [identifier(name) for name in config.contract.columns]
     derived = {**DERIVED, **({"amount_is_total": "true"} if stage.following else {})}
@@ -238,7 +232,7 @@ def _insert(
     number = "coalesce(_load_row, 1)"
     listed.append(f"CASE WHEN _noted IS NULL THEN {number} ELSE -{number} END AS source_row")
     with stage.reading():
-        return DuckDBSession(connection).replace_window(
+        return DuckDBSession(stage.connection).replace_window(
             table,
             f"(SELECT {', '.join(listed)}, source_file, {_stamp(loaded_at)} "
             f"FROM {stage.typed} WHERE _reasons IS NULL AND {_in(window)})",
@@ -247,18 +241,12 @@ def _insert(
         )
 
 
-def _number(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-    accepted: int,
-) -> None:
-    """Give the rows that were inserted the numbers that they have in their files.
+def _number(stage: Stage, window: Window | None, accepted: int) -> None:
+    """Give the inserted rows the numbers that they have in their files.
 
-    Where a scan does not number its rows, they lie in the order of their files, in the table as in
-    the source.
+    Where a scan does not number its rows, the table has them in the order of their files.
     """
+    connection, config = stage.connection, stage.config
     table = config.contract.table.relation
     inside = window_predicate(str(config.contract.table.window_column), window)
     if not accepted:
@@ -270,7 +258,7 @@ def _number(
     else:
         (first,) = _row(connection, f"SELECT min(rowid) FROM {table} WHERE {inside}")
         number, rows = f"rowid - {first} + 1", "WHERE"
-        if stage.looked:
+        if stage.has_load:
             number = "rows.source_row"
             rows = (
                 f"FROM (SELECT row_number() OVER (ORDER BY place) - 1 + {first} AS place, "
@@ -287,8 +275,8 @@ def _number(
         (numbered,) = _row(connection, f"UPDATE {table} SET source_row = {number} {rows} {inside}")
         if numbered != accepted:
             raise SourceError(
-                f"{config.source}: of {accepted:,} accepted rows {numbered:,} were found again. "
-                "Nothing was loaded; look whether the source is being written to."
+                f"{config.source}: of {accepted:,} accepted rows {numbered:,} could be numbered. "
+                "Nothing was loaded; check whether the source is being written to."
             )
     if config.duplicates == "keep" and "line_key" in config.contract.table.columns:
         connection.execute(
@@ -297,38 +285,33 @@ def _number(
         )
 
 
-def _held(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-) -> list[Held]:
-    """What each part holds for each day, where all of it was inserted."""
-    table = config.contract.table
+def _inserted_contents(stage: Stage, window: Window | None) -> list[PartDay]:
+    """The rows of each part by day, where all of them were inserted."""
+    table = stage.config.contract.table
     day = table.window_column or "NULL::DATE"
     index = {part.name: number for number, part in enumerate(stage.scan.parts)}
     file = literal(stage.scan.parts[0].name) if len(index) == 1 else "source_file"
-    rows = connection.execute(
-        f"SELECT {file}, {day}, count(*), sum({row_hash(config, 'NULL::VARCHAR')}::HUGEINT) "
+    hashed = row_hash(stage.config, "NULL::VARCHAR")
+    rows = stage.connection.execute(
+        f"SELECT {file}, {day}, count(*), sum({hashed}::HUGEINT) "
         f"FROM {table.relation} WHERE {window_predicate(str(table.window_column), window)} "
         "GROUP BY 1, 2"
     ).fetchall()
-    held = [Held(index[name], day, count, 0, hashes) for name, day, count, hashes in rows]
-    found = dict.fromkeys(range(len(index)), 0)
-    for item in held:
-        found[item.part] += item.rows
-    stage.require(found)
-    return held
+    part_days = [PartDay(index[name], day, count, 0, hashes) for name, day, count, hashes in rows]
+    rows_of_part: Counter[int] = Counter()
+    for item in part_days:
+        rows_of_part[item.part] += item.rows
+    stage.require(rows_of_part)
+    return part_days
 
 
 def _days(
-    config: SourceConfig, window: Window | None, stage: Stage, held: Sequence[Held]
+    stage: Stage, window: Window | None, part_days: Sequence[PartDay]
 ) -> tuple[dict[date | None, DayLoad], dict[date | None, str]]:
-    """Rows of each day that was delivered, and the data version of each."""
+    """The load of each delivered day of the window, and its data version."""
     loads: dict[date | None, DayLoad] = {}
-    sums: dict[date | None, contents.Content] = {}
-    for item in held:
-        if window is None or (item.day and window.start <= item.day < window.end):
+    for item in part_days:
+        if contents.within(window, item.day):
             before = loads.get(item.day, DayLoad(0, 0, 0))
             loads[item.day] = DayLoad(
                 before.read + item.rows - item.split,
@@ -336,32 +319,26 @@ def _days(
                 before.rejected + item.rejected,
                 before.split + item.split,
             )
-            content = contents.Content(item.rows, item.hashes)
-            sums[item.day] = sums.get(item.day, contents.Content()) + content
-    versions: Mapping[date | None, str]
-    if stage.scan.versions is not None:
-        versions = stage.scan.versions
-    else:
-        delivered = contents.delivered(config, window, [part.day for part in stage.scan.parts])
-        versions = contents.versions_of(config, sums, delivered)
+    versions: Mapping[date | None, str] | None = stage.scan.versions
+    if versions is None:
+        delivered = contents.delivered(
+            stage.config, window, [part.day for part in stage.scan.parts]
+        )
+        by_day = contents.by_day(part_days, window)
+        versions = contents.versions_of(stage.config, by_day, delivered)
     return {day: loads.get(day, DayLoad(0, 0, 0)) for day in versions}, dict(versions)
 
 
-def _reject(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-    loaded_at: datetime,
-) -> dict[str, int]:
-    """Replace the rejected rows of the window; how many there are for each reason."""
-    where = of_source(config.source, window)
-    if not stage.looked:
+def _reject(stage: Stage, window: Window | None, loaded_at: datetime) -> dict[str, int]:
+    """Replace the rejected rows of the window; their number by reason."""
+    connection, source = stage.connection, stage.config.source
+    where = of_source(source, window)
+    if not stage.has_load:
         connection.execute(f"DELETE FROM raw.rejected_rows WHERE {where}")
         return {}
     DuckDBSession(connection).replace_window(
         TABLES["rejected_rows"],
-        f"(SELECT '{config.source}' AS source, _window_date AS window_date, source_file, "
+        f"(SELECT '{source}' AS source, _window_date AS window_date, source_file, "
         "source_row, source_line, array_to_string(_reasons, '; ') AS reasons, _json AS row, "
         f"{_stamp(loaded_at)} FROM {stage.rows} WHERE _reasons IS NOT NULL AND {_in(window)})",
         None,
@@ -381,7 +358,7 @@ def _stamp(loaded_at: datetime) -> str:
 
 
 def _line_key(config: SourceConfig) -> str:
-    """What tells lines apart that bear no number, where the source says so; but see `_number`."""
+    """SQL that distinguishes lines without a number by `line_identity`; `_number` has the rest."""
     if not config.line_identity or config.duplicates == "keep":
         return "NULL::VARCHAR"
     columns = ", ".join(f"coalesce({identifier(n)}::VARCHAR, '')" for n in config.line_identity)

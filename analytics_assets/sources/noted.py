@@ -1,28 +1,21 @@
-"""Identifiers that are not as they came: trimmed, without their `.0`, or a word for nobody.
+"""Identifiers that a load changes: trimmed, without their `.0`, or a word for a missing value.
 
-Belongs here: counting them in a load, and naming what they became equal to. Does not belong here:
-how an identifier is read (`typed_column`).
+Belongs here: the warnings that count them. Does not belong here: how an identifier is read
+(`typed_column`).
 """
-
-import duckdb
 
 from analytics_assets.partitions import Window
 from analytics_assets.quoting import identifier, literal
-from analytics_assets.sources.config import NOBODY, SourceConfig
+from analytics_assets.sources.config import NOBODY
 from analytics_assets.sources.stage import Stage
 from analytics_assets.warehouse.windows import window_predicate
 
 WHAT = {"trimmed": "white space trimmed", "whole": ".0 left out"}
 
 
-def noted_identifiers(
-    connection: duckdb.DuckDBPyConnection,
-    config: SourceConfig,
-    window: Window | None,
-    stage: Stage,
-) -> list[str]:
-    """A warning for each column and kind; looks at the rows where there is any."""
-    table = config.contract.table
+def noted_identifiers(stage: Stage, window: Window | None) -> list[str]:
+    """A warning for each column and kind of change; creates `load` where there is any."""
+    connection, table = stage.connection, stage.config.contract.table
     inside = window_predicate(str(table.window_column), window)
     ((least,),) = connection.execute(
         f"SELECT min(source_row) FROM {table.relation} WHERE {inside}"
@@ -30,10 +23,9 @@ def noted_identifiers(
     if least is None or least > 0:
         return []
     stage.look()
-    of_window = "TRUE" if window is None else window_predicate("_window_date", window)
     noted = (
         "(SELECT unnest(_noted, recursive := true) FROM load "
-        f"WHERE _reasons IS NULL AND {of_window})"
+        f"WHERE _reasons IS NULL AND {window_predicate('_window_date', window)})"
     )
     kinds = connection.execute(
         f"SELECT note, name, count(*) FROM {noted} GROUP BY ALL ORDER BY ALL"
@@ -54,6 +46,6 @@ def noted_identifiers(
         ).fetchall()
         warnings.append(
             f"{name}: {WHAT[note]} in {rows:,} rows; {equal:,} identifiers then equal "
-            "one that stands without it"
+            "one that came without it"
         )
     return warnings

@@ -1,4 +1,4 @@
-"""The word `currency` of the source configuration: the currency of reports, and rates to it.
+"""The word `currency` of the source configuration: the reporting currency, and rates to it.
 
 Belongs here: reading rates from YAML and CSV. Does not belong here: what is converted with them
 (`currencies`).
@@ -13,7 +13,7 @@ from analytics_assets.sources.entry import Entry
 
 
 def currency_of(entry: Entry) -> Currency:
-    """The currency of reports, with fixed rates or those of a file."""
+    """The reporting currency, with fixed rates or those of a file."""
     given = entry.mapping(("reporting", "rates", "rates_file"))
     if "reporting" not in given:
         raise entry.error("there is no `reporting`; name the currency of reports, such as USD.")

@@ -1,10 +1,10 @@
-"""Refunds: what was given back of a line of an order, as a row of its own day.
+"""Refunds of order lines, as rows of the day of the refund.
 
 Belongs here: which lines have a refund, and the SQL of its row. Does not belong here: counting
 (`stage`) or writing them (`load`).
 
-A line has a refund where `refunded_amount` says so, or where its status is `returned` and its
-quantity positive. A line of a negative quantity is what came back itself.
+A line has a refund if it has a `refunded_amount`, or if its status is `returned` and its quantity
+positive. A line with a negative quantity is itself the return.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from analytics_assets.sources.casts import of_day, shops_day, shops_time
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import WIDE
 
-# Of the line alone; what is refunded of them is in the amount.
+# Columns that a refund does not have: what is refunded of them is in its amount.
 LEFT_OUT = ("line_number", "discount", "tax", "shipping")
 
 
@@ -37,11 +37,10 @@ def refund_row(
     Args:
         config: the source.
         mapped: our columns that the source has.
-        following: columns that follow from another; `unit_price` from the amount, which is what
-            counts then.
-        inside: condition that a time of the shop, written `{}`, lies in the calendar.
+        following: columns that follow from another, such as `unit_price` from the amount.
+        inside: condition that a time of the shop, written `{}`, is within the calendar.
         of_file: day of the row's file, where each day has files of its own. A refund of a later
-            day, or of one before the late days, counts on the day of the file that tells of it.
+            day, or of one before the late days, counts on the day of the file.
 
     Returns:
         A struct of the contract's columns, `_line`, the number of the line, and `_day`, the day of
@@ -49,7 +48,6 @@ def refund_row(
     """
     types = config.contract.table.sql_types
     money, count = types["amount"], types["quantity"]
-    # Without a mapped status a pattern may still cancel; nothing else gives one.
     full = "coalesce(v.status = 'returned' AND v.quantity > 0, false)"
     extended = "v.amount"
     if "unit_price" not in following:

@@ -18,7 +18,7 @@ from analytics_assets.warehouse.connection import Warehouse
 COLUMNS = (
     "source", "window_date", "source_file", "source_row", "source_line", "reasons", "row",
 )  # fmt: skip
-# What a spreadsheet takes for the beginning of a formula.
+# First characters that make a spreadsheet read a cell as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -47,9 +47,9 @@ def counts(warehouse: Warehouse, source: str | None = None) -> list[tuple[str, i
 
 
 def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
-    """Write the rejected rows to a CSV file that a spreadsheet can open without harm.
+    """Write the rejected rows to a CSV file that is safe to open in a spreadsheet.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV
+    A cell that a spreadsheet would read as a formula gets an apostrophe in front (OWASP, CSV
     injection).
 
     Returns:
@@ -70,8 +70,9 @@ def export(warehouse: Warehouse, path: Path, source: str | None) -> int:
 
 
 def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list[date]:
-    """Days whose load rejected rows; the last day stands for sources without days, but for those
-    with jobs of their own.
+    """Days whose load rejected rows; for sources without days, the last day.
+
+    Sources with jobs of their own are left out.
 
     Args:
         warehouse: the warehouse.
@@ -88,7 +89,7 @@ def days_to_replay(warehouse: Warehouse, source: str | None, last: date) -> list
 
 
 def windows_of(days: Sequence[date]) -> list[Window]:
-    """The days as windows, those that follow each other in one."""
+    """The days as windows; consecutive days are one window."""
     windows: list[Window] = []
     for day in days:
         following = Window.of_days(day.isoformat(), day.isoformat())

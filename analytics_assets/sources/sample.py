@@ -1,4 +1,4 @@
-"""A generated shop: the source of a project that has none yet, with known truth in a manifest.
+"""A generated shop: source files to start with, whose true figures are in a manifest.
 
 Belongs here: the sample's files, its text, and the manifest.
 Does not belong here: the process that is sampled (`sample_process`), planted dirt (`sample_dirt`),
@@ -65,15 +65,15 @@ def write_sample(
 ) -> dict[str, Any]:
     """Write a sample source under `out` and return its manifest.
 
-    The same arguments give the same bytes (with one version of numpy and pandas). A sample that is
-    already there with the same arguments is left alone; another sample is replaced as a whole. The
-    files appear together or not at all.
+    The same arguments give the same bytes (with one version of numpy and pandas). An existing
+    sample with the same arguments is kept; another sample is replaced as a whole. The files appear
+    together or not at all.
 
     Args:
-        out: directory to make; its parents are made too.
+        out: directory to create, with its parents.
         customers: rows of customers.csv; about a tenth never order.
         months: length of the span [start, start + months), in calendar months.
-        seed: of every random draw; not negative.
+        seed: seed of all random draws; not negative.
         start: first day (UTC).
         seasonality: strength of time of year, weekday and hour, from 0 (none) to 1.
 
@@ -91,7 +91,7 @@ def write_sample(
     if seed < 0:
         raise ValueError(f"seed must not be negative, but is {seed}.")
     if not 0 <= seasonality <= 1:
-        raise ValueError(f"seasonality must lie between 0 and 1, not {seasonality}.")
+        raise ValueError(f"seasonality must be between 0 and 1, not {seasonality}.")
     end = (pd.Timestamp(start) + pd.DateOffset(months=months)).date()
     head = {
         "generator": GENERATOR,
@@ -122,7 +122,7 @@ def write_sample(
 
 
 def _earlier_manifest(out: Path) -> dict[str, Any]:
-    """The manifest of the sample at `out`, {} when nothing is there."""
+    """The manifest of the sample at `out`; empty if it does not exist."""
     if not out.exists():
         return {}
     try:
@@ -140,14 +140,14 @@ def _earlier_manifest(out: Path) -> dict[str, Any]:
 def _write(
     out: Path, customers: int, start: date, end: date, seasonality: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Generate everything into the new directory `out`; returns the counts of the manifest."""
+    """Write all files into the new directory `out`, and return the counts of the manifest."""
     epoch = int(np.datetime64(start, "s").astype(np.int64))
     days = (end - start).days
     operational, calendar = clocks(epoch, days, seasonality)
 
     def to_calendar(weeks: Floats) -> Ints:
         seconds = np.interp(weeks * 7 * DAY, operational, calendar).astype(np.int64)
-        # A few seconds stay free before midnight, for updates within the day's file.
+        # A few seconds before midnight are left for updates within the day's file.
         return seconds // DAY * DAY + np.minimum(seconds % DAY, DAY - 4)
 
     people, orders = purchases(customers, days / 7, rng)
@@ -222,9 +222,9 @@ def _pick(weights: Mapping[str, float], n: int, rng: np.random.Generator) -> NDA
 def _signed_in_later(
     visits: pd.DataFrame, epoch: int, days: int, customers: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Newer rows of some anonymous visits, in the file of a later day: now the customer is known.
+    """Newer rows, with a customer, of some anonymous visits, in the file of a later day.
 
-    Takes the rows of the file with their `day`, of which there are `days` from `epoch` on.
+    `visits` has a column `day`, from 0 at `epoch` to below `days`.
     """
     anonymous = visits[visits["customer_id"] == ""]
     rows = rng.permutation(len(anonymous))[: max(1, round(SIGNED_IN_LATER * len(anonymous)))]
@@ -301,7 +301,7 @@ def _write_days(out: Path, name: str, rows: pd.DataFrame, start: date, days: int
     rows = rows.sort_values("day", kind="stable", ignore_index=True)
     day, columns = rows["day"].to_numpy(), rows.columns.drop(["day", "kind"])
     header = _csv(rows.loc[[], columns])
-    # No value holds a line break, so that one text splits into days.
+    # No value contains a line break, so the text can be split into days.
     text = _csv(rows[columns], header=False).split("\n")
     ends = np.searchsorted(day, np.arange(days + 1))
     for file, begin, end in zip(files, ends[:-1], ends[1:], strict=True):

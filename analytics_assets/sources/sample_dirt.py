@@ -3,8 +3,8 @@
 Belongs here: which kinds of dirty row exist, how often, and what each looks like.
 Does not belong here: the process that makes clean rows, and how rows are judged.
 
-Every planted row is of exactly one kind, and only completed sales that stand once are dirtied, so
-the number of rows of each kind can be demanded back from the files.
+Every planted row is of exactly one kind, and only completed sales without copies are dirtied, so
+tests can count the rows of each kind in the files.
 """
 
 from collections.abc import Mapping

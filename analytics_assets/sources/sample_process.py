@@ -15,10 +15,10 @@ time moves by at most `max_time_shift_days` (manifest). Maximum likelihood on th
 default sample, read off the calendar, gives r and alpha within 3%, a and b about 20% low, and
 a / (a + b) within 3%; with `seasonality=0`, where times move by seconds, all within 10%.
 
-The parameters hold for orders that were not cancelled: a cancelled order is an extra one beside
-them. Spend differs between customers and between orders as in Gamma-Gamma, but goes through list
-prices, so its parameters do not come back from a fit. Sessions fade only slowly after drop-out:
-a signal of churn, not the answer.
+The parameters are those of orders that were not cancelled: cancelled orders are additional. Spend
+differs between customers and between orders as in Gamma-Gamma, but goes through list prices, so a
+fit does not give its parameters back. Sessions fade only slowly after drop-out: a signal of churn,
+not the answer.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""Looking through the rows of a source: typed, numbered, counted, with what became of each.
+"""The rows of a source between reading and writing: typed, numbered, counted, accepted or rejected.
 
-Belongs here: the relation of a scan's typed rows, the temporary table `load` of what became of each
-row, and the proof that no row was lost on the way. Does not belong here: what is written to the
-warehouse (`load`), types (`typed`).
+Belongs here: the relation of a scan's typed rows, the temporary table `load` with the verdict on
+each row, and the proof that no row was lost on the way. Does not belong here: what is written to
+the warehouse (`load`), types (`typed`).
 """
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -34,16 +34,16 @@ from analytics_assets.sources.whole_orders import by_order
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a part of a source holds for one day.
+class PartDay:
+    """The rows of one part of a source that belong to one day.
 
     Attributes:
         part: index of the part in the scan.
-        day: the day that the rows are accounted to; None for a source without days.
-        rows: all of them.
-        rejected: those that are rejected.
+        day: the day; None for a source without days.
+        rows: number of rows.
+        rejected: how many of them are rejected.
         hashes: sum of their hashes.
-        split: those of them that are refunds, and no rows of the part.
+        split: how many of them are refunds, which are not rows of the part.
     """
 
     part: int
@@ -58,13 +58,17 @@ class Stage:
     """The rows of a scan.
 
     Attributes:
+        connection: the connection that reads them.
+        config: the source.
         scan: the scan.
-        typed: SQL relation of all rows that have columns, in their order: what `typed_relation`
-            gives, `_load_row` and `_load_line` (NULL where the scan does not number its rows), and
-            `source_file`.
-        looked: whether there is a table `load`.
+        mapped: the scan's name of each of our columns that it has.
+        typed: SQL relation of all rows that have columns, in their order: the columns of
+            `typed_relation`, `_load_row` and `_load_line` (NULL where the scan does not number its
+            rows), and `source_file`.
+        has_load: whether the table `load` exists.
         refunds: whether rows can have refunds.
-        refunded: whether the source says what was refunded, maybe on another day than the line's.
+        refunded: whether the source has a refunded amount, which may be of a later day.
+        following: required columns that follow from another, by name.
     """
 
     def __init__(
@@ -74,19 +78,18 @@ class Stage:
         calendar: Calendar,
         scan: Scan,
     ) -> None:
+        self.has_load = False
+        self.connection, self.config, self._calendar = connection, config, calendar
         self.scan = scan
-        self.looked = False
-        self._connection, self._config, self._calendar = connection, config, calendar
         numbers = ["_load_row", "_load_line"]
-        mapped = mapped_columns(config, list(scan.types), config.source)
         own = list(scan.types)
+        mapped = mapped_columns(config, own, config.source)
         scan, computed = with_computed(connection, config, scan)
         self.mapped = mapped = {**mapped, **computed}
         scan = self.scan = by_order(config, scan, mapped, self.firsts)
         self.refunds = has_refunds(config, mapped)
         self.refunded = self.refunds and "refunded_amount" in mapped
         follows = config.contract.follows.items()
-        # Required columns that follow from another, by name.
         self.following = {n: f for n, f in follows if n not in mapped and f in mapped}
         kept = ["_load_part", *(numbers if scan.numbered else [])]
         if config.order_snapshot:
@@ -94,22 +97,19 @@ class Stage:
         rows = typed_relation(config, scan, own, mapped, self.following, kept, calendar)
         nulls = "" if scan.numbered else "".join(f", NULL::BIGINT AS {name}" for name in numbers)
         names = ", ".join(literal(part.name) for part in scan.parts)
-        file = (
-            literal(scan.parts[0].name)
-            if len(scan.parts) == 1
-            else (f"([{names}]::VARCHAR[])[_load_part::BIGINT + 1]")
-        )
+        one = len(scan.parts) == 1
+        file = names if one else f"([{names}]::VARCHAR[])[_load_part::BIGINT + 1]"
         self.typed = f"(SELECT *{nulls}, {file} AS source_file FROM {rows})"
 
     @property
     def counted(self) -> int | None:
-        """Rows that were counted before they were read; None where nothing counted them."""
+        """Number of rows, counted before they are read; None where nothing could count them."""
         rows = [part.rows for part in self.scan.parts]
         return None if None in rows else sum(row or 0 for row in rows)
 
     @property
     def firsts(self) -> list[int]:
-        """Of each part, how many rows with columns the parts before it have."""
+        """For each part, the number of well-formed rows in the parts before it."""
         well_formed = [part.rows or 0 for part in self.scan.parts]
         for row in self.scan.malformed:
             well_formed[row.part] -= 1
@@ -117,7 +117,7 @@ class Stage:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """What DuckDB says while it reads the rows, as an error of the source.
+        """Turn what DuckDB raises while it reads the rows into an error of the source.
 
         Raises:
             DoubtError: the scan trusted the form of its files.
@@ -129,55 +129,60 @@ class Stage:
             if isinstance(error, (duckdb.ConstraintException, duckdb.OutOfMemoryException)):
                 raise
             # Not chained: DuckDB quotes the row.
-            kind = DoubtError if self.scan.trusted else SourceError
-            raise kind(f"{self._config.source}: {_sentence(str(error), self.scan)}") from None
+            message = _without_rows(str(error), self.scan)
+            raise self._error(f"{self.config.source}: {message}") from None
+
+    def _error(self, message: str) -> SourceError:
+        return (DoubtError if self.scan.trusted else SourceError)(message)
 
     def look(self, *columns: str) -> None:
-        """Make `load`: what became of each row of the scan, the malformed ones too.
+        """Create `load`: one row for each row of the scan, the malformed ones included.
 
         Its columns are `_load_part`, `_window_date`, `_reasons`, `_refund`, `_json`, `_noted`,
-        `_hash`, `_load_row`, `_load_line`, and those of the contract that are asked for.
+        `_hash`, `_load_row`, `_load_line`, and the given ones of the contract.
 
         Raises:
             SourceError: the rows cannot be read, or are not those that were counted.
         """
-        if self.looked:
+        if self.has_load:
             return
         listed = ", ".join(map(identifier, columns))
         with self.reading():
-            self._connection.execute(
+            self.connection.execute(
                 "CREATE OR REPLACE TEMP TABLE load AS SELECT _load_part, _window_date, _reasons, "
-                f"_refund, _json, _noted, {row_hash(self._config)} AS _hash, _load_row, "
+                f"_refund, _json, _noted, {row_hash(self.config)} AS _hash, _load_row, "
                 f"_load_line{listed and ', ' + listed} FROM {self.typed}"
             )
         self._add_malformed()
-        found = dict(
-            self._connection.execute("SELECT _load_part, count(*) FROM load GROUP BY 1").fetchall()
+        self.require(
+            dict(
+                self.connection.execute(
+                    "SELECT _load_part, count(*) FROM load GROUP BY 1"
+                ).fetchall()
+            )
         )
-        self.require({index: found.get(index, 0) for index in range(len(self.scan.parts))})
-        self.looked = True
+        self.has_load = True
 
-    def require(self, found: dict[int, int]) -> None:
-        """Refuse rows that are not those that were counted in the files.
+    def require(self, rows: Mapping[int, int]) -> None:
+        """Refuse a scan of whose parts other numbers of rows were read than were counted.
 
         Raises:
             DoubtError: the scan trusted the form of its files.
             SourceError: it did not.
         """
         for index, part in enumerate(self.scan.parts):
-            if part.rows is not None and found[index] != part.rows:
-                kind = DoubtError if self.scan.trusted else SourceError
-                raise kind(
-                    f"{self._config.source}: {part.name} has {part.rows:,} rows, of which "
-                    f"{found[index]:,} were read. Nothing was loaded; look whether the file is "
-                    "being written to."
+            if part.rows not in (None, rows.get(index, 0)):
+                raise self._error(
+                    f"{self.config.source}: {part.name} has {part.rows:,} rows, of which "
+                    f"{rows.get(index, 0):,} were read. Nothing was loaded; check whether the file "
+                    "is being written to."
                 )
 
     @property
     def rows(self) -> str:
-        """`load` with the numbers that the rows have in their files: source_row, source_line.
+        """SQL relation: `load` with the row's number and line in its file: source_row, source_line.
 
-        Rows that bear no number lie in the order of their files, so that their place numbers them.
+        Rows without a number are in the order of their files, so their position numbers them.
         """
         lines = [part.lines_before for part in self.scan.parts]
         # Within a transaction DuckDB numbers new rows from a high number on.
@@ -193,26 +198,26 @@ class Stage:
             "::VARCHAR[]) AS source_file) AS parts ON load._load_part = parts.part))"
         )
 
-    def held(self) -> list[Held]:
-        """What each part holds for each day; looks at the rows."""
+    def contents(self) -> list[PartDay]:
+        """The rows of each part by day; creates `load`."""
         self.look()
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT _load_part, _window_date, count(*), count(_reasons), sum(_hash::HUGEINT), 0 "
             "FROM load GROUP BY 1, 2"
         ).fetchall()
         if self.refunds:
-            rows += self._connection.execute(
+            rows += self.connection.execute(
                 "SELECT _load_part, _refund._day, count(*), 0, sum(hash(_refund)::HUGEINT), "
                 "count(*) FROM load WHERE _refund._day IS NOT NULL GROUP BY 1, 2"
             ).fetchall()
-        return [Held(*row) for row in rows]
+        return [PartDay(*row) for row in rows]
 
     def _add_malformed(self) -> None:
-        """Rows without columns join the others, accounted to the day of their file or the first."""
+        """Add the rows without columns to `load`, on the day of their file or on the first day."""
         rows = []
         for row in self.scan.malformed:
             day: date | None = None
-            if self._config.contract.time_column:
+            if self.config.contract.time_column:
                 start = self._calendar.start
                 day = max(self.scan.parts[row.part].day or start, start)
             rows.append({"part": row.part, "row": row.row, "line": row.line, "day": day,
@@ -223,23 +228,23 @@ class Stage:
             {"part": pa.int64(), "row": pa.int64(), "line": pa.int64(), "day": pa.date32(),
              "reason": pa.string(), "text": pa.string()}
         )  # fmt: skip
-        self._connection.register("malformed", pa.Table.from_pylist(rows, schema))
+        self.connection.register("malformed", pa.Table.from_pylist(rows, schema))
         nulls = ", ".join(
             f"NULL::{type_}"
-            for name, type_ in self._config.contract.table.sql_types.items()
-            if name in self._config.contract.columns
+            for name, type_ in self.config.contract.table.sql_types.items()
+            if name in self.config.contract.columns
         )
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO load BY NAME SELECT day AS _window_date, [reason] AS _reasons, "
             'to_json({"_text": text})::VARCHAR AS _json, '
             f"hash({nulls}, _json) AS _hash, part AS _load_part, "
             '"row" AS _load_row, line AS _load_line FROM malformed'
         )
-        self._connection.unregister("malformed")
+        self.connection.unregister("malformed")
 
 
 def row_hash(config: SourceConfig, json: str = "_json") -> str:
-    """SQL of a row's hash: of its typed values, and of the whole row where it is rejected."""
+    """SQL of the hash of a row's typed values, and of the whole row where it is rejected."""
     columns = ", ".join(map(identifier, config.contract.columns))
     return f"hash({columns}, {json})"
 
@@ -252,14 +257,14 @@ def staged(
     scanner: Scanner,
     scratch: Path | None,
 ) -> Iterator[Stage]:
-    """The rows that a scanner hands over.
+    """The rows of a scan.
 
     Args:
         connection: the connection; it may be within a transaction.
         config: the source.
         calendar: the days that the sources cover.
         scanner: opens the scan, given the connection and a folder for copies.
-        scratch: where the folder for copies is made; the system's place without it.
+        scratch: parent of the folder for copies; None for the system's temporary folder.
 
     Raises:
         SourceError: the source cannot be read, or changed while it was.
@@ -275,8 +280,8 @@ def staged(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sentence(message: str, scan: Scan) -> str:
-    """What DuckDB says of a file, without the row that it quotes."""
+def _without_rows(message: str, scan: Scan) -> str:
+    """DuckDB's message about a file, without the row that it quotes."""
     files = re.findall(r"^  file = (.+)$", message, re.MULTILINE)
     line = re.search(r"CSV Error on Line: (\d+)", message)
     why = re.search(

@@ -1,4 +1,4 @@
-"""Typing at the door: text is matched, then cast; what does not fit is a reason, never a guess.
+"""Typing a source's rows: text is matched, then cast; a value that does not fit rejects its row.
 
 Belongs here: the relation of a source's rows in the contract's types, and the rules of a row's day.
 Does not belong here: one column (`typed_column`), reading rows (`readers`) or writing tables
@@ -17,7 +17,7 @@ from analytics_assets.sources.currencies import WIDE, converted
 from analytics_assets.sources.declared import ATTRIBUTES
 from analytics_assets.sources.readers.base import Scan
 from analytics_assets.sources.refunds import has_refunds, refund_row
-from analytics_assets.sources.typed_column import TypedColumn, quickly_present_text
+from analytics_assets.sources.typed_column import TypedColumn, quick_present_text
 from analytics_assets.sources.whole_orders import SUPERSEDED
 
 
@@ -34,19 +34,18 @@ def typed_relation(
 
     Args:
         config: the source.
-        scan: what is read.
+        scan: the scan.
         own: the source's own columns; the others of the scan are computed.
         mapped: the scan's name of each of our columns, and of each attribute, that it has.
-        following: columns that follow from another, which no row may lack then.
-        kept: columns of the relation that go through as they are; `_load_part` is one.
-        calendar: days outside of it are rejected.
+        following: columns that follow from another, which then no row may lack.
+        kept: columns of the relation that are passed on unchanged; `_load_part` is one.
+        calendar: rows of other days are rejected.
 
     Returns:
         A relation with the contract's columns, `_reasons` (list of text, NULL for an accepted
-        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (day that the row
-        is accounted to; NULL for unpartitioned sources), `_json` (the whole row where it is
-        rejected), `_noted` (name, note and value of identifiers that are not as they came; NULL
-        where all are) and what is kept.
+        row), `_refund` (`refunds`; NULL for a row without one), `_window_date` (the row's day; NULL
+        for sources without days), `_json` (the whole row if it is rejected), `_noted` (name, note
+        and value of changed identifiers; NULL where none was changed) and the kept columns.
     """
     contract = config.contract
     columns = [
@@ -77,17 +76,17 @@ def typed_relation(
         fits = "v.unit_cost IS NULL OR v.quantity IS NULL OR v.cost IS NOT NULL"
         day_rules.append((f"({fits})", "unit_cost: too large a cost of the line"))
 
-    # The reasons of a row are put together only where it has one.
+    # The list of reasons is built only for rows that have one.
     reasons = [reason for column in columns for reason in column.reasons]
     reasons += [(f"NOT ({rule})", reason) for rule, reason in day_rules]
     listed = ", ".join(f"CASE WHEN {rule} THEN {literal(why)} END" for rule, why in reasons)
-    # What most rows are, at a glance: nothing more is asked of them. Texts are `_plain` where they
-    # are taken as they came; only of others it is asked whether they are sound.
+    # Most rows pass these conditions at once, and no other is evaluated for them. A row is `_plain`
+    # if all its texts are stored unchanged; only other rows need the conditions on texts.
     plain = [column.as_it_came for column in columns if column.as_it_came]
     sound = [rule for column in columns if not column.as_it_came for rule in column.sound]
     sound += [rule for rule, _ in day_rules]
     sound_texts = [rule for column in columns if column.as_it_came for rule in column.sound]
-    # CASE, for OR asks both of every row.
+    # CASE, because OR evaluates both sides for every row.
     sound.append(f"CASE WHEN _plain THEN true ELSE {' AND '.join(sound_texts) or 'true'} END")
     notes = [(column.name, *note) for column in columns for note in column.notes]
     noted = ", ".join(
@@ -158,7 +157,7 @@ def _steps(
     following: Collection[str],
     names: Collection[str],
 ) -> list[dict[str, str]]:
-    """What follows from several values of a typed row `v`, step by step: SQL of all its columns."""
+    """Values that follow from others of a typed row `v`: SQL of all columns after each step."""
     types = config.contract.table.sql_types
     same = {name: f"v.{identifier(name)}" for name in names}
     steps = []
@@ -168,14 +167,14 @@ def _steps(
         cost = f"TRY_CAST(v.quantity::{WIDE} * v.unit_cost AS {types['cost']})"
         steps.append(same | {"cost": f"coalesce(v.cost, {cost})"})
     if "unit_price" in following:
-        # For show, and the amount itself where it is none: the amount is what is added up.
+        # Only informative (the amount is what is added up), and the amount itself for quantity 0.
         price = f"TRY_CAST(v.amount / v.quantity AS {types['unit_price']})"
         steps.append(same | {"unit_price": f"coalesce({price}, v.amount)"})
     return steps
 
 
 def _pseudonym(address: str, strip_plus_tags: bool) -> str:
-    """The same short code for an address in any case; it does not lead back to the address."""
+    """SQL of a short code for an address, the same in any case; the address cannot be derived."""
     folded = f"lower({address})"
     if strip_plus_tags:
         folded = f"regexp_replace({folded}, '[+][^@]*@', '@')"
@@ -196,8 +195,7 @@ def _packed(config: SourceConfig, scan: Scan, mapped: Mapping[str, str]) -> str:
     texts = []
     for name in config.attributes:
         source, source_type = f"s.{identifier(mapped[name])}", scan.types[mapped[name]]
-        words = config.null_words_of(name)
-        text = quickly_present_text(source, source_type, dt.String(), words)
+        text = quick_present_text(source, source_type, dt.String(), config.null_words_of(name))
         texts.append(f"{identifier(name)} := ({text})::VARCHAR")
     return f"to_json(struct_pack({', '.join(texts)}))::VARCHAR" if texts else "NULL::VARCHAR"
 
@@ -205,12 +203,10 @@ def _packed(config: SourceConfig, scan: Scan, mapped: Mapping[str, str]) -> str:
 def _day_rules(
     config: SourceConfig, scan: Scan, column: str, calendar: Calendar
 ) -> tuple[str, list[tuple[str, str]]]:
-    """The day that a row is accounted to, and the rules of its day with the reasons.
+    """SQL of a row's day, and the rules of its day with the reasons.
 
-    A row without a usable day is accounted to the day of its file, or to the first day: it is
-    counted once, and lost never.
+    A row without a usable day counts on the day of its file, or on the first day of the calendar.
     """
-    time = f"v.{identifier(column)}"
     time = shops_time(f"v.{identifier(column)}", config)
     start, inside = f"DATE '{calendar.start}'", _inside(calendar).format(time)
     rules = [(inside, f"{column}: outside the calendar")]
@@ -220,13 +216,13 @@ def _day_rules(
     of_file = _of_file(scan)
     due = f"{day} BETWEEN {of_file} - {config.late_days} AND {of_file}"
     rules.append((due, f"{column}: not a day of this file"))
-    # Of a file after the calendar only the late rows are ours.
+    # Only the late rows of a file after the calendar are within it.
     fallback = f"greatest({of_file}, {start})"
     return f"CASE WHEN {inside} AND {due} THEN {day} ELSE {fallback} END", rules
 
 
 def _inside(calendar: Calendar) -> str:
-    """SQL condition that a time, written `{}`, lies in the calendar."""
+    """SQL condition that a time, written `{}`, is within the calendar."""
     start, end = f"DATE '{calendar.start}'", f"DATE '{calendar.end or PLAUSIBLE_END}'"
     return f"{{0}} >= {start}::TIMESTAMP AND {{0}} < {end}::TIMESTAMP"
 

@@ -1,10 +1,9 @@
-"""One column of a source on its way into the contract's type.
+"""One column of a source, cast to the contract's type.
 
-Belongs here: the SQL of its value, and the rules that a value must keep. Does not belong here: the
-forms of texts and numbers (`casts`), or whole rows (`typed`).
+Belongs here: the SQL of its value, and the rules for the value. Does not belong here: the forms of
+texts and numbers (`casts`), or whole rows (`typed`).
 
-In the SQL, `s` is the row as the source has it, `c` the casts that are tried first, and `v` the row
-as it is typed.
+In the SQL, `s` is the source's row, `c` has the quick casts, and `v` is the typed row.
 """
 
 import re
@@ -22,31 +21,31 @@ from analytics_assets.sources.casts import bare, in_utc, misfit, misfits, read_a
 from analytics_assets.sources.config import NOBODY, SourceConfig
 
 FRACTION = "a fraction; `decimal_quantity: true` accepts quantities with decimals"
-# Excel writes long numbers so.
+# How Excel writes long numbers.
 SCIENTIFIC = "[0-9](\\.[0-9]+)?E\\+[0-9]+"
 LOST_DIGITS = "in scientific notation: the export has lost digits"
 MAX_BYTES = 1_000_000
-# What staging strips too: an identifier of nothing else is missing, and has to be so at the door.
+# Staging strips the same: an identifier of nothing else has to be missing here already.
 WHITE_SPACE = "' \t\v\f\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff'"
-# Trimming costs more than reading, and so does finding out at once: most texts are ASCII and end in
-# no blank; of the others, those whose ends are visible ASCII need none either. (`!` negates.)
+# Trimming, or checking whether it is needed, costs more than reading. Most texts are ASCII without
+# blanks at the ends; of the others, those with visible ASCII at both ends need no trimming either.
 PLAINLY_TRIMMED = "{0} BETWEEN '!' AND '~' AND strlen({0}) = length({0}) AND reverse({0}) >= '!'"
-# Letters, digits and `-._~` alone, as most codes are: they need none, in one look.
+# Only letters, digits and `-._~`, as in most codes: one test shows that no trimming is needed.
 CODE = "url_encode({0}) = {0}"
 TRIMMED = """{0} GLOB '["-~]*' AND {0} GLOB '*["-~]'"""
 
 
 @dataclass(frozen=True)
 class QuickCast:
-    """A way around the matching for text in the form in which DuckDB itself writes the type.
+    """A shortcut for text in the form in which DuckDB itself writes the type.
 
-    What is written again as it came was read for what it is; comparing costs a fraction of
-    matching. Of a number the decimals may be left out that are zeros.
+    If the cast value, written as text, is the same text, the cast was right; comparing costs a
+    fraction of matching. Decimals that are zeros may be left out.
 
     Attributes:
-        cast: the cast that is tried.
-        fits: the condition under which it is right.
-        value: the value then.
+        cast: SQL of the cast.
+        fits: SQL condition under which it is right.
+        value: SQL of the value then.
     """
 
     cast: str
@@ -61,10 +60,10 @@ class TypedColumn:
     Attributes:
         name: our name.
         source: SQL of the source's value.
-        source_type: DuckDB type of it. VARCHAR is text that is matched and cast.
+        source_type: its DuckDB type. VARCHAR is text that is matched and cast.
         declared: the column as the table's model declares it.
         config: the source.
-        may_hold_nul: whether a NUL byte may be in a text.
+        may_hold_nul: whether texts may contain a NUL byte.
         nullable: whether it may be missing.
     """
 
@@ -85,7 +84,7 @@ class TypedColumn:
         return type_
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def null_words(self) -> tuple[str, ...]:
         """Words for a missing value."""
         return self.config.null_words_of(self.name)
 
@@ -106,7 +105,7 @@ class TypedColumn:
 
     @property
     def typed(self) -> str:
-        """SQL that types the value, the quickest way that fits first; NULL where none does."""
+        """SQL that casts the value, the quickest way first; NULL where it does not fit."""
         typed = self._text() if self.is_text else self._read()
         if self.quick:
             typed = f"CASE WHEN {self.quick.fits} THEN {self.quick.value} ELSE {typed} END"
@@ -116,8 +115,8 @@ class TypedColumn:
 
     @cached_property
     def quick(self) -> QuickCast | None:
-        """The quick cast; None where the configuration has forms of its own."""
-        if self.source_type != "VARCHAR" or _has_numbers(self.words):
+        """The quick cast; None where the configuration declares other forms."""
+        if self.source_type != "VARCHAR" or _has_numbers(self.null_words):
             return None
         source, cast = self.source, f"c.{identifier(self.name)}"
         if isinstance(self.type, dt.Integer):
@@ -136,15 +135,15 @@ class TypedColumn:
 
     @cached_property
     def as_it_came(self) -> str | None:
-        """When a text is its own value and keeps every rule; None where that takes a closer look.
+        """SQL condition that a text is stored as it is and breaks no rule; None if not quick.
 
-        A row of which all texts do is looked at once, and not text by text for each rule.
+        Where it is true for all texts of a row, the rules of the single texts are not evaluated.
         """
         source, config = self.source, self.config
         if self.source_type != "VARCHAR" or not self.is_text:
             return None
         if self.name == "status":
-            if config.status_map or self.words:
+            if config.status_map or self.null_words:
                 return None
             fits = f"{source} IN ({', '.join(map(literal, STATUSES))})"
         else:
@@ -162,10 +161,10 @@ class TypedColumn:
                 fits += f" AND {rule}"
             if self.is_id:
                 fits += f" AND NOT ends_with({source}, '.0')"
-            if self.words:
-                # Most texts are longer than these words.
-                most = max(len(word.encode()) for word in self.words)
-                other = f"NOT {_among(source, self.words)}"
+            if self.null_words:
+                # Most texts are longer than the null words.
+                most = max(len(word.encode()) for word in self.null_words)
+                other = f"NOT {_among(source, self.null_words)}"
                 fits += f" AND CASE WHEN strlen({source}) > {most} THEN true ELSE {other} END"
         return f"({source} IS NULL OR {fits})" if self.nullable else fits
 
@@ -173,65 +172,65 @@ class TypedColumn:
     def reasons(self) -> list[tuple[str, str]]:
         """Conditions under which the row is rejected, each with the reason."""
         value = self.value
-        present = present_text(self.source, self.source_type, self.type, self.words)
-        found = []
-        # CASE looks at the text again only where there is no value.
+        present = present_text(self.source, self.source_type, self.type, self.null_words)
+        rules = []
+        # CASE evaluates the text again only where there is no value.
         if not self.nullable:
-            found.append((f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END", "missing"))
+            rules.append((f"CASE WHEN {value} IS NULL THEN ({present}) IS NULL END", "missing"))
         if not self.is_text:
             text = bare(f"({present})::VARCHAR", self.config)
-            looks = misfits(self.type, self.config)
+            forms = misfits(self.type, self.config)
             if self.name == "quantity" and isinstance(self.type, dt.Integer):
                 point = re.escape(self.config.decimal)
-                looks.append((f"^[+-]?[0-9]*{point}[0-9]*[1-9]", FRACTION))
-            for pattern, reason in looks:
+                forms.append((f"^[+-]?[0-9]*{point}[0-9]*[1-9]", FRACTION))
+            for pattern, reason in forms:
                 rule = f"regexp_matches({text}, {literal(pattern)})"
-                found.append((f"CASE WHEN {value} IS NULL THEN {rule} END", reason))
-            others = "".join(f" AND NOT regexp_matches({text}, {literal(p)})" for p, _ in looks)
+                rules.append((f"CASE WHEN {value} IS NULL THEN {rule} END", reason))
+            others = "".join(f" AND NOT regexp_matches({text}, {literal(p)})" for p, _ in forms)
             rule = f"CASE WHEN {value} IS NULL THEN ({present}) IS NOT NULL{others} END"
-            found.append((rule, misfit(self.type, self.config)))
+            rules.append((rule, misfit(self.type, self.config)))
         else:
             if self.may_hold_nul:
-                found.append((f"contains({value}, chr(0))", "a NUL byte"))
-            found.append((f"strlen({value}) > {MAX_BYTES}", f"longer than {MAX_BYTES:,} bytes"))
+                rules.append((f"contains({value}, chr(0))", "a NUL byte"))
+            rules.append((f"strlen({value}) > {MAX_BYTES}", f"longer than {MAX_BYTES:,} bytes"))
         if self.is_id:
-            found.append((f"regexp_full_match({value}, '{SCIENTIFIC}')", LOST_DIGITS))
+            rules.append((f"regexp_full_match({value}, '{SCIENTIFIC}')", LOST_DIGITS))
         for rule, reason in self._rules(value):
-            found.append((f"{value} IS NOT NULL AND NOT ({rule})", reason))
+            rules.append((f"{value} IS NOT NULL AND NOT ({rule})", reason))
         if self.name.endswith("_id"):
-            found.append((f"{value} = '{UNKNOWN_MEMBER}'", "a reserved word of the warehouse"))
-        return [(rule, f"{self.name}: {reason}") for rule, reason in found]
+            rules.append((f"{value} = '{UNKNOWN_MEMBER}'", "a reserved word of the warehouse"))
+        return [(rule, f"{self.name}: {reason}") for rule, reason in rules]
 
     @property
     def sound(self) -> list[str]:
-        """Conditions that are all true where there is no reason, and cost less to ask."""
-        value, found = self.value, []
+        """Conditions that are cheaper than `reasons`: if all are true, the row has none of them."""
+        value = self.value
+        missing, present = [], [rule for rule, _ in self._rules(value)]
         if not self.nullable:
-            found.append(f"{value} IS NOT NULL")
+            missing.append(f"{value} IS NOT NULL")
         elif not self.is_text:
             empty = f" OR {self.source} = ''" if self.source_type == "VARCHAR" else ""
-            found.append(f"({value} IS NOT NULL OR {self.source} IS NULL{empty})")
+            missing.append(f"({value} IS NOT NULL OR {self.source} IS NULL{empty})")
         if self.is_text:
             if self.may_hold_nul:
-                found.append(f"({value} IS NULL OR NOT contains({value}, chr(0)))")
-            found.append(f"({value} IS NULL OR NOT strlen({value}) > {MAX_BYTES})")
-        found += [f"({value} IS NULL OR {rule})" for rule, _ in self._rules(value)]
+                present.append(f"NOT contains({value}, chr(0))")
+            present.append(f"NOT strlen({value}) > {MAX_BYTES}")
         if self.name.endswith("_id"):
-            found.append(f"({value} IS NULL OR {value} <> '{UNKNOWN_MEMBER}')")
+            present.append(f"{value} <> '{UNKNOWN_MEMBER}'")
         if self.is_id:
-            found.append(f"({value} IS NULL OR NOT contains({value}, 'E+'))")
-        return found
+            present.append(f"NOT contains({value}, 'E+')")
+        return [*missing, *(f"({value} IS NULL OR {rule})" for rule in present)]
 
     @property
     def notes(self) -> list[tuple[str, str, str]]:
-        """What a load counts of identifiers that are not as they came: kind, condition, value."""
+        """Changes to identifiers that a load counts: kind, SQL condition, SQL value."""
         if not self.is_id:
             return []
         value, source = self.value, self.source
         text = f"trim({source}, {WHITE_SPACE})"
         notes = [("missing", f"{value} IS NULL AND {_among(text, NOBODY)}", text)]
         if self.name == "customer_id" and self.config.customer_key == "email":
-            return notes  # a code is no longer what it was made of
+            return notes  # the value is a code, and not the address
         return [
             ("trimmed", f"{value} IS NOT NULL AND {text} <> {source}", value),
             ("whole", f"{value} IS NOT NULL AND {text} <> {value}", value),
@@ -240,7 +239,7 @@ class TypedColumn:
 
     def _text(self) -> str:
         source, config = self.source, self.config
-        text = quickly_present_text(source, self.source_type, self.type, self.words)
+        text = quick_present_text(source, self.source_type, self.type, self.null_words)
         if self.is_id:
             whole = f"regexp_replace({text}, '^([0-9]+)\\.0$', '\\1')"
             text = f"CASE WHEN contains({source}, '.0') THEN {whole} ELSE {text} END"
@@ -248,7 +247,7 @@ class TypedColumn:
             text = f"({text})::VARCHAR"
         if self.name != "status":
             return text
-        if self.source_type == "VARCHAR" and not self.words and not config.status_map:
+        if self.source_type == "VARCHAR" and not self.null_words and not config.status_map:
             ours = ", ".join(map(literal, STATUSES))
             return f"CASE WHEN {source} IN ({ours}) THEN {source} ELSE lower({text}) END"
         cases = "".join(
@@ -259,18 +258,17 @@ class TypedColumn:
 
     def _read(self) -> str:
         given = (self.source_type, self.type, self.config)
-        missing = (self.source_type, self.type, self.words)
-        # Most values need no trimming and are read as they came. A word for a missing value may be
-        # a number too.
-        if self.source_type != "VARCHAR" or _has_numbers(self.words):
-            return read_as(f"({quickly_present_text(self.source, *missing)})", *given)
+        missing = (self.source_type, self.type, self.null_words)
+        # Most values need no trimming. A null word may be a number, too.
+        if self.source_type != "VARCHAR" or _has_numbers(self.null_words):
+            return read_as(f"({quick_present_text(self.source, *missing)})", *given)
         present = present_text(self.source, *missing)
-        # The text has a name here: its form is asked for many times.
+        # The text gets a name, because its form is tested many times.
         other = f"list_transform([{present}], lambda text_: {read_as('text_', *given)})[1]"
         return f"coalesce({read_as(self.source, *given, common=True)}, {other})"
 
     def _rules(self, value: str) -> list[tuple[str, str]]:
-        """The value checks of the table's model as row rules: (SQL condition, reason)."""
+        """The value checks of the table's model as row rules: SQL condition and reason."""
         rules = []
         for check in self.declared.checks:
             if check.name == "isin":
@@ -286,11 +284,15 @@ class TypedColumn:
 
 
 def present_text(
-    source: str, source_type: str, type_: dt.DataType, words: Sequence[str] = (), trimmed: str = ""
+    source: str,
+    source_type: str,
+    type_: dt.DataType,
+    null_words: Sequence[str] = (),
+    trimmed: str = "",
 ) -> str:
-    """The column as it came, trimmed, with NULL for what stands for a missing value."""
+    """SQL of the source's value, trimmed, and NULL for the empty text and for null words."""
     if source_type != "VARCHAR":
-        # An identifier that a frame with gaps has turned into a float is none with a `.0`.
+        # pandas turns whole numbers into floats where some are missing: no `.0` in an identifier.
         if isinstance(type_, dt.String) and source_type in ("FLOAT", "DOUBLE"):
             return (
                 f"CASE WHEN {source} = trunc({source}) AND abs({source}) < 1e15 "
@@ -299,32 +301,32 @@ def present_text(
             )
         return source
     text = trimmed or f"nullif(trim({source}, {WHITE_SPACE}), '')"
-    if not words:
+    if not null_words:
         return text
-    return f"CASE WHEN {_among(text, words)} THEN NULL ELSE {text} END"
+    return f"CASE WHEN {_among(text, null_words)} THEN NULL ELSE {text} END"
 
 
-def quickly_present_text(
-    source: str, source_type: str, type_: dt.DataType, words: Sequence[str]
+def quick_present_text(
+    source: str, source_type: str, type_: dt.DataType, null_words: Sequence[str]
 ) -> str:
-    """The same, in more words and less time: for what is asked of every row."""
+    """The same as a longer and faster expression: for what is evaluated for every row."""
     trimmed = (
         f"CASE WHEN {PLAINLY_TRIMMED.format(source)} THEN {source} "
         f"WHEN {TRIMMED.format(source)} THEN {source} "
         f"ELSE nullif(trim({source}, {WHITE_SPACE}), '') END"
     )
-    return present_text(source, source_type, type_, words, trimmed)
+    return present_text(source, source_type, type_, null_words, trimmed)
 
 
 def _among(text: str, words: Sequence[str]) -> str:
     """SQL whether a text is one of some words, in any case.
 
-    Of a longer IN, DuckDB makes a join, for all rows.
+    No IN: DuckDB turns a long one into a join over all rows.
     """
     pattern = "|".join(re.escape(word.lower()) for word in words)
     return f"regexp_full_match(lower({text}), {literal(pattern)})"
 
 
 def _has_numbers(words: Sequence[str]) -> bool:
-    """Whether a word for a missing value may be read as a number."""
+    """Whether a null word may be read as a number."""
     return any(re.search("[0-9]", word) for word in words)

@@ -16,7 +16,10 @@ from analytics_assets.sources.check import check_sources
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import LoadResult
 from analytics_assets.sources.readers import SourceError
+from analytics_assets_tests.dbt.conftest import built_warehouse
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, Source
+
+__all__ = ["built_warehouse", "source"]
 
 
 class AgreeingSource(Source):

@@ -221,6 +221,58 @@ def test_order_level_names_columns_that_are_there(source: Source, tmp_path: Path
     assert load_sources(file).sources["orders"].order_level == ("status", "country")
 
 
+AMOUNTS = ("discount", "shipping", "refunded_amount")
+NONE_OF_THEM = dict.fromkeys(AMOUNTS, "")
+
+
+@pytest.mark.parametrize(("decimal", "form"), [(".", ""), (",", ""), (".", ".gz")])
+def test_amounts_of_an_order_are_split_over_its_lines(
+    source: Source, decimal: str, form: str
+) -> None:
+    """The first order has them on its first line, the second on each; the third costs nothing."""
+
+    def row(order: str, quantity: str, price: str, *amounts: str) -> dict[str, str]:
+        given = dict(zip(AMOUNTS, amounts, strict=True)) if amounts else NONE_OF_THEM
+        row = {"order_id": order, "quantity": quantity, "unit_price": price, **given}
+        return {name: f'"{value.replace(".", decimal)}"' for name, value in row.items()}
+
+    content = csv_of(
+        row("O1", "1", "1.00", "4.00", "0.10", "2.00"),
+        row("O2", "1", "2.00", "0", "5.00", ""),
+        row("O1", "2", "1.00"),
+        row("O1", "3", "1.00"),
+        row("O2", "1", "6.00", "0", "5.00", ""),
+        row("O3", "1", "0", "", "3.00", ""),
+        row("O3", "1", "0"),
+        row("O4", "1", "9.00", "many", "", ""),
+        columns=(*ORDERS, *AMOUNTS),
+    ).encode()
+    source.write(f"orders.csv{form}", gzip.compress(content) if form else content)
+    config = source.config(f"orders.csv{form}", order_amounts=AMOUNTS, decimal=decimal)
+    result = source.load(config)
+    assert result.reasons == {"discount: not a number of at most 4 decimals": 1}
+    found = source.rows(
+        "SELECT order_id, discount, shipping FROM raw.raw_orders WHERE NOT is_refund "
+        "ORDER BY order_id, source_row"
+    )
+    third = Decimal("0.6667")
+    assert found == [
+        ("O1", third, Decimal("0.0167")),
+        ("O1", 2 - third, Decimal("0.0333")),
+        ("O1", Decimal(2), Decimal("0.05")),
+        ("O2", 0, Decimal("1.25")),
+        ("O2", 0, Decimal("3.75")),
+        ("O3", None, Decimal(3)),
+        ("O3", None, None),
+    ]
+    refunds = source.rows("SELECT amount FROM raw.raw_orders WHERE is_refund ORDER BY source_row")
+    assert [-amount for (amount,) in refunds] == [
+        Decimal("0.3333"),
+        Decimal("0.6667"),
+        Decimal(1),
+    ]
+
+
 def test_the_cost_of_a_unit_makes_the_cost_of_the_line(source: Source) -> None:
     source.write(
         "orders.csv",
@@ -278,6 +330,7 @@ def test_an_address_becomes_a_code(source: Source, strip: bool, customers: int) 
         ("orders: {path: a.csv, customer_key: phone}", "is no choice here"),
         ("orders: {path: a.csv, strip_plus_tags: true}", "means nothing without"),
         ("orders: {path: a.csv, strip_plus_tags: 1}", "1 is neither true nor false"),
+        ("orders: {path: a.csv, order_amounts: [unit_price]}", "is no amount of an order"),
         ("orders: {path: '{date}.csv', order_snapshot: true}", "is for orders in files that"),
         ("orders: {path: a.csv}\nproducts: {path: a.csv, customer_key: email}", "no customers"),
     ],

@@ -237,7 +237,7 @@ def test_a_column_that_nobody_reads_may_stand_twice(source: Source) -> None:
     result = load(source, text)
     assert gross(source) == 7
     assert result.warnings == (
-        "column 'notes' stands twice in the header; not read",
+        "column 'notes' appears twice in the header; not read",
         "columns that nothing reads: Notes, Notes (2)",
     )
     assert list(json.loads(rejected(source)[0][3]).values())[-3:] == ["d", "e", "f"]
@@ -246,7 +246,7 @@ def test_a_column_that_nobody_reads_may_stand_twice(source: Source) -> None:
 @pytest.mark.parametrize("name", ["country", "Country"])
 def test_a_column_that_is_read_may_not(source: Source, name: str) -> None:
     text = f"{HEADER},country,{name}\n{ROWS[0]},a,b\n"
-    refused(source, text, "stands twice in the header. Rename or remove one")
+    refused(source, text, "appears twice in the header. Rename or remove one")
 
 
 TOTALS = ("Total,,,,3,14.25", "Grand total:,14.25", "Summe,,,,,")

@@ -89,6 +89,17 @@ def test_an_expression_names_columns_that_there_are(source: Source) -> None:
         load(source, PIECES, columns={"quantity": {"value": 1}, "unit_price": {"sql": "total * 1"}})
 
 
+def test_functions_that_duckdb_has_as_macros(source: Source) -> None:
+    text = f"{HEADER},sales,n\nA1,2024-01-04,K1,MUG/red,9,2\nA2,2024-01-04,K1,MUG,9,0\n"
+    result = load(source, text, columns={
+        "quantity": "n", "unit_price": {"sql": "sales / nullif(n, 0)"},
+        "product_id": {"sql": "split_part(product_id, '/', 1)"}})  # fmt: skip
+    assert source.rows("SELECT product_id, unit_price FROM raw.raw_orders") == [
+        ("MUG", Decimal("4.5"))
+    ]
+    assert result.reasons == {"unit_price: missing": 1}
+
+
 def test_expressions_read_json_too(source: Source) -> None:
     text = (
         '{"order_id": 1, "ordered_at": "2024-01-04", "customer_id": 7, "product_id": "MUG", '
@@ -300,7 +311,7 @@ A3,2024-01-05,Guest,MUG,1,20
     assert column(source, "customer_id") == ["5", None, None]
     result = load(source, text, null_words=["0"])
     assert result.reasons == {"unit_price: missing": 1}
-    with pytest.raises(SourceConfigError, match="'customer' is no word of this place"):
+    with pytest.raises(SourceConfigError, match="'customer' is not known here"):
         configured(source, "orders.csv", null_words={"customer": ["0"]})
 
 

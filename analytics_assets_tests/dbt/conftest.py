@@ -90,7 +90,8 @@ select
 from range(6) products (p);
 
 insert into raw.source_loads
-select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, 0, 0, timestamp '2024-03-01'
+select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, 0, 0,
+    timestamp '2024-03-01', timestamp '2024-03-01'
 from range(60) days (d), (values ('orders'), ('user_sessions')) sources (source);
 """
 

@@ -78,7 +78,7 @@ def test_missing_unknown_and_doubled_columns_are_problems() -> None:
     ]
     doubled = pd.concat([good, good[["as_of"]]], axis=1)
     assert structure_problems(PREDICTIONS, doubled) == [
-        "churn_predictions: columns standing twice: as_of"
+        "churn_predictions: columns that appear twice: as_of"
     ]
 
 

@@ -435,7 +435,7 @@ def test_an_unknown_column(trial: Trial) -> None:
 def test_a_duplicate_header(trial: Trial, name: str) -> None:
     lines = trial.text.splitlines()
     trial.form.put(trial, "\n".join([f"{lines[0]},{name}", *(f"{x},7" for x in lines[1:])]))
-    trial.fails(f"{trial.form.path}, line 1: column 'quantity' stands twice in the header")
+    trial.fails(f"{trial.form.path}, line 1: column 'quantity' appears twice in the header")
 
 
 @case(18, "jsonl")
@@ -457,7 +457,7 @@ def test_a_duplicate_column(trial: Trial, name: str) -> None:
         trial.form.write_arrow(trial, table)
         query = f"SELECT *, '7' AS {name} FROM orders"
         config = trial.form.config(trial, query=query)
-    trial.fails("column 'quantity' stands twice", config=config)
+    trial.fails("column 'quantity' appears twice", config=config)
 
 
 @case(19, *ALL)
@@ -748,7 +748,7 @@ def test_a_quoted_empty_text_is_missing_too(trial: Trial) -> None:
 @case(39, *ALL)
 def test_white_space_around_is_trimmed_and_what_collides_is_counted(trial: Trial) -> None:
     blanks = [" ", "\t", "\u00a0", "\u200b", "\ufeff "]
-    text = "customer_id: white space trimmed in 5 rows; {} identifiers then equal one that stands"
+    text = "customer_id: white space trimmed in 5 rows; {} identifiers then equal one that came"
     rows = [
         {**row, "customer_id": f"{blank}{row['customer_id']}{blank}", "quantity": f"{blank}2",
          "unit_price": f"3.5{blank}", "ordered_at": f"{blank}{row['ordered_at']}"}

@@ -69,6 +69,7 @@ FILE = {
     "duplicates": "keep",
     "line_identity": ["product_id"],
     "order_level": ["status"],
+    "order_amounts": ["shipping"],
     "order_snapshot": True,
     "customer_key": "email",
     "strip_plus_tags": True,
@@ -89,6 +90,7 @@ def read(tmp_path: Path, **orders: Any) -> SourceConfig:
 
 def test_every_word_is_read(tmp_path: Path) -> None:
     read_so = {"timestamp_formats", "null_words", "line_identity", "order_level", "currency_signs"}
+    read_so |= {"order_amounts"}
     words = {word: tuple(value) if word in read_so else value for word, value in FILE.items()}
     assert read(tmp_path, **FILE) == SourceConfig("orders", **words)
     assert not read(tmp_path, **FILE).by_day
@@ -157,10 +159,10 @@ def with_calendar(**words: Any) -> dict[str, Any]:
             "sources.yaml, line 1: expected a mapping with calendar, reporting_time_zone, ord",
         ),
         ({"calendar": MINIMAL["calendar"]}, "there is no `orders`. Add it; only subscriptions"),
-        ({**MINIMAL, "order": {}}, "'order' is no word of this place. Did you mean 'orders'?"),
+        ({**MINIMAL, "order": {}}, "'order' is not known here. Did you mean 'orders'?"),
         (
             {**MINIMAL, "xyz": {}},
-            "'xyz' is no word of this place. Known: calendar, reporting_time_zone,",
+            "'xyz' is not known here. Known: calendar, reporting_time_zone,",
         ),
         (
             {"orders": MINIMAL["orders"]},
@@ -177,17 +179,17 @@ def with_calendar(**words: Any) -> dict[str, Any]:
             with_calendar(start=date(2024, 1, 1), end=date(2024, 1, 1)),
             "calendar: the calendar starts on 2024-01-01, not before its end 2024-01-01",
         ),
-        (with_calendar(begin=date(2024, 1, 1)), "'begin' is no word of this place."),
+        (with_calendar(begin=date(2024, 1, 1)), "'begin' is not known here."),
         (with_calendar(strat=date(2024, 1, 1)), "Did you mean 'start'?"),
         ({**MINIMAL, "orders": "x.csv"}, "orders: expected a mapping with path, format, table,"),
         ({**MINIMAL, "orders": {}}, "orders: there is no `path`; name a file, a glob or a {date}"),
         (with_orders(path=7), "orders.path: 7 is no text; put quotes around it."),
-        (with_orders(pth="x"), "'pth' is no word of this place. Did you mean 'path'?"),
-        (with_orders(path="{date}/{date}.csv"), "orders.path: {date} stands in it more than once."),
-        (with_orders(columns={"order": "x"}), "orders.columns: 'order' is no word of this place."),
+        (with_orders(pth="x"), "'pth' is not known here. Did you mean 'path'?"),
+        (with_orders(path="{date}/{date}.csv"), "orders.path: {date} appears more than once."),
+        (with_orders(columns={"order": "x"}), "orders.columns: 'order' is not known here."),
         (with_orders(columns={"quantitiy": "x"}), "Did you mean 'quantity'?"),
-        (with_orders(columns={"order_date": "x"}), "orders.columns: 'order_date' is no word"),
-        (with_orders(columns={"source_row": "x"}), "orders.columns: 'source_row' is no word"),
+        (with_orders(columns={"order_date": "x"}), "orders.columns: 'order_date' is not known"),
+        (with_orders(columns={"source_row": "x"}), "orders.columns: 'source_row' is not known"),
         (with_orders(columns={"quantity": 5}), "orders.columns.quantity: 5 is no text; put quotes"),
         (with_orders(columns=["x"]), "orders.columns: expected a mapping with order_id,"),
         (with_orders(late_days=-1), "orders.late_days: -1 is no whole number from 0 up."),
@@ -245,7 +247,7 @@ def with_calendar(**words: Any) -> dict[str, Any]:
         (with_orders(connection_env="SHOP", table="a"), "orders.path: means nothing for the form"),
         (
             "calendar: {start: 2024-01-01}\norders: {path: a, path: b}",
-            "line 2: orders: 'path' stands twice.",
+            "line 2: orders: 'path' appears twice.",
         ),
         ("calendar: {start: 2024-13-45}\norders: {path: a}", "line 1: calendar.start: "),
         ("calendar: {start: 2024-01-01}\norders: {path: !here a}", "line 2: orders.path: "),
@@ -300,6 +302,7 @@ CHANGES: dict[str, Any] = {
     "rounding": "half_up",
     "duplicates": "keep",
     "order_level": ("status",),
+    "order_amounts": ("shipping",),
     "order_snapshot": True,
     "customer_key": "email",
     "strip_plus_tags": True,
@@ -349,7 +352,7 @@ def test_the_fingerprint_does_not_change_with_place_form_or_limits(word: str) ->
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """As hash() would not be."""
-    assert SourceConfig("orders", "orders.csv").fingerprint == "bb8df74e363975ce"
+    assert SourceConfig("orders", "orders.csv").fingerprint == "9424630d7c1d0049"
 
 
 def test_every_word_of_the_configuration_is_in_the_fingerprint_or_meant_not_to_be() -> None:

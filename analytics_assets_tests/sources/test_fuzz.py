@@ -186,7 +186,7 @@ def holds_nul(held: Any) -> bool:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     held = dict(pairs)
     if len(held) < len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member appears twice")
     return held
 
 

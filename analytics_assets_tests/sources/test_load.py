@@ -330,8 +330,8 @@ HEADER = ",".join(ORDERS)
             "orders.csv, line 1: there is no column 'order_id', which orders needs as order_id. "
             "Found: ordered_at, customer_id,",
         ),
-        (f"{HEADER},quantity\n", "line 1: column 'quantity' stands twice in the header."),
-        (f"{HEADER},Quantity\n", "line 1: column 'quantity' stands twice in the header."),
+        (f"{HEADER},quantity\n", "line 1: column 'quantity' appears twice in the header."),
+        (f"{HEADER},Quantity\n", "line 1: column 'quantity' appears twice in the header."),
         (
             csv_of({}).split("\n", 1)[1],
             "line 1: the first line looks like a row, not like a header",

@@ -126,7 +126,7 @@ def test_the_same_rows_give_the_same_tables(
 ) -> None:
     result = source.load(form.write(source, rows(), COLUMNS), SPAN, CALENDAR)
     assert loaded(source) == expected
-    trimmed = "customer_id: white space trimmed in 1 rows; 0 identifiers then equal one that stands"
+    trimmed = "customer_id: white space trimmed in 1 rows; 0 identifiers then equal one that came"
     assert [text.startswith(trimmed) for text in result.warnings] == [True]
 
 

@@ -78,7 +78,7 @@ def test_an_attribute_that_is_not_there_stops_the_load(source: Source) -> None:
 def test_columns_of_the_contract_take_no_part_in_attributes(tmp_path: Path) -> None:
     for attributes in (["Contract"], ["Seats", "seats"]):
         document = {"subscriptions": {"path": "s.csv", "attributes": attributes}}
-        with pytest.raises(SourceConfigError, match=r"line \d+.*stands twice, or is a column"):
+        with pytest.raises(SourceConfigError, match=r"line \d+.*appears twice, or is a column"):
             configured(tmp_path, document)
     with pytest.raises(SourceConfigError, match="has a quote in it"):
         configured(tmp_path, {"subscriptions": {"path": "s.csv", "attributes": ['a"b']}})
@@ -87,7 +87,7 @@ def test_columns_of_the_contract_take_no_part_in_attributes(tmp_path: Path) -> N
             tmp_path,
             {"calendar": {"start": date(2024, 1, 1)}, "orders": {**ORDERS, "attributes": ["x"]}},
         )
-    with pytest.raises(SourceConfigError, match="'attributes' is no word of this place"):
+    with pytest.raises(SourceConfigError, match="'attributes' is not known here"):
         configured(tmp_path, {"subscriptions": {"path": "s.csv", "columns": {"attributes": "x"}}})
 
 

@@ -4,7 +4,7 @@
     {{ label_end }} <= {{ observed_through() }}
 {%- endmacro %}
 
-{# Query: who has bought within which window, of a relation of as_of and label_end. #}
+{# Query: the customers with a sale in each window; windows has as_of and label_end. #}
 {% macro buyers_within(windows) -%}
     select distinct
         windows.as_of,

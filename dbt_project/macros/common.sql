@@ -35,7 +35,7 @@
     cast({{ dbt.date_trunc('month', date) }} as date)
 {%- endmacro %}
 
-{# The difference of two is the number of months between them, across years, too. #}
+{# The difference of two is the number of months between them, also across years. #}
 {% macro month_number(date) -%}
     cast(extract(year from {{ date }}) * 12 + extract(month from {{ date }}) as integer)
 {%- endmacro %}
@@ -57,8 +57,8 @@
     )) as date) as date_day
 {%- endmacro %}
 
-{# Composed Unicode, without zero-width characters, trimmed; null when nothing is left. So spellings
-   that look the same become equal. #}
+{# Composed Unicode, without zero-width characters, trimmed; null when nothing is left. Spellings that
+   look the same become equal. #}
 {% macro clean_text(column) -%}
     {{ return(adapter.dispatch('clean_text')(column)) }}
 {%- endmacro %}
@@ -67,8 +67,8 @@
     {# zero-width space, non-joiner and joiner, word joiner, byte order mark #}
     {%- set zero_width = '\\x{200B}-\\x{200D}\\x{2060}\\x{FEFF}' -%}
     {%- set blank = '\\s\\x{0B}\\x{A0}' ~ zero_width -%}
-    {# ASCII without blanks at its ends, as nearly all values are, is clean: this test takes a fifth
-       of the time. The others take one pass: trim() and translate() take three times as long. #}
+    {# Nearly all values are ASCII without blanks at the ends, and clean: this test takes a fifth of
+       the time. For the others, trim() and translate() would take three times as long. #}
     case
         when
             strlen({{ column }}) = length({{ column }})

@@ -1,23 +1,22 @@
 {#
-    What rows were known as before their last version. A version is known from the day after its
-    updated_at on, one without updated_at from the day after its own day. Only units (orders,
-    sessions) that were ever known otherwise than they stand now give rows, so the query's result
-    stays small, however large the relation.
+    Earlier versions of rows. A version is known from the day after its updated_at on, or without
+    updated_at from the day after its own day. Only units (orders, sessions) with an earlier version
+    that differs give rows, so the result is small, however large the relation.
 
     Query of unit, day, the content, and
-    known_from, known_to: as-of dates, the second exclusive, for which the row holds;
-    weight: 1, as it was known, or -1, as it stands now, which is thereby taken out. Added to what
-        stands now they give what was known.
+    known_from, known_to: as-of dates, the second exclusive, for which the row is valid;
+    weight: 1 for the row as known then, -1 for the current row. Added to the current rows, they
+        give the rows as known then.
 
     relation: rows of the units that have a version of a later day.
-    key: columns that tell the rows of one line (session) from those of another.
-    unit: column that names the unit; all rows of a corrected unit are listed, so that distinct
+    key: columns that identify a line (session), in all its versions.
+    unit: column that identifies the unit; all rows of a corrected unit are listed, so that distinct
         units can be counted.
     day: DATE column of the event.
-    content: columns in which a row counts; none is null.
-    source: name of the source. One that overwrites its rows tells only when a row last changed:
-        it was there from its day on, but what as_placed replaces was not known then.
-    as_placed: content columns, and what replaces them in such a row before its first updated_at.
+    content: columns that count; none is null.
+    source: name of the source. If it overwrites rows, updated_at is only their last change: a row
+        was known from its day on, but not yet the values that as_placed replaces.
+    as_placed: content columns, and the columns that replace them before the first updated_at.
 #}
 {% macro corrections(relation, key, unit, day, content, source, as_placed={}) %}
     {%- set next_day = add_days(day, 1) -%}
@@ -37,7 +36,7 @@
         from {{ relation }}
     ),
 
-    {#- A union goes by position: name the columns. -#}
+    {#- UNION matches columns by position, so they are listed. -#}
     {%- set columns = key | list -%}
     {%- for column in [unit] + content if column not in columns -%}
         {%- do columns.append(column) -%}

@@ -1,14 +1,14 @@
 {#
-    What is known of each customer as of one or many dates. Training (churn_features) and the
-    daily snapshot (customer_analytics_daily) both call it, so they cannot drift apart.
+    Features of each customer as of one or many dates. Training (churn_features) and the daily
+    snapshot (customer_analytics_daily) both call it, so their features are the same.
 
-    as_of_dates: relation with a column as_of. Only events before as_of are read, and of rows that
-    have changed since, the version that was known by then. A customer is known by a date when
-    registered, or with an order line, before it. The unknown member is left out. No feature is
-    made from an attribute of which is not known since when it holds: country, city, and the
-    category in the product source, which keeps no history; a category on the order line counts.
+    as_of_dates: relation with a column as_of. Only events before as_of are read, and for rows that
+    have changed since, the version known by then. A customer is known if registered or with an
+    order line before as_of. The unknown member is left out. Attributes without a history are no
+    features: country, city, and the category in the product source; a category on the order line
+    is one.
 
-    Query of as_of, customer_id and the features, in the order in which the tables hold them.
+    Query of as_of, customer_id and the features, in the column order of the tables.
 #}
 {% macro customer_features(as_of_dates) %}
     {%- set order_windows = [30, 60, 90, 180] -%}
@@ -38,7 +38,7 @@
             case when sale_orders > 0 then order_date end as last_order_date,
             case when sale_orders > 0 then 1 else 0 end as active_days,
             case when sale_orders > 0 then coalesce(gap * gap, 0) else 0 end as squared_gaps,
-            -- Only the first day with a sale has none before it.
+            -- The gap is null only on the first day with a sale.
             case
                 when sale_orders > 0 and gap is null then gross_amount + returned_amount else 0
             end as first_net_amount
@@ -75,7 +75,7 @@
         ) }}
     ),
 
-    {#- What is bought counts for so many days, or until it is bought again: once in all. #}
+    {#- A product counts for so many days, or until it is bought again: never twice. #}
     {%- set until = add_days('order_date', breadth_days) %}
     {%- for name, column in breadth_columns.items() %}
     counted_{{ name }} as (
@@ -162,8 +162,8 @@
         where {{ in_part('customers') }}
     ),
 
-    {#- Whoever has ordered, or is registered. Sums of gaps: the first is the time between the first
-        and the last. #}
+    {#- Customers who have ordered or are registered. The sum of gaps is the time from the first to
+        the last order day. #}
     known as (
         select
             coalesce(orders.as_of, registrations.as_of) as as_of,
@@ -254,7 +254,7 @@
     {{ money('coalesce(' ~ expression ~ ', 0)') }}
 {%- endmacro %}
 
-{# Events for each 30 days; a short history counts as 30, or one event would look like a habit. #}
+{# Events per 30 days; a shorter history counts as 30 days, or one event would look frequent. #}
 {% macro frequency(events, days) -%}
     {%- set unit = var('frequency_days') -%}
     cast({{ events }} as double) * {{ unit }} / greatest({{ days }}, {{ unit }})

@@ -1,7 +1,7 @@
 {# The rules that classify a customer's snapshot. Their thresholds are vars in dbt_project.yml. #}
 
-{# Query: the relation with the three scores of each customer, among those of the same as_of;
-   null for customers who have not bought. It has to be a CTE, as it is read four times. #}
+{# Query: the relation with three scores of each customer among those of the same as_of; null for
+   customers who have not bought. The relation should be a CTE, as it is read four times. #}
 {% macro rfm_scored(relation) %}
     {%- set scores = {
         'r_score': ('days_since_last_order', 'desc'),
@@ -29,10 +29,10 @@
     {%- endfor %}
 {% endmacro %}
 
-{# Query: the fifth, 1 to 5, of each value among buyers: average rank / rows, cut at fixed fifths.
-   Ties share a score, and it works however skewed the values are. It ranks values and not
-   customers, who are far more, and wide, and would be sorted once for each score. The average rank
-   of ties is the mean of the first one's (up_to - ties + 1) and the last one's (up_to). #}
+{# Query: the fifth, 1 to 5, of each value among buyers, by average rank / rows. Ties share a score,
+   however skewed the values are. It ranks distinct values, which are far fewer and narrower than
+   the rows of customers. The average rank of ties is the mean of the first one's (up_to - ties + 1)
+   and the last one's (up_to). #}
 {% macro fifths(relation, value, direction) -%}
         select
             as_of,
@@ -113,7 +113,7 @@
     end
 {%- endmacro %}
 
-{# Of the rule's score; the risk_band of a model's probability has other bounds. #}
+{# By the rule's score; the risk_band of a model's probability has other bounds. #}
 {% macro churn_risk_category() -%}
     case
         when churn_risk_score >= {{ var('rule_high_score') }} then 'High'

@@ -1,8 +1,7 @@
-{# Customers' events as they were known by each of some dates: what stands now (customer_days,
-   facts), but for what a later version of a row has changed (order_corrections,
-   session_corrections). The unknown member is left out. #}
+{# Customers' events as known on each of some dates: the current rows (customer_days, facts) without
+   later changes (order_corrections, session_corrections). The unknown member is left out. #}
 
-{# Query: the corrections that were still to come as of each date. #}
+{# Query: the corrections that are valid as of each date. #}
 {% macro to_be_corrected(as_of_dates, corrections) %}
     select
         dates.as_of,
@@ -13,7 +12,7 @@
     where corrections.customer_id <> {{ unknown_member() }} and {{ in_part('customers') }}
 {%- endmacro %}
 
-{# Query: whose events were known otherwise, and as of when. #}
+{# Query: the customers with corrections, and the dates. #}
 {% macro corrected_customers(corrections) %}
     select distinct
         as_of,
@@ -21,7 +20,7 @@
     from {{ corrections }}
 {%- endmacro %}
 
-{# Condition: the events that count for a date, where its corrected customers are left-joined. #}
+{# Condition: the events that count for a date, after a left join of its corrected customers. #}
 {% macro as_known(events, dates) -%}
     case
         when corrected.customer_id is null then {{ events }}.only_as_of is null
@@ -30,12 +29,12 @@
 {%- endmacro %}
 
 {#
-    Query of only_as_of, customer_id, order_date and what was ordered. only_as_of is null for days
-    as they stand now; for those who are corrected as of a date it is that date.
+    Query of only_as_of, customer_id, order_date and measures of the orders. only_as_of is null for
+    current days; for customers who are corrected as of a date it is that date.
 
     as_of_dates: relation with a column as_of.
-    corrections: relation made by to_be_corrected.
-    corrected: relation made by corrected_customers.
+    corrections: result of to_be_corrected.
+    corrected: result of corrected_customers.
 #}
 {% macro order_days_as_known(as_of_dates, corrections, corrected) %}
     {%- set measures = [
@@ -96,7 +95,7 @@
     having sum(lines) > 0
 {% endmacro %}
 
-{# The same of sessions: only_as_of, customer_id, session_date, sessions. #}
+{# The same for sessions: only_as_of, customer_id, session_date, sessions. #}
 {% macro session_days_as_known(as_of_dates, corrections, corrected) %}
     select
         cast(null as date) as only_as_of,
@@ -139,7 +138,7 @@
 {% endmacro %}
 
 {# The sales of each product in the `length` days before the dates: only_as_of, customer_id,
-   product_id, product_category, order_date. Of the fact, so only so far back. #}
+   product_id, product_category, order_date. #}
 {% macro product_sales_as_known(as_of_dates, corrections, corrected, length) %}
     {%- set columns = ['customer_id', 'product_id', 'product_category', 'order_date'] -%}
     select
@@ -192,7 +191,7 @@
     having sum(weight) > 0
 {% endmacro %}
 
-{# Query: as_of and customer_id of everyone known by each date: registered, or with an order line. #}
+{# Query: as_of and customer_id of all customers known by each date: registered or with an order. #}
 {% macro known_customers(as_of_dates) %}
     with corrections as (
         {{ to_be_corrected(as_of_dates, ref('order_corrections')) }}

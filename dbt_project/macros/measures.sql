@@ -1,11 +1,11 @@
-{# Measures of order lines beyond gross, returned and net, the same wherever they are added up. A
-   cost is added up as far as it is known; a margin takes that of every sale line. #}
+{# Measures of order lines beyond gross, returned and net, shared by all models that add them up.
+   Costs are added up as far as known; a margin needs the cost of every sale line. #}
 
 {% macro line_measures() -%}
     {{ return(['discount', 'tax', 'shipping', 'cost']) }}
 {%- endmacro %}
 
-{# Columns of a grouping of lines, and of a grouping of those. #}
+{# Columns of a model that groups lines, and of one that groups its result again. #}
 {% macro sums_of_lines() -%}
     {%- for measure in line_measures() -%}
         sum(case when line_type <> 'adjustment' then {{ measure }} end) as {{ measure }}_amount,
@@ -20,7 +20,7 @@
     sum(lines_without_cost) as lines_without_cost
 {%- endmacro %}
 
-{# Columns of a grouping of customer_days, of which a margin says whether all costs are known. #}
+{# Columns of a model that groups customer_days: its margin is null if a cost is unknown. #}
 {% macro sums_of_days() -%}
     {%- for measure in line_measures() -%}
         sum({{ measure }}_amount) as {{ measure }}_amount,
@@ -28,7 +28,7 @@
     count(*) - count(margin_amount) as lines_without_cost
 {%- endmacro %}
 
-{# The columns of a table, from those above. #}
+{# The columns of a table, from the sums above. #}
 {% macro further_measures(net) -%}
     {%- for measure in line_measures() -%}
         {{ money('coalesce(' ~ measure ~ '_amount, 0)') }} as {{ measure }}_amount,

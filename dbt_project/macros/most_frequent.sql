@@ -1,5 +1,5 @@
-{# Query: the most frequent value of each key, of ties the first by alphabet; keys without a value
-   are left out. `rows` is the column that says how many rows a row of the relation represents. #}
+{# Query: the most frequent value of each key (the first by alphabet among ties), for keys with a
+   value. `rows` is the column with the number of rows that a row of the relation represents. #}
 {% macro most_frequent(relation, key, value, rows) %}
     select
         {{ key }},

@@ -1,8 +1,8 @@
-{# What raw_orders is read as: shared by the lines as they stand now (stg_orders) and as they were
-   known before (order_corrections). #}
+{# Rules for reading raw_orders, shared by stg_orders (current lines) and order_corrections (earlier
+   versions). #}
 
-{# What tells lines apart in a source that neither numbers them nor says what does (line_key).
-   status is the order's and changes, so it is none of it. #}
+{# Columns that distinguish lines without a number or line_key. status is not one: it belongs to the
+   order, and changes. #}
 {% macro line_content() -%}
     {{ return([
         'ordered_at', 'customer_id', 'product_id', 'quantity', 'unit_price', 'amount', 'country',
@@ -10,16 +10,16 @@
     ]) }}
 {%- endmacro %}
 
-{# A refund is another line than the one that it gives back, whatever else tells lines apart.
-   order_date comes first: where it stands in every PARTITION BY, a filter on it reaches the scan. #}
-{% macro line_identity() -%}
-    {%- set key = ['order_date', 'order_id', 'line_number', 'line_key', 'is_refund'] -%}
-    {%- for column in line_content() -%}
-        {%- do key.append(
-            'case when line_number is null and line_key is null then ' ~ column ~ ' end'
-        ) -%}
-    {%- endfor -%}
-    {{ return(key) }}
+{# The identity of a line: a refund is always another line than the one that it refunds, and lines
+   without a number or line_key are distinguished by their content. order_date is in it because a
+   filter on it reaches the scan only if every PARTITION BY has it. #}
+{% macro line_key_columns() -%}
+    {{ return(['order_date', 'order_id', 'line_number', 'line_key', 'is_refund']) }}
+{%- endmacro %}
+
+{# SQL of a content column as part of the identity; null where the columns above identify a line. #}
+{% macro as_identity(column) -%}
+    case when line_number is null and line_key is null then {{ column }} end
 {%- endmacro %}
 
 {% macro cleaned_orders(relation) %}
@@ -60,7 +60,7 @@
     ) }}
 {%- endmacro %}
 
-{# What is refunded of a cancelled order was never counted. #}
+{# Refunds of a cancelled order are adjustments: its sale was never counted. #}
 {% macro line_type(status) -%}
     case
         when is_test then 'adjustment'

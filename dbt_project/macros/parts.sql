@@ -1,17 +1,17 @@
 {#
-    A window in parts. Features of many customers as of many dates can need more memory than there
-    is: the memory of joins and groupings grows with customers x dates, and not all of it can be
-    written to disk. A model whose meta has `parts` is built in one statement if customers x dates
-    are below ANALYTICS_FEATURE_ROWS (from the memory limit), else in several. All of them fill the
-    same new table, in the transaction that replaces the window, so readers see all or nothing.
+    Building a window in parts. Features of many customers and dates can need more memory than there
+    is: joins and groupings grow with customers x dates, and not all of it can be written to disk. A
+    model whose meta has `parts` is built in one statement if customers x dates are below
+    ANALYTICS_FEATURE_ROWS (from the memory limit), else in several. All statements fill the same
+    new table, in the transaction that replaces the window, so readers see all or nothing.
 
-    parts: 'customers' (a share of them for all dates, so that the history of each is read once),
-    or, where a row depends on other customers, 'days' or 'months' (at least one at a time). With
-    months, a customer has few columns instead of all features, so sixteen times as many rows fit.
+    parts: 'customers' (a share of them for all dates, so each history is read once), or, where a
+    row depends on other customers, 'days' or 'months' (at least one at a time). With months, rows
+    have few columns instead of all features, so sixteen times as many fit.
 #}
 
-{# Condition on customer_id, or on date_day of date_series(), that selects the current part. In the
-   compiled SQL it is true. #}
+{# Condition of the current part, on customer_id or on date_day of date_series(). In the compiled SQL
+   it is true. #}
 {% macro in_part(of) -%} true /* any part of the {{ of }} */ {%- endmacro %}
 
 {% macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql') -%}
@@ -41,7 +41,7 @@
     {%- set rows = env_var('ANALYTICS_FEATURE_ROWS', '1000000') | int -%}
     {%- set conditions = [] -%}
     {%- if of == 'customers' -%}
-        {#- The customers' whole history is in memory, too, and still takes less than half. #}
+        {#- The history of the customers is in memory, too, but takes less than half. #}
         {%- set parts = [-(-customers * dates | length // (2 * rows)), 1] | max -%}
         {%- for part in range(parts) -%}
             {%- do conditions.append('hash(customer_id) % ' ~ parts ~ ' = ' ~ part) -%}

@@ -1,5 +1,5 @@
-{# Query: the relation with `newest` (1 for the newest row of a key) and `copies`. Of equal
-   updated_at the last file wins, then the last row, so the load order does not matter. #}
+{# Query: the relation with `newest` (1 for the newest row of a key) and `copies`. With equal
+   updated_at the last file counts, then the last row, so the load order does not matter. #}
 {% macro rank_newest(relation, key) %}
     {%- set same_key = key | join(', ') -%}
     select

@@ -4,11 +4,11 @@
     Joining every date to every earlier event would cost dates x events. Instead, the events between
     two dates are added up to one step. Running totals of the steps are states, each valid until the
     next, and each date is joined to one state: many dates cost little more than one. Only totals of
-    the last days read their days again for each date.
+    recent days read their days again for each date.
 
-    Each event has the columns customer_id and only_as_of. only_as_of is null for events as they are
-    known now. It is a date where a customer's events were different as known on that date
-    (`corrected`): such events count for that date only, the others for all dates but those.
+    Each event has the columns customer_id and only_as_of. only_as_of is null for current events. It
+    is a date if the customer's events were different as known on that date (`corrected`): such
+    events count for that date only, and the current ones for all other dates.
 #}
 
 {#
@@ -20,7 +20,7 @@
     summed: columns to add up.
 #}
 {% macro totals_as_of(as_of_dates, events, corrected, earliest, latest, summed) %}
-    with seen as (
+    with first_dates as (
         select
             days.event_date,
             min(dates.as_of) as valid_from
@@ -33,7 +33,7 @@
         select
             events.customer_id,
             events.only_as_of,
-            seen.valid_from
+            first_dates.valid_from
             {%- for column in earliest %},
             min(events.{{ column }}) as {{ column }}
             {%- endfor %}
@@ -44,8 +44,8 @@
             sum(events.{{ column }}) as {{ column }}
             {%- endfor %}
         from {{ events }} as events
-        inner join seen on events.event_date = seen.event_date
-        group by events.customer_id, events.only_as_of, seen.valid_from
+        inner join first_dates on events.event_date = first_dates.event_date
+        group by events.customer_id, events.only_as_of, first_dates.valid_from
     ),
 
     {%- set whose = 'partition by customer_id, only_as_of order by valid_from' -%}

@@ -1,8 +1,20 @@
 {#
-    A run replaces one window, half-open: [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END).
+    A run replaces one half-open window: [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END).
     It comes from the environment and is read only when SQL is executed: with --vars, or an env_var
-    at parse time, every new window would make dbt parse the whole project again.
+    at parse time, dbt would parse the whole project again for every new window.
 #}
+
+{# Config of a model that replaces the rows of a window. #}
+{% macro windowed(window_column, cadence, meta={}) -%}
+    {{ config(
+        materialized='incremental',
+        incremental_strategy='window',
+        on_schema_change='fail',
+        full_refresh=false,
+        meta=dict(meta, window_column=window_column),
+        tags=[cadence]
+    ) }}
+{%- endmacro %}
 
 {% macro window_start() -%}
     {{ window_bound('ANALYTICS_WINDOW_START') }}
@@ -21,14 +33,13 @@
                 ~ " [ANALYTICS_WINDOW_START, ANALYTICS_WINDOW_END): set both to ISO dates."
             ) %}
         {%- endif -%}
-        {# Anything but an ISO date is an error here, so no SQL can come in. #}
+        {# Only an ISO date passes, so SQL cannot be injected. #}
         {%- set bound = modules.datetime.date.fromisoformat(bound).isoformat() -%}
         cast('{{ bound }}' as date)
     {%- endif -%}
 {%- endmacro %}
 
-{# `months_after`: so many months after the window belong to the condition, too; a model says it in
-   its meta. #}
+{# `months_after`: months after the window that the condition includes; from the model's meta. #}
 {% macro in_window(column, months_after=0) -%}
     {%- if execute and window_start() >= window_end() -%}
         {% do exceptions.raise_compiler_error(
@@ -52,8 +63,8 @@
     {{ return(date_series(month_start(window_start()), end, 'month')) }}
 {%- endmacro %}
 
-{# Incremental strategy `window`: deletes and inserts, so that a day that has become empty loses its
-   rows, too. dbt runs both statements in one transaction. #}
+{# Incremental strategy `window`: deletes and inserts, so that a day that is empty now loses its rows.
+   dbt runs both statements in one transaction. #}
 {% macro get_incremental_window_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set new_rows = arg_dict['temp_relation'] -%}
@@ -78,8 +89,8 @@
     select {{ columns }} from {{ new_rows }}
 {% endmacro %}
 
-{# Tests of windowed models read only the window, so that a day costs a day. Without a window, in a
-   run of unpartitioned models or by hand, they read the whole table. #}
+{# Tests of windowed models read only the window. Without a window, in a run of unpartitioned models
+   or by hand, they read the whole table. #}
 {% macro in_window_if_any(column) -%}
     {%- if execute and env_var('ANALYTICS_WINDOW_START', '') -%}
         {{ in_window(column) }}
@@ -88,14 +99,21 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Query of a test: the rows of the window whose column is not in a dimension, by day and key. #}
-{% macro rows_without_member(relation, day, key, column, dimension) -%}
+{# A test: rows of the window whose column is not in a dimension, by day and key. #}
+{% macro rows_without_member(model, day, key, column, dimension) -%}
+    {{ config(meta={
+        'dagster': {'ref': {'name': model}},
+        'description': "Every " ~ column ~ " of core." ~ model ~ " is a member of core." ~ dimension
+            ~ ".",
+        'remedy': dimension ~ " has to be built before " ~ model ~ ": build both for the days of the "
+            ~ "listed rows.",
+    }) }}
     select {{ ([day] + key + [column]) | join(', ') }}
-    from {{ relation }}
+    from {{ ref(model) }}
     where
         {{ in_window_if_any(day) }}
         and {{ column }} is not null
         and {{ column }} not in (
-            select {{ column }} from {{ dimension }} where {{ column }} is not null
+            select {{ column }} from {{ ref(dimension) }} where {{ column }} is not null
         )
 {%- endmacro %}

@@ -26,7 +26,7 @@ sides as (
     where from_segment <> 'New'
 )
 
--- Only where the month before exists, too.
+-- Only if the month before exists.
 select
     sides.month,
     sides.segment as from_segment,

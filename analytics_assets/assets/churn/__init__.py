@@ -1,1 +1,1 @@
-"""Models, their scores, and what became of them, as assets."""
+"""Churn models, their scores, and the performance of past scores, as assets."""

@@ -1,7 +1,8 @@
-"""The churn model: trained, tested, registered, and promoted where it is better.
+"""The churn model of customers: trained, tested, registered, and promoted if it is better.
 
-Belongs here: the assets of the model of customers. Does not belong here: what every training goes
-through (`trainings`), maths (`churn`), features (the dbt project), or scores (`churn_scores`).
+Belongs here: the assets of the model. Does not belong here: the steps of every training
+(`registration`), maths (`churn` of the package), features (the dbt project), or scores
+(`predictions`).
 """
 
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ CODE = ("churn", "schemas", "assets/churn/model.py", "assets/churn/registration.
 
 
 def model_registry(settings: Settings, source: str = LEADING) -> Registry:
-    """The registry of the model that is trained on what a source feeds; nothing is opened."""
+    """The registry of the model that is trained on a source's data; it opens nothing."""
     model = SOURCES[source].model
     assert model
     name = f"{settings.mlflow_model}{model.suffix}"
@@ -96,7 +97,6 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 table,
                 kinds={"python", "scikitlearn", "mlflow", "duckdb"},
                 deps=["churn_features"],
-                partitions_def=None,
                 code_version=version,
                 cadence=MONTHLY,
             )
@@ -111,7 +111,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         hold_back_training(context, warehouse)
         with warehouse.read() as session:
             frame = _training_rows(session, settings)
-        made = train_and_register(
+        outcome = train_and_register(
             context,
             model_registry(settings),
             frame,
@@ -120,21 +120,21 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             code_version(*CODE),
         )
         rows = {table: pd.DataFrame(columns=table.columns) for table in (MODEL, BACKTEST)}
-        metadata: dict[str, Any] = {"no model yet": made}
-        if not isinstance(made, str):
-            result, registered, metadata = made
+        metadata: dict[str, Any] = {"no model yet": outcome}
+        if not isinstance(outcome, str):
+            result, registered, metadata = outcome
             rows = _result_rows(result, registered)
-        held = keep_rows(warehouse, rows)
+        counts = keep_rows(warehouse, rows)
         for table, shown in ((MODEL, metadata), (BACKTEST, {})):
             yield MaterializeResult(
-                asset_key=table.name, metadata={"dagster/row_count": held[table], **shown}
+                asset_key=table.name, metadata={"dagster/row_count": counts[table], **shown}
             )
 
     return [churn_training]
 
 
 def training_plan(settings: Settings) -> "Plan":
-    """How the settings want a model to be trained."""
+    """The plan of a training, from the settings."""
     from analytics_assets.churn.metrics import Economics
     from analytics_assets.churn.training import Plan
 
@@ -148,7 +148,7 @@ def training_plan(settings: Settings) -> "Plan":
 
 
 def _training_rows(session: Session, settings: Settings) -> pd.DataFrame:
-    """Features with their labels, and those of the newest date; at most so many, by customer."""
+    """Features with their labels, and those of the newest date; a sample if there are too many."""
     columns = ", ".join(f'"{name}"' for name in FEATURES.inputs)
     wanted = "label_window_closed OR as_of = (SELECT max(as_of) FROM churn.churn_features)"
     sampled = sample_of_customers(
@@ -162,7 +162,7 @@ def _training_rows(session: Session, settings: Settings) -> pd.DataFrame:
 
 
 def sample_of_customers(session: Session, relation: str, wanted: str, most: int) -> str:
-    """SQL condition that leaves about so many of the wanted rows of a relation; all, if fewer."""
+    """SQL condition of a sample with about so many of the wanted rows; of all, if fewer."""
     rows = session.count(relation, wanted)
     if rows <= most:
         return "TRUE"

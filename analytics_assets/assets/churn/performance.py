@@ -1,7 +1,7 @@
-"""What became of past scores, and whether today's inputs are those that the model knows.
+"""How good past scores were, and whether the inputs still resemble those of the training.
 
-Belongs here: the assets around `churn.performance` and `churn.drift`, and what asks for another
-training. Does not belong here: the checks' words (`checks.churn`), or the scores (`churn`).
+Belongs here: the assets around `churn.performance` and `churn.drift`. Does not belong here: the
+checks (`checks.predictions`), or the scores (`predictions`).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""What every training goes through: trained, registered, decided on, shown, kept.
+"""The steps of every training: train, register, decide on promotion, show, keep.
 
-Belongs here: what the models of customers (`churn`) and of subscribers (`subscriptions`) share.
-Does not belong here: where their rows come from, or maths (`churn` of the package).
+Belongs here: what the models of customers (`model`) and of subscribers (`subscriptions`) share.
+Does not belong here: their rows, or maths (`churn` of the package).
 """
 
 from collections.abc import Mapping
@@ -31,20 +31,22 @@ def train_and_register(
     plan: "Plan",
     version: str,
 ) -> "tuple[TrainingResult, Version, dict[str, Any]] | str":
-    """A training, its version with the decision on it, and metadata; or why there is none yet.
+    """Train and register a model, and decide on its promotion.
 
     Args:
-        context: Of the asset.
-        registry: Where the model is kept.
-        frame: The rows to learn from.
-        features: The roles of their columns.
-        plan: How to train.
-        version: Of the code.
+        context: of the asset.
+        registry: registry of the model.
+        frame: the rows to learn from.
+        features: the roles of their columns.
+        plan: how to train.
+        version: version of the code.
+
+    Returns:
+        The training, its registered version and metadata; or why there is no model yet.
 
     Raises:
-        Failure: The data do not allow a model, or one that could replace the champion, or the
+        Failure: the data do not allow a model, or one that could replace the champion, or the
             registry cannot be used.
-
     """
     # Imported here: scikit-learn would double the time that the definitions take to load.
     from analytics_assets.churn.training import train
@@ -54,7 +56,7 @@ def train_and_register(
     except HistoryError as error:
         if registry.champion():
             raise Failure(f"The model in use stays: {error}", allow_retries=False) from error
-        # A young shop is no fault: its days go on without predictions until there is history.
+        # A new shop has not enough history: its runs succeed without predictions.
         context.log.warning(f"No model yet: {error}")
         return str(error)
     except TrainingError as error:
@@ -70,7 +72,7 @@ def train_and_register(
 
 
 def candidate_rows(result: "TrainingResult", registered: Version) -> pd.DataFrame:
-    """A row for each candidate, with the columns that every table of trainings has."""
+    """A row for each candidate, with the columns common to all tables of trainings."""
     candidates = result.candidates.assign(
         model_version=result.model.version,
         tests=result.backtest["test"].nunique(),
@@ -88,15 +90,15 @@ def candidate_rows(result: "TrainingResult", registered: Version) -> pd.DataFram
 
 
 def keep_rows(warehouse: Warehouse, rows: Mapping[Table, pd.DataFrame]) -> dict[Table, int]:
-    """Write the rows of a training beside those of the trainings before; rows of each table."""
-    held = {}
+    """Add the rows of a training to those of earlier ones; return the row count of each table."""
+    counts = {}
     with warehouse.transaction() as session:
-        for table, made in rows.items():
-            session.register("made", made[table.columns])
-            where = "model_version IN (SELECT model_version FROM made)"
-            session.replace_window(table, "made", None, where=where)
-            held[table] = session.count(table.relation)
-    return held
+        for table, frame in rows.items():
+            session.register("training", frame[table.columns])
+            where = "model_version IN (SELECT model_version FROM training)"
+            session.replace_window(table, "training", None, where=where)
+            counts[table] = session.count(table.relation)
+    return counts
 
 
 def _registered(
@@ -107,7 +109,7 @@ def _registered(
     code: str,
     figures: Mapping[str, str],
 ) -> Version:
-    """The version of a training, decided; the same training is decided only once."""
+    """The registered version of a training with its decision; a training is decided only once."""
     from analytics_assets.churn.artifact import dump_model
     from analytics_assets.churn.decision import decide
     from analytics_assets.reports.model_card import model_card
@@ -129,7 +131,7 @@ def _registered(
     if version.decision:
         return version
     if champion and champion.number == version.number:
-        # The run broke off between the promotion and its record.
+        # An earlier run stopped between the promotion and its record.
         return registry.decide(version, promote=True, reason="Promoted by a run that broke off.")
     try:
         model = registry.load(champion) if champion else None

@@ -1,7 +1,7 @@
-"""What every scoring goes through: a model that can be read, rows in batches, reasons, metadata.
+"""The steps of every scoring: read the model, score in batches, add reasons and metadata.
 
-Belongs here: what the scores of customers (`churn_scores`) and of subscribers (`subscriptions`)
-share. Does not belong here: where their rows come from, or maths (`churn` of the package).
+Belongs here: what the scores of customers (`predictions`) and of subscribers (`subscriptions`)
+share. Does not belong here: their rows, or maths (`churn` of the package).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -35,7 +35,7 @@ Extra = Callable[[pd.DataFrame, pd.DataFrame, Any], dict[str, Any]]
 
 
 def score_asset(table: Table, policy: str) -> dict[str, Any]:
-    """What `asset` is told of every table of scores, with the policy of its check."""
+    """The arguments of `asset` for a table of scores, with the policy of its check."""
     return {
         "name": table.name,
         "group_name": table.group,
@@ -58,23 +58,23 @@ def champion_verdict(
     version: Version | None = None,
     problems: Sequence[str] = (),
 ) -> Iterator[AssetCheckResult]:
-    """Whether the champion has scored; without a version there is none yet."""
+    """Whether the champion has scored; without a version there is no model yet."""
     if policy == "off":
         return
-    said = "There is no champion yet."
-    keys = []
+    description, keys, where = "There is no champion yet.", [], ""
     if version:
-        said = f"Version {version.number}{'' if problems else ', the champion,'} has scored."
+        who = f"Version {version.number}{'' if problems else ', the champion,'}"
+        description = f"{who} has scored."
         keys = [{"model_version": version.model_version}]
+        where = f"\nWHERE model_version = '{version.model_version}'"
     finding = Finding(
         scored_by_the_champion(table),
         passed=not problems,
-        description=" ".join([said, *problems]),
+        description=" ".join([description, *problems]),
         rows=len(scores),
         failing=len(scores) if problems else 0,
         keys=keys,
-        query=f"FROM {table.relation}"
-        + (f"\nWHERE model_version = '{version.model_version}'" if version else ""),
+        query=f"FROM {table.relation}{where}",
     )
     yield finding.result(policy)
 
@@ -82,24 +82,23 @@ def champion_verdict(
 def usable_model(
     context: AssetExecutionContext, registry: Registry
 ) -> tuple[Any, Version, list[str]] | None:
-    """`Registry.load_good`, with what is wrong in the log; None where there is no model yet.
+    """`Registry.load_good` with its problems in the log; None if there is no model yet.
 
     Raises:
-        Failure: No model can be read, or the registry cannot be used.
-
+        Failure: no model can be read, or the registry cannot be used.
     """
     try:
-        found = registry.load_good()
+        loaded = registry.load_good()
     except ModelError as error:
         raise Failure(str(error), allow_retries=False) from error
     except RegistryError as error:
         raise Failure(str(error)) from error
-    if found is None:
+    if loaded is None:
         context.log.warning("No model yet: nothing is predicted.")
         return None
-    for problem in found[2]:
+    for problem in loaded[2]:
         context.log.warning(f"Not read, an earlier model scores instead: {problem}")
-    return found
+    return loaded
 
 
 def scored(
@@ -107,14 +106,13 @@ def scored(
 ) -> pd.DataFrame:
     """The rows of a table of scores.
 
-    Read and scored in batches: only the results of all rows are in memory together.
+    Rows are scored in batches: only the results of all rows are in memory together.
 
     Args:
-        rows: Batches of the table's key columns and the model's inputs.
-        model: From the registry.
-        table: The table to make rows of.
-        extra: Further columns of a batch, from its rows, its matrix and its probabilities.
-
+        rows: batches of the table's key columns and the model's inputs.
+        model: the model from the registry.
+        table: the table of scores.
+        extra: further columns of a batch, from its rows, its matrix and its probabilities.
     """
     from analytics_assets.churn.model import reasons, risk_band
 
@@ -141,7 +139,7 @@ def scored(
 def score_metadata(
     predictions: pd.DataFrame, version: Version, problems: list[str]
 ) -> dict[str, Any]:
-    """What the UI shows of scores."""
+    """Metadata of the scores for the UI."""
     bands = predictions["risk_band"].value_counts().reindex(list(PROBABILITY_BANDS), fill_value=0)
     chart = plots.bar_chart(
         list(bands.index), bands.tolist(), "Customers by risk band", "customers"

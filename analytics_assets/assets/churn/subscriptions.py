@@ -1,10 +1,11 @@
-"""Churn of subscribers: a model of the classifiers alone, and the scores of those who have stayed.
+"""Churn of subscribers: a classifier, and the scores of those who have stayed.
 
-Belongs here: the assets over a table of subscribers that says who has left. Does not belong here:
-what they share with the model of customers (`trainings`, `scoring`), or maths (`churn`).
+Belongs here: the assets on a table of subscribers that says who has left. Does not belong here:
+what they share with the model of customers (`registration`, `scoring`), or maths (`churn` of the
+package).
 
 A table of subscribers is one snapshot: there are no dates to test on, so the model is
-cross-validated. It learns from subscribers with a contract, and needs no orders.
+cross-validated. It needs no orders.
 """
 
 from collections.abc import Iterator, Sequence
@@ -68,9 +69,8 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
     """subscription_model and subscription_predictions.
 
     Args:
-        settings: The settings.
-        attributes: Further columns of the source that are learnt from.
-
+        settings: the settings.
+        attributes: further columns of the source to learn from.
     """
     version = code_version(*CODE)
     knobs = (
@@ -88,7 +88,6 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
                 MODEL,
                 kinds={"python", "scikitlearn", "mlflow", "duckdb"},
                 deps=["subscription_analytics"],
-                partitions_def=None,
                 code_version="-".join(map(str, (version, *knobs, *attributes))),
             )
         ],
@@ -101,7 +100,7 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
         hold_back_training(context, warehouse)
         with warehouse.read() as session:
             frame, features = training_rows(session, attributes, settings.churn_training_rows)
-        made = train_and_register(
+        outcome = train_and_register(
             context,
             subscription_registry(settings),
             frame,
@@ -110,13 +109,13 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
             version,
         )
         rows = pd.DataFrame(columns=MODEL.columns)
-        metadata: dict[str, Any] = {"no model yet": made}
-        if not isinstance(made, str):
-            result, registered, metadata = made
+        metadata: dict[str, Any] = {"no model yet": outcome}
+        if not isinstance(outcome, str):
+            result, registered, metadata = outcome
             rows = candidate_rows(result, registered)
-        held = keep_rows(warehouse, {MODEL: rows})
+        counts = keep_rows(warehouse, {MODEL: rows})
         return MaterializeResult(
-            asset_key=MODEL.name, metadata={"dagster/row_count": held[MODEL], **metadata}
+            asset_key=MODEL.name, metadata={"dagster/row_count": counts[MODEL], **metadata}
         )
 
     @asset(
@@ -127,15 +126,15 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
     def subscription_predictions(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
-        found = usable_model(context, subscription_registry(settings))
-        if found is None:
+        usable = usable_model(context, subscription_registry(settings))
+        if usable is None:
             yield Output(
                 pd.DataFrame(columns=PREDICTIONS.columns),
                 metadata={"no model yet": "see subscription_model"},
             )
             yield from champion_verdict(PREDICTIONS, settings.checks["churn"])
             return
-        model, registered, problems = found
+        model, registered, problems = usable
         with warehouse.read() as session:
             predictions = predicted(session, model)
         yield Output(predictions, metadata=score_metadata(predictions, registered, problems))
@@ -149,16 +148,15 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
 def training_rows(
     session: Session, attributes: tuple[str, ...], most: int
 ) -> tuple[pd.DataFrame, FeatureSet]:
-    """Subscribers, and what their columns mean.
+    """Subscribers, and the roles of their columns.
 
-    An attribute is a number where all its values are, else a name. Columns without any value are
+    An attribute is a number if all its values are, else a category. Columns without any value are
     left out. The value of a subscriber is what they pay in a year.
 
     Args:
-        session: The warehouse.
-        attributes: Names of the attributes.
-        most: Rows to read; beyond, a sample of subscribers.
-
+        session: the warehouse.
+        attributes: names of the attributes.
+        most: rows to read; beyond, a sample of subscribers.
     """
     numeric = [name for name in attributes if _is_numeric(session, name)]
     numbers = (*NUMBERS, *numeric)
@@ -168,9 +166,9 @@ def training_rows(
         f"FROM {SUBSCRIBERS} WHERE {sample_of_customers(session, SUBSCRIBERS, 'TRUE', most)} "
         "ORDER BY customer_id"
     )
-    held = tuple(name for name in (*numbers, *names) if frame[name].notna().any())
-    categorical = tuple(name for name in names if name in held)
-    return frame, FeatureSet(held, categorical=categorical, value=VALUE)
+    columns = tuple(name for name in (*numbers, *names) if frame[name].notna().any())
+    categorical = tuple(name for name in names if name in columns)
+    return frame, FeatureSet(columns, categorical=categorical, value=VALUE)
 
 
 def predicted(session: Session, model: Any) -> pd.DataFrame:
@@ -198,7 +196,7 @@ def _features(numbers: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _text(name: str) -> str:
-    """SQL of a feature as it is: a column of the table, or an attribute."""
+    """SQL of a feature: a column of the table, or an attribute as text."""
     if name in (*NUMBERS, *NAMES):
         return identifier(name)
     path = f'$."{name}"'
@@ -206,13 +204,11 @@ def _text(name: str) -> str:
 
 
 def _number(name: str) -> str:
-    """SQL of a feature as a number; null where it is no finite one."""
+    """SQL of a feature as a number; null where it is not a finite one."""
     number = f"TRY_CAST({_text(name)} AS DOUBLE)"
     return f"CASE WHEN isfinite({number}) THEN {number} END"
 
 
 def _is_numeric(session: Session, name: str) -> bool:
-    found = session.value(
-        f"SELECT count({_text(name)}) IN (0, count({_number(name)})) FROM {SUBSCRIBERS}"
-    )
-    return bool(found)
+    numbers = f"count({_text(name)}) IN (0, count({_number(name)}))"
+    return bool(session.value(f"SELECT {numbers} FROM {SUBSCRIBERS}"))

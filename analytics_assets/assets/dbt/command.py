@@ -1,11 +1,11 @@
-"""Calling dbt, within this process.
+"""Running dbt within this process.
 
-Belongs here: parsing the project, running a command over it, and what it says. Does not belong
-here: the assets that are made of the project (`assets.dbt`), or SQL (the project itself).
+Belongs here: parsing the project, running a command, and its messages. Does not belong here: the
+assets of the project (`assets.dbt.models`), or SQL (the project itself).
 
-A process of dbt's own costs five to ten seconds before its first statement: an interpreter, imports
-and the parsed project. Here the imports are paid for once, and dbt reads the project as it was
-parsed last.
+A separate dbt process takes five to ten seconds before its first statement, to start the
+interpreter, import dbt and parse the project. Here dbt is imported once, and reads the project as
+last parsed.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from analytics_assets.partitions import Window
 from analytics_assets.settings import Settings
 
 _DBT_FILES = (".sql", ".yml", ".md")
-_ONE_AT_A_TIME = threading.Lock()  # dbt keeps its flags, adapters and loggers in globals
+_ONE_AT_A_TIME = threading.Lock()  # dbt's flags, adapters and loggers are global
 
 
 class DbtProjectError(RuntimeError):
@@ -35,9 +35,9 @@ class DbtError(RuntimeError):
 
 
 def prepare_manifest(settings: Settings) -> Path:
-    """Parse the dbt project unless it has been parsed as it is.
+    """Parse the dbt project unless it is unchanged since it was parsed last.
 
-    Dagster's own `prepare_if_dev` acts only under its dev command line.
+    Dagster's own `prepare_if_dev` works only under its dev command line.
 
     Raises:
         DbtProjectError: dbt cannot parse the project; the message is dbt's.
@@ -45,7 +45,7 @@ def prepare_manifest(settings: Settings) -> Path:
     manifest = settings.dbt_target_dir / "manifest.json"
     parsed = settings.dbt_target_dir / "parsed.txt"
     content = _parsed_content(settings)
-    # By content: an image or a rollback brings new code with old times.
+    # By content, not by time: an image or a rollback brings new code with old times.
     if (
         manifest.is_file()
         and _saved_parse(settings).is_file()
@@ -58,26 +58,26 @@ def prepare_manifest(settings: Settings) -> Path:
     target, environment = settings.dbt_target_dir, dbt_environment(settings)
     result = _call(settings, ["--quiet", "parse"], target, environment, _errors_to(errors))
     if not result.success:
-        raise DbtProjectError(f"dbt cannot parse the project:\n{_said(result, errors)}")
+        raise DbtProjectError(f"dbt cannot parse the project:\n{_message(result, errors)}")
     parsed.write_text(content)
     return manifest
 
 
 def _parsed_content(settings: Settings) -> str:
-    """What the parsed project follows from."""
+    """Everything that the parsed project depends on."""
     digest = hashlib.sha256()
     for path in sorted(settings.dbt_project_dir.rglob("*")):
         if path.suffix in _DBT_FILES:
             name = path.relative_to(settings.dbt_project_dir)
             digest.update(f"{name}\0".encode() + path.read_bytes())
-    # The policy of the tests is read when the project is parsed; a parsed project is of a profile.
+    # Parsing reads the policy of the tests and the profile.
     policy, profile = settings.checks["dbt"], (settings.warehouse_path, settings.memory_limit)
     version = metadata.version("dbt-core")
     return " ".join(map(str, (digest.hexdigest(), settings.deployment, policy, *profile, version)))
 
 
 def _saved_parse(settings: Settings) -> Path:
-    """Where dbt keeps the parsed project; it goes by content, too."""
+    """Where dbt keeps the parsed project."""
     return settings.dbt_target_dir / "partial_parse.msgpack"
 
 
@@ -97,24 +97,24 @@ class DbtCommand:
     ) -> None:
         """Run a command and wait for its end.
 
-        The warehouse is open, read and write, until then, and closed in any case.
+        dbt has the warehouse open for writing until then.
 
         Args:
             arguments: the command and its options, without those of project and profile.
             target: folder of dbt's artifacts.
-            window: what the models read and write; in the environment, as vars would have the
-                project parsed again.
-            listen: takes the result of each model and test, as dbt's structured log has it.
+            window: the days that the models read and write. It is passed in the environment: vars
+                would make dbt parse the project again.
+            listen: receives the result of each model and test, as in dbt's structured log.
             environment: further variables that the project reads.
 
         Raises:
             DbtError: a model or a test failed.
-            KeyboardInterrupt: the process was asked to end; running statements were interrupted.
+            KeyboardInterrupt: the process was told to stop; running statements were interrupted.
         """
         errors: list[str] = []
         report = _errors_to(errors)
 
-        def heard(message: Any) -> None:
+        def receive(message: Any) -> None:
             from dbt_common.events.functions import msg_to_dict
 
             if message.info.name.startswith("Log") and message.info.name.endswith("Result"):
@@ -124,11 +124,11 @@ class DbtCommand:
         variables = {**dbt_environment(self._settings, window), **(environment or {})}
         saved = ["--partial-parse-file-path", str(_saved_parse(self._settings))]
         command = [*arguments, *saved, "--no-write-json"]
-        result = _call(self._settings, command, target, variables, heard)
+        result = _call(self._settings, command, target, variables, receive)
         if isinstance(result.exception, KeyboardInterrupt):
             raise result.exception
         if not result.success:
-            raise DbtError(f"dbt {arguments[0]} failed:\n{_said(result, errors)}")
+            raise DbtError(f"dbt {arguments[0]} failed:\n{_message(result, errors)}")
 
 
 def dbt_environment(settings: Settings, window: Window | None = None) -> dict[str, str]:
@@ -145,7 +145,7 @@ def _call(
     arguments: Sequence[str],
     target: Path,
     environment: Mapping[str, str],
-    heard: Callable[[Any], None],
+    listen: Callable[[Any], None],
 ) -> Any:
     options = {
         "--project-dir": settings.dbt_project_dir,
@@ -154,24 +154,22 @@ def _call(
         "--target-path": target,
         "--log-path": target,
         "--log-format": "text",
-        "--log-level-file": "none",  # what failed is in the error, and the SQL in the target
+        "--log-level-file": "none",  # the error has the messages, and the target folder the SQL
     }
     command = [*arguments, "--no-use-colors", *(str(word) for o in options.items() for word in o)]
     folder = Path.cwd()
     with _ONE_AT_A_TIME, _environment(environment), _interruptible():
         try:
-            return call_dbt(command, heard)
+            return call_dbt(command, listen)
         finally:
             os.chdir(folder)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM are a KeyboardInterrupt: on this one, and not on Dagster's, dbt interrupts
-    its statements.
-    """
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, on which dbt interrupts its statements."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
+        yield  # only the main thread receives signals
         return
     before = {
         number: signal.signal(number, signal.default_int_handler)
@@ -185,14 +183,14 @@ def _interruptible() -> Iterator[None]:
 
 
 def _errors_to(errors: list[str]) -> Callable[[Any], None]:
-    def heard(message: Any) -> None:
+    def listen(message: Any) -> None:
         if message.info.level == "error":
             errors.append(message.info.msg)
 
-    return heard
+    return listen
 
 
-def _said(result: Any, errors: Sequence[str]) -> str:
+def _message(result: Any, errors: Sequence[str]) -> str:
     return "\n".join(errors) or str(result.exception)
 
 

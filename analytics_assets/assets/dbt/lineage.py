@@ -1,7 +1,7 @@
 """Column lineage of the dbt models, for the assets' metadata.
 
-Belongs here: tracing each column of a model's compiled SQL to the columns of its parents. The
-columns of the parents come from their declared tables, so nothing is asked of the database.
+Belongs here: tracing each column of a model's compiled SQL to the columns of its parents. Those
+come from the declared tables, without a query.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ def column_lineage(
 ) -> dict[str, TableColumnLineage]:
     """Lineage of the models that dbt compiled into a target folder.
 
-    Tracing costs tens of milliseconds a column, so it is kept by the hash of the SQL, window dates
-    aside; the second run traces nothing.
+    Tracing takes tens of milliseconds for each column, so the result is cached by the hash of the
+    SQL without window dates.
 
     Args:
         target: dbt's target folder of the run.
         tables: the models.
-        cache_file: JSON file that keeps what was traced.
+        cache_file: JSON file of the cache.
     """
     cache: dict[str, dict[str, list[list[str]]]] = {}
     if cache_file.is_file():
         cache = json.loads(cache_file.read_text(encoding="utf-8"))
-    traced: dict[str, TableColumnLineage] = {}
-    grew = False
+    lineages: dict[str, TableColumnLineage] = {}
+    changed = False
     for table in tables:
         compiled = next(target.glob(f"compiled/*/models/*/{table.name}.sql"), None)
         if compiled is None:
@@ -44,18 +44,18 @@ def column_lineage(
         if key not in cache:
             cache = {k: v for k, v in cache.items() if not k.startswith(f"{table.name}-")}
             cache[key] = _trace(sql, table)
-            grew = True
-        traced[table.name] = TableColumnLineage(
+            changed = True
+        lineages[table.name] = TableColumnLineage(
             {
                 column: [TableColumnDep(AssetKey(parent), name) for parent, name in deps]
                 for column, deps in cache[key].items()
             }
         )
-    if grew:
-        beside = cache_file.with_suffix(".part")
-        beside.write_text(json.dumps(cache), encoding="utf-8")
-        beside.replace(cache_file)
-    return traced
+    if changed:
+        new = cache_file.with_suffix(".part")
+        new.write_text(json.dumps(cache), encoding="utf-8")
+        new.replace(cache_file)
+    return lineages
 
 
 def _trace(sql: str, table: Table) -> dict[str, list[list[str]]]:
@@ -66,8 +66,8 @@ def _trace(sql: str, table: Table) -> dict[str, list[list[str]]]:
     schema: dict[str, dict[str, dict[str, dict[str, str]]]] = {"warehouse": {}}
     for parent in TABLES.values():
         schema["warehouse"].setdefault(parent.group, {})[parent.name] = dict(parent.sql_types)
-    found: dict[str, list[list[str]]] = {}
-    # trim_selects would copy a whole query for each column of each, only to show it.
+    parents: dict[str, list[list[str]]] = {}
+    # trim_selects would copy each query for each of its columns, only for display.
     traced = lineage(None, sql, schema, dialect="duckdb", trim_selects=False)
     for column, root in traced.items():
         leaves = set()
@@ -76,5 +76,5 @@ def _trace(sql: str, table: Table) -> dict[str, list[list[str]]]:
             if source is not None and source.name in TABLES:
                 leaves.add((source.name, node.name.split(".")[-1].strip('"')))
         if column in table.columns:
-            found[column] = [list(leaf) for leaf in sorted(leaves)]
-    return found
+            parents[column] = [list(leaf) for leaf in sorted(leaves)]
+    return parents

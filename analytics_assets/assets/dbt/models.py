@@ -1,14 +1,14 @@
-"""The dbt models as assets: staging, core, marts and churn_features.
+"""The dbt models as assets: staging, core, marts and churn.
 
 Belongs here: the translation of the dbt project into assets, and the one step that builds the
-selected models of a window. Does not belong here: how dbt is called (`assets.dbt.command`), SQL
-(the dbt project) or columns (`schemas`).
+selected models of a window. Does not belong here: running dbt (`assets.dbt.command`), SQL (the dbt
+project) or columns (`schemas`).
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +56,17 @@ from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import partition_row_counts
 
-# Python writes these, and views read them when they are read themselves: the views may be built
-# before, in the one call of dbt that builds the snapshot from which the scores come.
+# Tables that Python writes and views read. The views may be built before them, by the dbt call that
+# builds the snapshot for the scores.
 READ_BY_VIEWS = ("churn_predictions", "churn_model")
 
 
 def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
-    """Models that only sources feed which are not configured: no assets.
+    """Models that depend only on sources which are not configured: they are no assets.
 
     Args:
         sources: the configured sources.
-        manifest: dbt's, which has all models.
+        manifest: dbt's manifest, with all models.
     """
     parsed = json.loads(manifest.read_text(encoding="utf-8"))
     return [
@@ -77,18 +77,18 @@ def absent_models(sources: SourcesConfig, manifest: Path) -> list[str]:
 
 
 def fed_by(parents: Mapping[str, list[str]], node: str) -> set[str]:
-    """The sources that a model is made from, directly or through other models."""
+    """The sources that a model depends on, directly or through other models."""
     if not node.startswith("source."):
         return {source for parent in parents[node] for source in fed_by(parents, parent)}
     name = node.split(".")[-1]
-    # The ledger of loads is no source: it says which days there are.
+    # The ledger of loads is not a source; models read it for the days of orders.
     return {LEADING if name == "source_loads" else name.removeprefix("raw_")}
 
 
 def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
-    """The manifest of dbt without some models and their tests.
+    """Dbt's manifest without some models and their tests.
 
-    Asked to leave them out, dagster-dbt would import dbt to evaluate the selection.
+    With an exclusion instead, dagster-dbt would import dbt to evaluate the selection.
     """
     parsed = dict(validate_manifest(manifest))
     nodes: dict[str, Any] = parsed["nodes"]
@@ -98,26 +98,27 @@ def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
         for key, node in nodes.items()
         if node["resource_type"] == "test" and gone & {*node["depends_on"]["nodes"]}
     }
+
+    def left(keys: Iterable[str]) -> list[str]:
+        return [key for key in keys if key not in gone]
+
     parsed["nodes"] = {
-        key: {**node, "depends_on": {**node["depends_on"], "nodes": _without(gone, node)}}
-        for key, node in nodes.items()
-        if key not in gone
+        key: {
+            **nodes[key],
+            "depends_on": {
+                **nodes[key]["depends_on"],
+                "nodes": left(nodes[key]["depends_on"]["nodes"]),
+            },
+        }
+        for key in left(nodes)
     }
     for edges in ("parent_map", "child_map"):
-        parsed[edges] = {
-            key: [other for other in others if other not in gone]
-            for key, others in parsed[edges].items()
-            if key not in gone
-        }
+        parsed[edges] = {key: left(parsed[edges][key]) for key in left(parsed[edges])}
     return parsed
 
 
 def _is_model(node: Mapping[str, Any]) -> bool:
     return bool(node["resource_type"] == "model")
-
-
-def _without(gone: set[str], node: Mapping[str, Any]) -> list[str]:
-    return [key for key in node["depends_on"]["nodes"] if key not in gone]
 
 
 def dbt_project(settings: Settings) -> DbtProject:
@@ -131,7 +132,7 @@ def dbt_project(settings: Settings) -> DbtProject:
 
 
 class Translator(DagsterDbtTranslator):
-    """Makes of each dbt model the asset that its declared table describes."""
+    """Translates each dbt model into the asset of its declared table."""
 
     def __init__(
         self,
@@ -184,7 +185,7 @@ class Translator(DagsterDbtTranslator):
         unique_id: str,
         project: DbtProject | None,
     ) -> AssetCheckSpec | None:
-        """The spec of a test: what holds when it passes, and what one could do."""
+        """The spec of a test: what is true when it passes, and what one could do otherwise."""
         spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
         if spec is None:
             return None
@@ -197,7 +198,7 @@ class Translator(DagsterDbtTranslator):
         deps = {dep.asset_key.path[-1]: dep for dep in spec.deps}
         for name in READ_BY_VIEWS:
             deps.pop(name, None)
-        # The ledger of loads is no asset: loads write it.
+        # The ledger of loads is not an asset: loads write it.
         if deps.pop("source_loads", None):
             deps.setdefault(f"raw_{LEADING}", AssetDep(f"raw_{LEADING}"))
         return [dep for name, dep in deps.items() if name in self._known]
@@ -208,9 +209,9 @@ def dbt_models(
     sources: SourcesConfig,
     partitions: Mapping[str | None, PartitionsDefinition | None],
 ) -> AssetsDefinition:
-    """All models as one multi-asset: one call of dbt builds whatever a run selects of it.
+    """All models as one multi-asset: one call of dbt builds the models that a run selects.
 
-    A step for each layer would cost a dbt start each; the models' order is dbt's business.
+    A step for each layer would start dbt several times; dbt orders the models itself.
     """
     manifest = prepare_manifest(settings)
     absent = absent_models(sources, manifest)
@@ -219,15 +220,15 @@ def dbt_models(
     thresholds = read_thresholds(settings.dbt_project_dir)
     overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
     policy = settings.checks["dbt"]
-    present = manifest_without(manifest, absent)
-    tests = dbt_tests.checks(present)
+    configured = manifest_without(manifest, absent)
+    tests = dbt_tests.checks(configured)
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     exclude = " ".join(["resource_type:unit_test", *absent])
 
     @dbt_assets(
-        manifest=present,
+        manifest=configured,
         project=project,
         name="dbt_models",
         dagster_dbt_translator=translator,
@@ -247,7 +248,7 @@ def dbt_models(
         views = any(table.is_view and table.group == "churn" for table in selected)
         warehouse.prepare([*sources.stand_ins, *(READ_BY_VIEWS if views else ())])
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
-        # The whole: dbt runs the tests between a selected model and an absent one, too.
+        # All models: dbt also runs the tests between a selected model and an absent one.
         parsed = validate_manifest(manifest)
         selection, indirect = get_subset_selection_for_context(
             context, parsed, "fqn:*", exclude, "", translator, None
@@ -261,7 +262,7 @@ def dbt_models(
         try:
             dbt.run(arguments, target, window, results.append, environment)
         except DbtError as error:
-            failure = error  # what came before it counts
+            failure = error  # the results before it still count
         except KeyboardInterrupt as interrupt:
             raise DagsterExecutionInterruptedError from interrupt
         events = [
@@ -271,8 +272,8 @@ def dbt_models(
                 parsed, translator, context, target, project
             )
         ]
-        # Row counts are asked for here: dagster-dbt's own way leaves the file locked in this
-        # process, and stamps the whole range's count on each partition.
+        # Rows are counted here: dagster-dbt would leave the file locked in this process, and give
+        # each partition the count of the whole range.
         lineage = column_lineage(target, selected, settings.dbt_target_dir / "lineage.json")
         built = {
             context.asset_key_for_output(event.output_name).path[-1]
@@ -290,8 +291,8 @@ def dbt_models(
                         str(event.asset_key and event.asset_key.path[-1]), str(event.check_name)
                     ]
                     sql = _compiled_test(target, test.name) if not event.passed else ""
-                    found = dbt_tests.finding(session, scans, test, window, event, sql)
-                    events[position] = found.result(policy)
+                    finding = dbt_tests.finding(session, scans, test, window, event, sql)
+                    events[position] = finding.result(policy)
         yield from events
         if failure and any(isinstance(e, AssetCheckResult) and not e.passed for e in events):
             raise Failure(f"dbt tests failed: {failure}", allow_retries=False) from failure
@@ -303,7 +304,7 @@ def dbt_models(
 
 
 def _compiled_test(target: Path, name: str) -> str:
-    """The query of a test as dbt has sent it."""
+    """The compiled query of a test."""
     (compiled,) = target.glob(f"compiled/*/**/{name}.sql")
     return compiled.read_text(encoding="utf-8")
 
@@ -329,13 +330,13 @@ def _add_metadata(
         )
         return
     if not table.is_view:
-        # Counting a view would run it.
+        # Counting a view would compute it.
         metadata["dagster/row_count"] = session.count(table.relation)
     context.add_asset_metadata(metadata, table.name)
 
 
 def _model_version(manifest: Mapping[str, Any], unique_id: str, knobs: str) -> str:
-    """Changes with the model's SQL, with any macro of the project, and with its thresholds."""
+    """Hash of the model's SQL, all macros of the project, and the thresholds."""
     digest = hashlib.sha256(manifest["nodes"][unique_id]["raw_code"].encode())
     digest.update(knobs.encode())
     package = manifest["nodes"][unique_id]["package_name"]

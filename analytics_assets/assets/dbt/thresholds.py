@@ -1,7 +1,7 @@
-"""The thresholds of the business rules, as the vars of the dbt project name them.
+"""The thresholds of the business rules: the vars of the dbt project.
 
-Belongs here: which values make sense, and refusing others before anything is built. Does not belong
-here: the rules (the project's macros) or the defaults (dbt_project.yml).
+Belongs here: checking their values before anything is built. Does not belong here: the rules (the
+project's macros) or the defaults (dbt_project.yml).
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ RANGES: tuple[tuple[tuple[str, ...], tuple[type, ...], float, float], ...] = (
     (("charge_medium", "charge_high"), (int, float), 0, float("inf")),
     (("risk_normal_gaps",), (int, float), 1, float("inf")),
 )
-# The first may not lie above the second.
+# The first may not be above the second.
 ASCENDING = (
     ("segment_good_score", "segment_champion_score"),
     ("cohort_fair_retention", "cohort_strong_retention"),
@@ -43,22 +43,22 @@ def read_thresholds(project_dir: Path) -> dict[str, float]:
         ThresholdError: one is missing, unknown, out of its range, or above the next.
     """
     file = project_dir / "dbt_project.yml"
-    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")).get("vars") or {}
+    values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")).get("vars") or {}
     known = {name for names, *_ in RANGES for name in names}
-    for name in sorted(known ^ found.keys()):
+    for name in sorted(known ^ values.keys()):
         problem = "is missing" if name in known else "is no threshold of any rule"
         raise ThresholdError(f"{file}: {name} {problem}; the vars are {', '.join(sorted(known))}.")
     for names, types, least, most in RANGES:
         for name in names:
-            value = found[name]
+            value = values[name]
             if type(value) not in types or not least <= value <= most:
                 kind = "a whole number" if types == (int,) else "a number"
                 limit = f"from {least} to {most:g}" if most < float("inf") else f"from {least} up"
                 raise ThresholdError(f"{file}: {name} is {value!r}; set it to {kind} {limit}.")
     for low, high in ASCENDING:
-        if found[low] > found[high]:
+        if values[low] > values[high]:
             raise ThresholdError(
-                f"{file}: {low} ({found[low]}) lies above {high} ({found[high]}); set it to that "
+                f"{file}: {low} ({values[low]}) lies above {high} ({values[high]}); set it to that "
                 "at most."
             )
-    return found
+    return values

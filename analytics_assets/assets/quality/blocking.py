@@ -1,10 +1,10 @@
-"""What a failed blocking check holds back in later runs.
+"""Failed blocking checks of earlier runs, which stop publishing and training.
 
-Belongs here: which failures still count, by the ledger and by runs that it does not have yet. Does
-not belong here: the ledger (`quality`), or what is held back (`serving`, `churn`).
+Belongs here: which failures still count, by the ledger and by runs that are not in it yet. Does not
+belong here: the ledger (`ledgers`), publishing or training.
 
-A failed blocking check stops its own run only. What leaves the warehouse, the published copy and
-the champion, waits in any run until the check has passed.
+Dagster stops only the run in which a blocking check fails. Publishing and training have to wait in
+any later run, too, until the check has passed.
 """
 
 from dagster import AssetExecutionContext, DagsterInstance, Failure
@@ -16,8 +16,8 @@ from analytics_assets.warehouse.session import Session
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
-# A failure counts, day by day of what it looked at, until a later verdict has looked at the same,
-# unless the job that gave it has since run without the check.
+# A failure counts for each day that it checked, until a later verdict on the same day, or until its
+# job has run without the check.
 _FAILED_CHECKS = """
     WITH verdicts AS (
         SELECT ledger.*, job
@@ -62,33 +62,31 @@ _FAILED_CHECKS = """
 
 
 def failed_checks(session: Session) -> list[str]:
-    """Checks whose newest verdict on some day, or on a whole table, is an error in any run.
+    """Checks whose newest verdict on some day, or on a whole table, is an error, of any run.
 
-    A failed blocking check stops its own run only; this keeps later ones from publishing what it
-    found wrong. A check that passes on another day says nothing of the day on which it failed.
+    A check that passes on another day says nothing about the day on which it failed.
     """
     return [name for (name,) in session.rows(_FAILED_CHECKS)]
 
 
 def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]) -> list[str]:
-    """Failed checks of the tables of some layers, of runs that are in no ledger yet, too."""
+    """Failed checks of the tables of some layers, also of runs that are not in the ledger yet."""
     with warehouse.write() as session:
         session.execute("BEGIN")
         try:
             record_runs(session, instance, {})
-            found = failed_checks(session)
+            failed = failed_checks(session)
         finally:
-            # Without the checks that did not run it would be no ledger.
+            # The rows are not complete: checks that did not run are missing.
             session.execute("ROLLBACK")
-    return [name for name in found if TABLES[name.split(".")[0]].group in groups]
+    return [name for name in failed if TABLES[name.split(".")[0]].group in groups]
 
 
 def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
-    """End a training before it begins, while a check of what it reads has failed.
+    """Refuse to train while a check of the tables that it reads has failed.
 
     Raises:
-        Failure: The checks, and what to do.
-
+        Failure: a check has failed; the message names the checks and what to do.
     """
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:

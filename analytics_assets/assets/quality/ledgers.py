@@ -1,7 +1,7 @@
 """The quality group: the ledger of every check and every run.
 
-Belongs here: copying Dagster's records of checks and runs into tables that outlive them. Does not
-belong here: the checks (`checks`).
+Belongs here: copying Dagster's records of checks and runs into tables. Does not belong here: the
+checks (`checks`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,14 +32,15 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 
-TABLES_PLOTTED = 6  # lines that can be told apart
+TABLES_PLOTTED = 6  # more lines would be hard to distinguish
 NO_ROWS = MetadataValue.md("no rows yet")
-BATCH = 200  # runs that are asked of the instance at once
+BATCH = 200  # runs to read from the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
-# Of a check that a team has added, which need not say what it is.
+CODE = ("assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py")
+# For a check that a team has added without these metadata.
 OTHER = {"family": "other", "dimension": "validity"}
-# Table to its checks by name, with what each is declared to be (family, dimension).
+# Table to its checks by name, with the declared metadata of each (family, dimension).
 Declared = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
@@ -48,21 +49,13 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
 
     Args:
         upstream: the tables.
-        expected: the checks that should run whenever a table is made.
+        expected: the checks that should run whenever a table is materialized.
     """
 
     @multi_asset(
         name="quality_ledgers",
         specs=[
-            table_spec(
-                table,
-                kinds={"python", "duckdb"},
-                deps=upstream,
-                partitions_def=None,
-                code_version=code_version(
-                    "assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py"
-                ),
-            )
+            table_spec(table, deps=upstream, code_version=code_version(*CODE))
             for table in (CHECKS, SCORES, RUNS)
         ],
         pool=POOL,
@@ -90,7 +83,7 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
 
 
 def record_runs(session: Session, instance: DagsterInstance, expected: Declared) -> None:
-    """Add the runs that the ledgers do not have, and the verdicts of their checks."""
+    """Add the runs that the ledgers lack, and the verdicts of their checks."""
     runs = _new_runs(instance, _final_runs(session))
     checks, executions = [], []
     for run in runs:
@@ -138,7 +131,7 @@ def _score_history(session: Session) -> dict[str, MetadataValue]:
     frame["layer"] = frame["asset"].map(groups)
     layers = frame.pivot_table(index="day", columns="layer", values="score", aggfunc="mean")
     tables = frame.pivot(index="day", columns="asset", values="score")
-    # What is made once stands on the last day only; a line needs more than one.
+    # Tables without partitions may have a score on the last day only; a line needs two days.
     layers, tables = (of.loc[:, of.notna().sum() > 1] for of in (layers, tables))
     lowest = tables[tables.mean().sort_values(kind="stable").index[:TABLES_PLOTTED]]
     return {
@@ -158,7 +151,7 @@ def _score_history(session: Session) -> dict[str, MetadataValue]:
 
 
 def _final_runs(session: Session) -> set[str]:
-    """Runs that had ended when they were recorded: nothing can be added to them."""
+    """Runs that had ended when they were recorded, so their rows are final."""
     rows = session.rows(f"SELECT run_id FROM {RUNS.relation} WHERE ended_at IS NOT NULL")
     return {run_id for (run_id,) in rows}
 
@@ -166,25 +159,25 @@ def _final_runs(session: Session) -> set[str]:
 def _new_runs(instance: DagsterInstance, final: set[str]) -> list[RunRecord]:
     """Runs of the instance that are not final in the ledger, newest first.
 
-    Stops at the first batch that holds final runs only: older ones were recorded before it.
+    It stops at the first batch of only final runs: older ones were recorded before.
     """
-    found: list[RunRecord] = []
+    runs: list[RunRecord] = []
     cursor = None
     while batch := list(instance.get_run_records(limit=BATCH, cursor=cursor)):
         new = [run for run in batch if run.dagster_run.run_id not in final]
-        found += new
+        runs += new
         if not new:
             break
         cursor = batch[-1].dagster_run.run_id
-    return found
+    return runs
 
 
 def _materialized(instance: DagsterInstance, run: RunRecord) -> set[str]:
     # Not from the events: there is one for each partition, and each would be read in full.
-    made = instance.get_asset_partitions_for_run(
+    keys = instance.get_asset_partitions_for_run(
         run.dagster_run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION
     )
-    return {key.path[-1] for key in made}
+    return {key.path[-1] for key in keys}
 
 
 def _evaluations(
@@ -198,23 +191,23 @@ def _evaluations(
         evaluation = event.event_specific_data if event else None
         if not isinstance(evaluation, AssetCheckEvaluation):
             continue
-        # A retried step evaluates again: the last verdict counts.
+        # A retried step evaluates its checks again: the last verdict counts.
         rows[evaluation.asset_key, evaluation.check_name] = _verdict(
             run.dagster_run.run_id, entry.timestamp, evaluation, window
         )
-    return [row for found in rows.values() for row in found]
+    return [row for of_check in rows.values() for row in of_check]
 
 
 def _verdict(
     run_id: str, timestamp: float, evaluation: AssetCheckEvaluation, window: Window | None
 ) -> list[dict[str, Any]]:
-    """The row of a check, and one for each day that it counted."""
+    """The row of a check, and one for each of its days."""
     metadata: dict[str, Any] = {
         name: value.value for name, value in evaluation.metadata.items() if hasattr(value, "value")
     }
     asset, name = evaluation.asset_key.path[-1], evaluation.check_name
-    seen = window if "window" in metadata else None
-    row = _row(run_id, timestamp, asset, name, seen, metadata) | {
+    days_checked = window if "window" in metadata else None
+    row = _row(run_id, timestamp, asset, name, days_checked, metadata) | {
         "passed": evaluation.passed,
         "severity": evaluation.severity.value,
         "rows_checked": metadata.get("rows checked"),
@@ -248,7 +241,7 @@ def _row(
     window: Window | None,
     declared: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What every row of the ledger has."""
+    """The values that every row of the ledger has."""
     return {
         **dict.fromkeys(CHECKS.columns),
         "run_id": run_id,
@@ -269,16 +262,16 @@ def _not_run(
     evaluations: list[dict[str, Any]],
     expected: Declared,
 ) -> list[dict[str, Any]]:
-    """Rows of the checks that a run which succeeded should have evaluated and did not.
+    """Rows of the checks that a successful run should have evaluated and did not.
 
-    A selection that leaves tests out shows as success everywhere else.
+    Dagster shows a run that leaves checks out as a success.
     """
-    found = {(row["asset"], row["check_name"]) for row in evaluations}
+    evaluated = {(row["asset"], row["check_name"]) for row in evaluations}
     missing = sorted(
         (asset, name)
         for asset in assets
         for name in expected.get(asset, ())
-        if (asset, name) not in found
+        if (asset, name) not in evaluated
     )
     return [
         _row(

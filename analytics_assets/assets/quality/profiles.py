@@ -1,9 +1,9 @@
 """The HTML profile of each table, and the link to it on the table's asset.
 
-Belongs here: which tables have a page. Does not belong here: what is on it (`warehouse.profile`).
+Belongs here: which tables have a page. Does not belong here: the page (`reports.profile`).
 
-Drawing takes most of a second for each table, so the pages have a job of their own, and a run that
-loads days does not wait for them.
+Drawing takes most of a second for each table, so the pages have a job of their own, and runs that
+load days do not wait for them.
 """
 
 from collections.abc import Callable
@@ -33,11 +33,11 @@ from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 PROFILES = "table_profiles"
-PROFILED_GROUPS = ("raw", "core", "marts", "churn")  # the ledgers are about runs
+PROFILED_GROUPS = ("raw", "core", "marts", "churn")
 
 
 def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefinition]:
-    """table_profiles, below all that it shows."""
+    """table_profiles, downstream of all tables that it shows."""
 
     @multi_asset(
         name=PROFILES,
@@ -87,12 +87,12 @@ def profile_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
 
 
 def _is_profiled(table: Table) -> bool:
-    # A view holds nothing of its own.
+    # A view has no rows of its own.
     return table.group in PROFILED_GROUPS and not table.is_view
 
 
 def with_profile(settings: Settings) -> Callable[[AssetSpec], AssetSpec]:
-    """Adds the path of its page to the spec of a table."""
+    """A function that adds the path of its page to the spec of a table."""
 
     def linked(spec: AssetSpec) -> AssetSpec:
         table = TABLES.get(spec.key.path[-1])

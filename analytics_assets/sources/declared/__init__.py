@@ -1,7 +1,7 @@
-"""The sources that there are: one declaration each, in a module of its own.
+"""All sources: one declaration for each, in a module of its own.
 
-A new source is a module here and its entry in `SOURCES`, next to its tables (`schemas`) and its
-models (the dbt project).
+A new source is a module here and its entry in `SOURCES`, with its tables (`schemas`) and its models
+(the dbt project).
 """
 
 from analytics_assets.sources.declared.base import ATTRIBUTES, Contract, Source

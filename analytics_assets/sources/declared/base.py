@@ -1,7 +1,7 @@
-"""What a source declares: its contract, what it feeds, and what is asked of its rows.
+"""The declaration of a source: its contract, its tables and models, and the rules for its rows.
 
-Belongs here: the shape of a declaration. Does not belong here: any one source (a module each), how
-a team's columns are named (`config`), or what is made of a declaration (`checks`, `assets`,
+Belongs here: the classes of a declaration. Does not belong here: any one source (a module each),
+the columns of a team's source (`config`), or the use of a declaration (`checks`, `assets`,
 `automation`).
 """
 
@@ -12,24 +12,24 @@ from typing import Any
 from analytics_assets.schemas import TABLES, Table
 
 LOAD_COLUMNS = ("line_key", "source_file", "source_row", "loaded_at")
-# Columns that the load derives, and what they are where nothing says otherwise.
+# Columns that the load derives, with their default values.
 DERIVED = {"amount_is_total": "false", "is_refund": "false"}
-# A column for whatever further columns the configuration names, as a JSON object.
+# A column with all further columns that the configuration names, as a JSON object.
 ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What one source supplies, in our names and types.
+    """The columns that one source supplies, in our names and types.
 
     Attributes:
         source: the source's name.
-        required: columns that the source must have; the others come as NULL where it does not.
-        time_column: the column that puts a row into a window; None for unpartitioned sources.
-        door: further columns that become something else on the way into the table, each with the
-            column of the table whose type and rules it has.
+        required: columns that the source must have; any other is NULL where it does not.
+        time_column: the column that gives the day of a row; None for unpartitioned sources.
+        door: further columns that are converted during the load and not stored themselves, each
+            with the column of the table whose type and rules it has.
         expected: columns without which a load warns.
-        follows: required columns that follow from another, where the source has only that.
+        follows: required columns that are derived from another, where the source has only that.
     """
 
     source: str
@@ -46,17 +46,17 @@ class Contract:
 
     @property
     def columns(self) -> list[str]:
-        """Columns that can come from the source."""
+        """Columns of the table that can come from the source."""
         derived = (*LOAD_COLUMNS, *DERIVED, self.table.window_column)
         return [name for name in self.table.columns if name not in derived]
 
     @property
     def mappable(self) -> list[str]:
-        """Those of them that are one column of the source each."""
+        """Columns that can be mapped to a column of the source."""
         return [name for name in (*self.columns, *self.door) if name != ATTRIBUTES]
 
     def declared(self, name: str) -> Any:
-        """A mappable column as the table's model declares it."""
+        """The declaration of a mappable column in the table's model."""
         return self.table.schema.columns[self.door.get(name, name)]
 
     @property
@@ -76,7 +76,7 @@ class Rule:
         remedy: what one could do about a failure.
         broken: SQL condition of the rows that break it.
         applies: SQL condition of the rows that it is about.
-        dimension: what it counts towards in the quality score.
+        dimension: dimension of the quality score that it counts towards.
     """
 
     table: str
@@ -90,13 +90,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that has to add up with others: an aggregate over a relation, by day where it has
-    days.
+    """A figure of an equation: an aggregate over a relation, by day where it has days.
 
     Attributes:
         relation: table or view.
         figure: SQL aggregate.
-        by: SQL expression of the day (or month) that figures are compared by; None compares one.
+        by: SQL expression of the day (or month) to group by; None for one figure.
         where: condition on the rows.
     """
 
@@ -116,7 +115,7 @@ class Balance:
         description: what is true when it passes.
         left: one figure.
         right: the other.
-        windowed: whether a window of it can be looked at; otherwise it is about whole tables.
+        windowed: whether it can be checked for a window; otherwise only for whole tables.
         money: whether the figures are money rather than rows.
     """
 
@@ -131,12 +130,12 @@ class Balance:
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """The churn model that is trained on what a source feeds.
+    """The churn model that is trained on a source's data.
 
     Attributes:
-        suffix: what its name in the registry has after the name of the settings.
+        suffix: appended to the model name of the settings, for its name in the registry.
         scores: table of its scores.
-        scored: whose they are, in words.
+        scored: who is scored, in words.
         newest: SQL condition of the newest scores.
     """
 
@@ -148,12 +147,12 @@ class ChurnModel:
 
 @dataclass(frozen=True)
 class OwnJob:
-    """The job of a source that has nothing to do with the days of the others.
+    """The job of a source that is independent of the days of the others.
 
     Attributes:
-        description: what it does.
-        schedule: what its schedule does.
-        cron: when.
+        description: description of the job.
+        schedule: description of its schedule.
+        cron: cron expression of its schedule.
     """
 
     description: str
@@ -163,30 +162,29 @@ class OwnJob:
 
 @dataclass(frozen=True)
 class Source:
-    """All that the project knows of one source; everything else iterates over these.
+    """The declaration of one source; all other code iterates over these.
 
-    A name that is empty means that there is no such table, member or file.
+    An empty name means that there is no such table, member or file.
 
     Attributes:
         contract: the columns that it supplies.
-        rows: what its rows are, in the plural.
-        job: the job that loads it and makes what only it feeds; None for a source that is loaded
-            with the days. A source with a job needs no other source.
+        rows: noun for its rows, in the plural.
+        job: the job that loads it and builds what depends on it alone; None for a source that is
+            loaded with the days. A source with a job needs no other source.
         leads: whether the days of the warehouse are its days: sources without a job need it.
-        stand_ins: models that only it feeds and that others read: empty tables where it is absent.
+        stand_ins: models of this source alone that others read: empty tables where it is absent.
         fact: table with a row for each of its staged rows.
-        corrections: table of the rows whose days it changed later.
+        corrections: table of its rows that were changed on a later day.
         dimension: table whose members its rows are.
-        member: what a member is called; `{member}_id` is the column that names it.
-        members: sources whose members the rows of the fact name, and whether each row must.
-        identity: columns that rows which are equal, or versions of one another, have in common
-            next to their day.
-        numbered: the last of them, where it numbers rows and may be missing: without a number only
-            equal rows are the same.
-        changing: columns that the source may change of such a row without saying anything else.
-        rules: checks of its values beyond the general ones.
-        balances: checks of sums across the layers beyond the general ones.
-        model: the churn model that is trained on what it feeds.
+        member: noun for a member; the column `{member}_id` identifies it.
+        members: sources of the members that the rows of the fact reference, and whether each must.
+        identity: columns that, with the day, identify a row in all its copies and versions.
+        numbered: whether the last of them is a number that may be missing: without it only equal
+            rows are the same.
+        changing: columns that may differ between versions of a row, such as its status.
+        rules: further checks of its values.
+        balances: further checks of sums across the layers.
+        model: the churn model that is trained on its data.
         sample: path of its files in the generated sample.
         sample_words: further words of the sample's configuration.
     """

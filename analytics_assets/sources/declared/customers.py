@@ -1,4 +1,4 @@
-"""Customers, with what is known of them: rows of the dimension."""
+"""Customers with their attributes: rows of the dimension."""
 
 from analytics_assets.sources.declared.base import Contract, Source
 

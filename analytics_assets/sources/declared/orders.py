@@ -1,4 +1,4 @@
-"""Lines of orders: what everything but subscriptions is computed from."""
+"""Lines of orders, on which all models but those of subscriptions depend."""
 
 from analytics_assets.sources.declared.base import (
     Balance,
@@ -9,7 +9,7 @@ from analytics_assets.sources.declared.base import (
     Source,
 )
 
-# Half of the smallest unit of the currencies that have one: a billed amount is rounded to cents.
+# Half a cent: billed amounts are rounded to cents.
 ROUNDING = "0.005"
 DAY = "order_date"
 MONTH = "date_trunc('month', order_date)::DATE"
@@ -42,11 +42,11 @@ MEASURES = (
         )
     ),
 )
-# Tables with a margin. It is none where a cost is unknown, so that margins add up nowhere.
+# Tables with a margin. It is null where a cost is unknown, so margins do not add up across tables.
 WITH_MARGIN = (("core.customer_days", DAY), ("marts.sales_daily", DAY),
                ("marts.customer_sales", "month"))  # fmt: skip
 COHORTS = "marts.customer_cohort_analysis"
-# Of the months from the first sale on.
+# The days of customers from the month of their first sale on.
 DAYS_OF_COHORTS = """(
     SELECT days.* FROM core.customer_days AS days
     JOIN (
@@ -63,7 +63,7 @@ RULES = (
         "Recompute the amount as quantity x price, as customer_sales.billed_amount does, or ask "
         "the source for it.",
         broken="amount IS NULL",
-        # A source without amounts has none to miss.
+        # Not for a source without amounts.
         applies="EXISTS (FROM core.fact_orders AS billed WHERE billed.amount IS NOT NULL)",
         dimension="completeness",
     ),
@@ -72,9 +72,9 @@ RULES = (
         "amount_is_quantity_times_price",
         "The amount billed for a line is its quantity x unit price less its discount, within half "
         "a cent.",
-        "Map the discount, tax or shipping that the source has put into the amount; or map the "
-        "amount without unit_price, and it is what the marts add up. They add up quantity x price "
-        "less discount now.",
+        "Map the discount, tax or shipping that the amount includes; or map the amount without "
+        "unit_price, then the marts add up the amount. Now they add up quantity x price less "
+        "discount.",
         broken=f"abs(amount - extended_amount) > {ROUNDING}",
         applies="amount IS NOT NULL",
     ),
@@ -82,8 +82,8 @@ RULES = (
         "fact_orders",
         "price_is_not_zero",
         "No line is without a price.",
-        "Review by hand: gifts and samples are right at 0; otherwise use the product's median "
-        "price. Such lines are adjustments and count in no sales.",
+        "Review by hand: 0 is right for gifts and samples; otherwise use the product's median "
+        "price. Such lines are adjustments and do not count as sales.",
         broken="unit_price = 0",
     ),
     Rule(
@@ -91,7 +91,7 @@ RULES = (
         "price_is_not_negative",
         "No price is below 0: a return has a negative quantity instead.",
         "Review by hand: book refunds as returns, with a negative quantity. Such lines are "
-        "adjustments and count in no sales.",
+        "adjustments and do not count as sales.",
         broken="unit_price < 0",
     ),
     Rule(
@@ -116,15 +116,15 @@ BALANCES = (
     Balance(
         "fact_orders",
         "missing_amounts_are_still_missing",
-        "The lines that came without an amount are without one in the fact: nothing is imputed "
-        "before the marts.",
+        "Lines without an amount in the source have none in the fact: nothing is imputed before "
+        "the marts.",
         Figure("staging.stg_orders", MISSING, DAY),
         Figure("core.fact_orders", MISSING, DAY),
     ),
     Balance(
         "customer_sales",
         "imputed_amounts_are_the_missing_ones",
-        "Every amount that customer_sales has made up for is counted, in its month.",
+        "Every amount that customer_sales has imputed is counted, in its month.",
         Figure(
             "core.fact_orders",
             f"count(*) FILTER (amount IS NULL AND {OF_BOTH})",

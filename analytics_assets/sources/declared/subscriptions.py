@@ -1,4 +1,4 @@
-"""Subscribers, with whether they have left: one snapshot without days, and a model of its own."""
+"""Subscribers, and whether they have left: one snapshot without days, with a model of its own."""
 
 from analytics_assets.sources.declared.base import (
     Balance,
@@ -35,7 +35,7 @@ SUBSCRIPTIONS = Source(
         Balance(
             "churn_by_contract",
             "imputed_charges_are_the_missing_ones",
-            "Every total of charges that staging has made up for is counted.",
+            "Every total of charges that staging has imputed is counted.",
             Figure("staging.stg_subscriptions", "count(*) FILTER (total_charges_imputed)"),
             Figure("marts.churn_by_contract", "coalesce(sum(total_charges_imputed), 0)"),
             windowed=False,

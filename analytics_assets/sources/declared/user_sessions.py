@@ -1,4 +1,4 @@
-"""Sessions of users: a fact of its own next to the orders."""
+"""Sessions of users."""
 
 from analytics_assets.sources.declared.base import Contract, Rule, Source
 
@@ -8,7 +8,7 @@ USER_SESSIONS = Source(
     stand_ins=("stg_user_sessions", "fact_user_sessions", "session_corrections"),
     fact="fact_user_sessions",
     corrections="session_corrections",
-    # Anonymous sessions are no fault.
+    # Sessions may be anonymous.
     members={"customers": False},
     identity=("session_id",),
     rules=(

@@ -1,6 +1,6 @@
-"""What a file is by its first bytes, and the one text file in a zip archive.
+"""Recognising files by their first bytes, and unpacking the one text file of a zip archive.
 
-Belongs here: naming files that are not text, with the way out. Does not belong here: reading any
+Belongs here: errors for files that are not text, with the remedy. Does not belong here: reading any
 format (`delimited`, `excel`, `json_lines`), compression of single files (`files`).
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import SourceError
 
-# First bytes, what they say, and the way out.
+# First bytes, the kind of file, and the remedy.
 SIGNATURES = (
     (b"SQLite format 3\0", "a SQLite database", "write `format: sqlite` and `table`"),
     (b"PAR1", "a Parquet file", "write `format: parquet`"),
@@ -21,7 +21,7 @@ SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save it as .xlsx or as CSV"),
     (b"%PDF", "a PDF document", "export CSV or .xlsx instead"),
 )
-# Marks at the beginning of a text; the longer of two that begin alike comes first.
+# A mark comes before any other that it begins with.
 BYTE_ORDER_MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -31,10 +31,10 @@ BYTE_ORDER_MARKS = (
 
 
 def require_text(config: SourceConfig, path: Path, name: str, encoding: str) -> None:
-    """Refuse a file that is no text, or text of 16 or 32 bits that nobody declared.
+    """Refuse a file that is no text, or text of 16 or 32 bits without a declared encoding.
 
     Raises:
-        SourceError: the message names what the file is and what to write.
+        SourceError: the message names the kind of file and the remedy.
     """
     with path.open("rb") as stream:
         head = stream.read(64)
@@ -69,7 +69,7 @@ def _no_text(config: SourceConfig, name: str, what: str, way_out: str) -> Source
 
 
 def _zip_kind(path: Path) -> str:
-    """What a zip archive is, and the way out."""
+    """The kind of a zip archive, and the remedy."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -88,7 +88,7 @@ def require_workbook(config: SourceConfig, path: Path, name: str) -> None:
     """Refuse a file that is no Excel workbook.
 
     Raises:
-        SourceError: the message names what the file is and what to write.
+        SourceError: the message names the kind of file and the remedy.
     """
     with path.open("rb") as stream:
         head = stream.read(4)
@@ -112,7 +112,7 @@ def require_workbook(config: SourceConfig, path: Path, name: str) -> None:
 
 
 def members(archive: zipfile.ZipFile) -> list[str]:
-    """Files of an archive, without what programs leave in it."""
+    """Files of an archive, without the hidden ones that programs add."""
     return [
         item.filename
         for item in archive.infolist()
@@ -123,10 +123,10 @@ def members(archive: zipfile.ZipFile) -> list[str]:
 
 
 def unzipped(config: SourceConfig, path: Path, name: str, copy: Path) -> Path:
-    """A copy of the one file of an archive, or of the `member` that is configured.
+    """A copy of the one file of an archive, or of the configured `member`.
 
     Raises:
-        SourceError: the archive is broken or locked, or it is not clear which file is meant.
+        SourceError: the archive is broken or encrypted, or the file is not clear.
     """
     member = config.options.get("member")
     out = copy.with_name(f"{copy.name}.member")

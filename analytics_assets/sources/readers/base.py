@@ -1,7 +1,7 @@
-"""What every reader keeps: the contract between a format and the loading of its rows.
+"""The interface of readers: how a format hands its rows to the load.
 
-Belongs here: `Reader`, what a scan hands over, and the error of a source. Does not belong here: any
-one format, typing (`typed`), writing (`load`).
+Belongs here: `Reader`, `Scan`, and the errors of a source. Does not belong here: any one format,
+typing (`typed`), writing (`load`).
 """
 
 import re
@@ -33,14 +33,14 @@ class SourceError(ValueError):
 
 
 class DoubtError(SourceError):
-    """The form of a source was trusted, and something does not fit: read it again with care."""
+    """The form of a source was trusted and does not fit: it has to be read again with care."""
 
 
 class MissingColumnError(SourceError):
     """A source lacks a column that the contract or the mapping needs.
 
     Attributes:
-        found: the columns that it has.
+        found: the columns of the source.
     """
 
     def __init__(self, message: str, found: Sequence[str]) -> None:
@@ -56,8 +56,8 @@ class Malformed:
         part: number of the row's part (file) within the scan.
         row: number of the row in its part, from 1.
         line: line of the file where the row begins; None where it has no line of its own.
-        reason: what is wrong with it.
-        text: the row as it stands in the source.
+        reason: why it is malformed.
+        text: the row as text.
     """
 
     part: int
@@ -72,9 +72,9 @@ class Part:
     """A piece of a source that numbers its own rows: a file, a table.
 
     Attributes:
-        name: what `source_file` says of its rows.
-        day: the day that it stands for, where each day has parts of its own.
-        key: changes whenever the content does, where that is known without reading it.
+        name: `source_file` of its rows.
+        day: its day, where each day has parts of its own.
+        key: changes whenever the content does; None where that is unknown without reading it.
         rows: rows counted independently of DuckDB's reader; None where nothing can count them.
         lines_before: lines of the file before its first row; None where it has no lines.
     """
@@ -91,21 +91,20 @@ class Scan:
     """The rows of a window, as a reader hands them to DuckDB.
 
     Attributes:
-        relation: SQL relation with the source's columns under their own names and `_load_part`
-            (BIGINT, index into parts); besides `_load_row` and `_load_line` where the reader
-            numbers rows itself. Where it does not, rows come in the order of their parts.
+        relation: SQL relation with the source's columns under their own names, `_load_part`
+            (BIGINT, index into parts), and `_load_row` and `_load_line` where the reader numbers
+            rows itself. Where it does not, rows come in the order of their parts.
         types: DuckDB type of each column of the source. VARCHAR is text that is matched and cast.
         parts: where the rows come from.
         numbered: whether the relation has `_load_row` and `_load_line`.
         mixed: whether they are NULL for some parts, whose rows come in order.
-        malformed: rows that have no columns, and so are not in the relation.
+        malformed: rows without columns, which are not in the relation.
         versions: data version of each day, where the source itself computes it.
         warnings: what a person should know and what does not stop the load.
-        whole: column of the relation that holds a row as JSON text; without it the row is made of
-            its columns.
-        may_hold_nul: whether a NUL byte may be in a text.
-        trusted: whether the form of the rows was taken on trust: each file's rows are counted, but
-            whether DuckDB finds them shows only when it reads them.
+        whole: column of the relation with the row as JSON text; None builds it from the columns.
+        may_hold_nul: whether texts may contain a NUL byte.
+        trusted: whether the form of the rows is not proven: each file's rows are counted, but
+            whether DuckDB reads as many shows only in the load.
     """
 
     relation: str
@@ -129,9 +128,9 @@ class SourceFile:
     """A file of a source.
 
     Attributes:
-        path: where it lies, as its file system names it.
-        name: path below the folder of the source: it does not change with the folder's place.
-        day: the day that it stands for, where each day has files of its own.
+        path: its path in its file system.
+        name: path below the folder of the source, which stays the same if the folder moves.
+        day: its day, where each day has files of its own.
         state: what changes when the file does: size and time of change, or the store's tag.
     """
 
@@ -141,43 +140,41 @@ class SourceFile:
     state: str
 
     def part(self, **facts: Any) -> Part:
-        """The part of a scan that the file is."""
+        """The file as a part of a scan."""
         return Part(self.name, self.day, f"{self.path} {self.state}", **facts)
 
 
 class Reader(ABC):
-    """How one source is read. A new format is one subclass, registered in `readers/__init__`; the
-    tests of readers run over it.
+    """Reads one source. A new format is a subclass, registered in `readers/__init__`.
 
-    A reader declares its format: the word for it, the words of the configuration that it
-    understands, and how changes of its sources are seen. Of a source that lies in files the
-    contents of each file are remembered (`files`, `scan_files`). A database computes versions of
-    its days itself (`computes_versions`, `versions`). Otherwise the typed rows are read and
-    compared.
+    A reader declares its format: its name, the words of the configuration that it understands, and
+    how changes of its sources are detected. For files, the contents of each file are cached
+    (`files`, `scan_files`). A database computes versions of its days itself (`computes_versions`,
+    `versions`). Otherwise the typed rows are read and compared.
 
-    What holds for every reader: a scan is one snapshot of the source (what changes while it is
-    read is an error, and nothing is loaded); every row of the window comes once, in the relation
-    or among the malformed ones; text is not converted; the source is never written; messages hold
-    no row values and no credentials.
+    For every reader: a scan is one snapshot of the source (a change while it is read is an error,
+    and nothing is loaded); every row of the window comes once, in the relation or as a malformed
+    row; text is not converted; the source is never written; messages contain no row values and no
+    credentials. The tests of readers check this for each format.
     """
 
     format: ClassVar[str]
     """The word of the configuration for the format."""
 
     kind: ClassVar[str]
-    """What Dagster shows beside the source."""
+    """What Dagster shows next to the source."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Endings of a path that is taken for this format where none is configured."""
+    """Suffixes of paths that have this format where none is configured."""
 
     words: ClassVar[tuple[str, ...]]
-    """Words of place and form that it understands; the others of `PLACE_WORDS` are errors."""
+    """Words of `PLACE_WORDS` that it understands; the others are errors."""
 
     place_word: ClassVar[str] = "path"
-    """The one of them that says where the source lies, and that must be there."""
+    """The required one of them, which gives the place of the source."""
 
     own_words: ClassVar[Mapping[str, Callable[[Entry], Any]]] = {}
-    """Words that only this format has, each with what reads its value into `config.options`."""
+    """Words that only this format has, each with the function that reads its value."""
 
     computes_versions: ClassVar[bool] = False
     """Whether the source itself computes data versions."""
@@ -200,15 +197,15 @@ class Reader(ABC):
         *,
         careful: bool = True,
     ) -> AbstractContextManager[Scan]:
-        """Open the rows of a window (or more than them; the load cuts exactly).
+        """Open the rows of a window (or more; the load filters exactly).
 
         Args:
             connection: the connection that will run the relation.
-            window: days that are wanted; None for all.
+            window: the days; None for all.
             calendar: the days that the sources cover.
             scratch: an empty folder for copies, removed after the scan.
-            careful: prove the form of the rows before they are handed over. A reader may
-                otherwise trust it, and says so in its scan.
+            careful: prove the form of the rows first. Otherwise a reader may trust it, and sets
+                `trusted` in its scan.
 
         Raises:
             SourceError: the source is missing, malformed as a whole, or changed while it was read.
@@ -217,7 +214,7 @@ class Reader(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where the source lies, for people; without credentials."""
+        """The place of the source, for people; without credentials."""
 
     @abstractmethod
     def sample(self, calendar: Calendar) -> "Sample":
@@ -228,7 +225,7 @@ class Reader(ABC):
         """
 
     def files(self, window: Window | None = None) -> list[SourceFile] | None:
-        """The files that can hold rows of a window; None where the source does not lie in files."""
+        """The files that can have rows of a window; None if the source is not in files."""
         return None
 
     def scan_files(
@@ -271,48 +268,48 @@ class Sample:
     part: str = ""
 
 
-# No name of a column: an address, a number, a time.
+# Values that are not names of columns: an address, a number, a time.
 _VALUE = re.compile(r"@|^\d[\d\W]*$")
 
 
-def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> dict[str, str]:
+def mapped_columns(config: SourceConfig, columns: Sequence[str], where: str) -> dict[str, str]:
     """The source's own name of each column of the contract that it has.
 
-    Names are compared without regard to case and outer white space.
+    Names are compared without case and outer white space.
 
     Args:
         config: the source.
-        found: its columns.
-        where: what the error names: the file or table.
+        columns: its columns.
+        where: name of the file or table, for errors.
 
     Raises:
-        SourceError: two columns have one name, or one that is required or mapped is missing; names
-            are not told where they look like values.
+        SourceError: two columns have one name, or one that is required or mapped is missing. The
+            message has no names that look like values.
     """
     no_header = SourceError(
         f"{where}: the first line looks like a row, not like a header. Add a line with the "
         "names of the columns in the source."
     )
-    is_row = any(_VALUE.search(name.strip()) for name in found)
+    is_row = any(_VALUE.search(name.strip()) for name in columns)
+    listed = ", ".join(column.strip() for column in columns)
     by_fold: dict[str, str] = {}
-    for position, name in enumerate(found, 1):
+    for position, name in enumerate(columns, 1):
         fold = fold_name(name)
         if not fold:
             raise SourceError(f"{where}: column {position} has no name. Name it in the source.")
         if fold in by_fold and is_row:
             raise no_header
         if fold in by_fold:
-            twice = by_fold[fold].strip()
             raise SourceError(
-                f"{where}: column {twice!r} stands twice in the header. "
+                f"{where}: column {by_fold[fold].strip()!r} appears twice in the header. "
                 "Rename or remove one of them in the source."
             )
         by_fold[fold] = name
     # What is mapped is meant: were it missing, cancelled orders would count as sales.
     names, follows = config.source_names, config.contract.follows
-    for name in dict.fromkeys(
-        (*config.needed, *config.columns, *config.attributes, *config.order_level)
-    ):
+    of_order = (*config.order_level, *config.order_amounts)
+    of_order = tuple(name for name in of_order if name not in config.computed)
+    for name in dict.fromkeys((*config.needed, *config.columns, *config.attributes, *of_order)):
         column = names[name]
         if fold_name(column) in by_fold:
             continue
@@ -324,18 +321,18 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
         way = WAYS.get(name, "") if name not in config.columns else ""
         raise MissingColumnError(
             f"{where}: there is no column {column!r}, which {config.source} needs as {name}. "
-            f"Found: {', '.join(column.strip() for column in found)}. Correct `{word}` of "
-            f"{config.source} in the source configuration, or the source.{way}",
-            found,
+            f"Found: {listed}. Correct `{word}` of {config.source} in the source configuration, or "
+            f"the source.{way}",
+            columns,
         )
     for ours, computed in config.computed.items():
         for column in computed.columns:
             if fold_name(column) not in by_fold:
                 raise MissingColumnError(
                     f"{where}: there is no column {column!r}, which {ours} is computed from. "
-                    f"Found: {', '.join(column.strip() for column in found)}. Correct `columns` of "
-                    f"{config.source} in the source configuration, or the source.",
-                    found,
+                    f"Found: {listed}. Correct `columns` of {config.source} in the source "
+                    "configuration, or the source.",
+                    columns,
                 )
     return {
         name: by_fold[fold_name(column)]
@@ -345,23 +342,23 @@ def mapped_columns(config: SourceConfig, found: Sequence[str], where: str) -> di
 
 
 def read_columns(
-    config: SourceConfig, mapped: Mapping[str, str], found: Sequence[str]
+    config: SourceConfig, mapped: Mapping[str, str], columns: Sequence[str]
 ) -> list[str]:
-    """The columns of a source that something reads, in its own spelling."""
-    by_fold = {fold_name(name): name for name in found}
+    """The columns of a source that are read, in its own spelling."""
+    by_fold = {fold_name(name): name for name in columns}
     return list(dict.fromkeys((*mapped.values(), *(by_fold[fold_name(n)] for n in config.inputs))))
 
 
-def unknown_columns(config: SourceConfig, found: Sequence[str]) -> list[str]:
-    """Columns of a source that nothing reads."""
+def unknown_columns(config: SourceConfig, columns: Sequence[str]) -> list[str]:
+    """Columns of a source that are not read."""
     known = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
-    return [name.strip() for name in found if fold_name(name) not in known]
+    return [name.strip() for name in columns if fold_name(name) not in known]
 
 
 def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
-    """What to say of columns that nothing reads.
+    """Warnings of columns that are not read.
 
-    A time of day next to the date that is read would put an order on the wrong day.
+    One that may be the time of day of the date that is read has a warning of its own.
     """
     if not names:
         return []
@@ -380,26 +377,5 @@ def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
 
 
 def fold_name(name: str) -> str:
-    """A column name as it is compared."""
+    """A column name in the form in which names are compared."""
     return name.strip().casefold()
-
-
-def halving(
-    count: Callable[[Sequence[Path]], dict[int, int]], paths: Sequence[Path]
-) -> dict[Path, int | None]:
-    """Rows that DuckDB finds in each file; None where it refuses the file.
-
-    Halving finds a few malformed files among many in few reads.
-
-    Args:
-        count: rows by index of the path; raises what DuckDB raises.
-        paths: the files.
-    """
-    try:
-        found = count(paths)
-    except duckdb.Error:
-        if len(paths) == 1:
-            return {paths[0]: None}
-        middle = len(paths) // 2
-        return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
-    return {path: found.get(index, 0) for index, path in enumerate(paths)}

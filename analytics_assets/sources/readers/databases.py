@@ -1,8 +1,8 @@
 """Tables of databases, streamed as Arrow.
 
-Belongs here: the queries that push a window down, data versions computed by the database, and one
-snapshot for both. Does not belong here: any one database (`postgres`, `duckdb_file`), types of the
-contract (`typed`).
+Belongs here: queries of a window, data versions that the database computes, and one snapshot for
+both. Does not belong here: any one database (`postgres`, `duckdb_file`), types of the contract
+(`typed`).
 """
 
 from abc import abstractmethod
@@ -36,11 +36,11 @@ class Session:
     """One snapshot of a database."""
 
     def types(self, query: str) -> list[tuple[str, str]]:
-        """Name and type of the columns of a query, in words of the database."""
+        """Name and type of the columns of a query, as the database names types."""
         raise NotImplementedError
 
     def plain(self, name: str, type_: str) -> str:
-        """SQL of a column in a type that Arrow and DuckDB know exactly."""
+        """SQL of a column in a type that Arrow and DuckDB represent exactly."""
         raise NotImplementedError
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
@@ -53,7 +53,7 @@ class Session:
 
 
 class DatabaseReader(Reader):
-    """One table or query of a database. A database is one subclass: a session and some SQL."""
+    """One table or query of a database. Each database is a subclass: a session and some SQL."""
 
     computes_versions = True
 
@@ -73,19 +73,16 @@ class DatabaseReader(Reader):
         """
 
     def day_of(self, column: str, type_: str) -> str | None:
-        """SQL of the shop's date of a time column; None where its type has no date (text)."""
+        """SQL of the shop's date of a time column; None where its type has none, such as text."""
         return None
 
     def checksum(self, columns: list[str]) -> str:
-        """SQL aggregate over rows: the same for the same rows in any order.
-
-        Asked of a database that computes versions.
-        """
+        """SQL aggregate over rows, independent of their order; only if it computes versions."""
         raise NotImplementedError
 
     @property
     def name(self) -> str:
-        """The table, or that it is a query; of a file, its name before that."""
+        """The table, or `query`; for a database in a file, after the name of the file."""
         return str(self.config.table or "query")
 
     @property
@@ -107,18 +104,18 @@ class DatabaseReader(Reader):
         with self.session() as session:
             types, mapped = self._columns(session)
             versions = None
-            if self.computes_versions and not self._days_are_unseen(types, mapped, window):
+            if self.computes_versions and not self._lacks_days(types, mapped, window):
                 versions = self._versions(session, types, mapped, window, calendar)
             wanted = {name: types[name] for name in read_columns(self.config, mapped, list(types))}
             listed = ", ".join(session.plain(name, type_) for name, type_ in wanted.items())
             condition = self._condition(types, mapped, window, calendar)
             stream = session.stream(f"SELECT {listed} FROM {self.relation} WHERE {condition}")
-            # A stream can be read once: an empty table of its schema says what DuckDB makes of it.
+            # A stream can be read only once: an empty table of its schema gives DuckDB's types.
             connection.register(self.view, stream.schema.empty_table())
             described = connection.execute(f"DESCRIBE {self.view}").fetchall()
             connection.unregister(self.view)
             connection.register(self.view, stream)
-            # The rows are looked at more than once, and a stream can be read once.
+            # The load reads the rows more than once.
             try:
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE {self.table} AS FROM {self.view}")
             except duckdb.Error as error:
@@ -146,7 +143,7 @@ class DatabaseReader(Reader):
                     warnings=warnings,
                 )
             finally:
-                # A transaction that has failed takes the table with it.
+                # The rollback of a failed transaction drops the table, too.
                 with suppress(duckdb.Error):
                     connection.execute(f"DROP TABLE IF EXISTS temp.{self.table}")
 
@@ -177,7 +174,7 @@ class DatabaseReader(Reader):
     ) -> dict[date | None, str] | None:
         """Count, newest change and checksum of each day's rows.
 
-        None where the times are text: then only their typed rows tell the days apart.
+        None where the times are text: then the days are known only from the typed rows.
 
         Args:
             window: the days; None for a source without days.
@@ -186,21 +183,20 @@ class DatabaseReader(Reader):
         """
         with self.session() as session:
             types, mapped = self._columns(session)
-            if self._days_are_unseen(types, mapped, window):
+            if self._lacks_days(types, mapped, window):
                 return None
             return self._versions(session, types, mapped, window, calendar, since)
 
-    def _days_are_unseen(
+    def _lacks_days(
         self, types: Mapping[str, str], mapped: Mapping[str, str], window: Window | None
     ) -> bool:
-        """Whether there are days that the database cannot tell apart."""
+        """Whether the source has days that the database cannot compute."""
         return window is not None and self._day(types, mapped) is None
 
     def _columns(self, session: Session) -> tuple[dict[str, str], dict[str, str]]:
-        """Types of the columns, and which of them are ours."""
-        found = session.types(self.config.query or f"SELECT * FROM {self.config.table}")
-        mapped = mapped_columns(self.config, [name for name, _ in found], self.name)
-        return dict(found), mapped
+        """Types of the columns, and the name of each of ours."""
+        types = session.types(self.config.query or f"SELECT * FROM {self.config.table}")
+        return dict(types), mapped_columns(self.config, [name for name, _ in types], self.name)
 
     def _versions(
         self,
@@ -220,7 +216,7 @@ class DatabaseReader(Reader):
             return {None: self._version(rows[0])}
         end = f"DATE '{calendar.end}'" if calendar.end else "DATE '2100-01-01'"
         inside = f"{day} >= DATE '{calendar.start}' AND {day} < {end}"
-        # A row without a usable day is accounted to the first.
+        # A row without a usable day counts on the first day.
         counted = f"CASE WHEN {inside} THEN {day} ELSE DATE '{calendar.start}' END"
         condition = self._condition(types, mapped, window, calendar)
         if since is not None and "updated_at" in mapped:
@@ -229,11 +225,13 @@ class DatabaseReader(Reader):
         rows = session.fetch(
             f"SELECT {counted}, {figures} FROM {self.relation} WHERE {condition} GROUP BY 1"
         )
-        found = {row[0]: self._version(row[1:]) for row in rows if row[0] in set(window)}
+        versions: dict[date | None, str] = {
+            row[0]: self._version(row[1:]) for row in rows if row[0] in set(window)
+        }
         if since is not None:
-            return dict(found)
+            return versions
         empty = self._version((0, None, None))
-        return {day: found.get(day, empty) for day in window}
+        return {day: versions.get(day, empty) for day in window}
 
     def _version(self, figures: tuple[Any, ...]) -> str:
         count, changed, checksum = figures
@@ -254,13 +252,13 @@ class DatabaseReader(Reader):
         window: Window | None,
         calendar: Calendar,
     ) -> str:
-        """Rows that the window can hold. It is kept plain, so that an index on the time serves."""
+        """SQL condition of the window, in a form that can use an index on the time."""
         column = self.config.contract.time_column
         if window is None or column is None or self._day(types, mapped) is None:
             return "TRUE"
         time = identifier(mapped[column])
-        # Wider on both sides: the column and the shop's days may be in time zones more than a day
-        # from each other; the load cuts exactly.
+        # Wider on both sides: the time zones of the column and of the shop may differ by more than
+        # a day; the load filters exactly.
         day = timedelta(days=2)
         condition = f"{time} >= DATE '{window.start - day}' AND {time} < DATE '{window.end + day}'"
         if window.start == calendar.start:

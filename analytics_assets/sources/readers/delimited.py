@@ -1,8 +1,7 @@
-"""CSV: read by DuckDB where the form of a file is flawless, row by row where it is not.
+"""CSV: DuckDB reads flawless files; others are split row by row first.
 
-Belongs here: headers, the counts that prove that no row was lost, and the separation of malformed
-rows. Does not belong here: compression, encoding, places (`files`), where the header is (`head`),
-types (`typed`).
+Belongs here: the counts that prove that no row was lost, and the separation of malformed rows. Does
+not belong here: compression, encoding, places (`files`), the header (`head`), types (`typed`).
 """
 
 import csv
@@ -22,7 +21,6 @@ from analytics_assets.sources.readers.base import (
     Malformed,
     Scan,
     fold_name,
-    halving,
     unknown_columns,
     unread,
 )
@@ -44,28 +42,29 @@ from analytics_assets.sources.readers.head import (
 from analytics_assets.sources.readers.records import (
     MAX_RECORD,
     Record,
-    blank_beside_quote,
+    blank_next_to_quote,
     contains,
+    halving,
     may_end_in_delimiter,
     records_of,
 )
 
 LOAD_NUMBERS = ("_load_row", "_load_line")
-TAIL = 1 << 14  # bytes at the end of a file where totals are looked for
+TAIL = 1 << 14  # bytes at the end of a file that are searched for totals
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file whose form is known.
+    """A file after the check of its form.
 
     Attributes:
         file: the file.
-        path: where its well-formed rows lie: the file itself, or a copy that numbers them.
+        path: its well-formed rows: the file itself, or a copy that numbers them.
         head: its columns, and where its rows begin.
-        rows: all its rows, the malformed ones too.
+        rows: number of all its rows, the malformed ones included.
         malformed: rows that are not in the copy.
         numbered: whether it is a copy.
-        left_out: rows that `skip_last` leaves out.
+        left_out: number of rows that `skip_last` leaves out.
     """
 
     file: LocalFile
@@ -80,11 +79,11 @@ class Checked:
 class DelimitedReader(FileReader):
     """CSV files with a header, plain or compressed.
 
-    DuckDB is fast and says that a file has a malformed row, but not what the rows are; and of
-    rows it loses to a stray quote it says nothing. So each file is counted twice: its line ends,
-    and the rows that DuckDB finds. Where the counts differ or DuckDB refuses, the rows are
-    separated one by one: the well-formed ones go into a copy, the others are kept as text. A scan
-    that trusts leaves the second count to whoever reads the rows.
+    DuckDB is fast, but it refuses a file with a malformed row as a whole, and loses rows to a stray
+    quote silently. So each file is counted twice: its line ends, and the rows that DuckDB reads.
+    Where the counts differ or DuckDB refuses the file, its rows are separated one by one: the
+    well-formed ones go into a copy, the others are kept as text. In a trusted scan the load makes
+    the second count.
     """
 
     format = kind = "csv"
@@ -100,12 +99,12 @@ class DelimitedReader(FileReader):
         careful: bool,
     ) -> Scan:
         """The rows of all files, united by the names of their columns."""
-        heads = self.united([self._head(file) for file in files])
+        heads = self.same_spelling([self._head(file) for file in files])
         return self.assembled(self._checked(files, heads, scratch, careful), {}, careful)
 
     @staticmethod
-    def united(heads: Iterable[Head]) -> list[Head]:
-        """The heads with each name as the first file spells it."""
+    def same_spelling(heads: Iterable[Head]) -> list[Head]:
+        """The heads with each name in the spelling of the first file that has it."""
         names: dict[str, str] = {}
         return [
             replace(
@@ -118,11 +117,11 @@ class DelimitedReader(FileReader):
     def assembled(
         self, checked: Sequence[Checked], types: Mapping[str, str], careful: bool
     ) -> Scan:
-        """The scan of files whose form is known.
+        """The scan of checked files.
 
         Args:
             checked: the files.
-            types: columns that are not text, and what they are.
+            types: DuckDB types of the columns that are not text.
             careful: whether the form was proven.
         """
         warnings: list[str] = []
@@ -145,9 +144,9 @@ class DelimitedReader(FileReader):
         selects: list[str] = []
         first = 0
         for _, group in groupby(checked, lambda item: (_form(item.head), item.numbered)):
-            held = list(group)
-            selects.append(self._select(held, first, names, types, numbered))
-            first += len(held)
+            alike = list(group)
+            selects.append(self._select(alike, first, names, types, numbered))
+            first += len(alike)
         return Scan(
             f"({' UNION ALL '.join(selects)})",
             {**dict.fromkeys(names, "VARCHAR"), **types},
@@ -175,16 +174,16 @@ class DelimitedReader(FileReader):
         types: Mapping[str, str],
         numbered: bool,
     ) -> str:
-        """Rows of files that have one header; columns that only others have come as NULL."""
+        """SQL of the rows of files with one header; columns of other files only are NULL."""
         head = files[0].head
-        held = head.names
+        own = head.names
         if files[0].numbered:
-            held += LOAD_NUMBERS
+            own += LOAD_NUMBERS
             head = replace(head, skip=0, delimiter=",")
-        source = _read_csv([item.path for item in files], held, head)
+        source = _read_csv([item.path for item in files], own, head)
 
         def column(name: str) -> str:
-            if name not in held:
+            if name not in own:
                 return f"NULL::{types.get(name, 'VARCHAR')} AS {identifier(name)}"
             if name in types:
                 return f"nullif({identifier(name)}, '')::{types[name]} AS {identifier(name)}"
@@ -193,14 +192,14 @@ class DelimitedReader(FileReader):
         listed = [column(name) for name in names]
         if numbered:
             listed += [
-                f"{name if name in held else 'NULL'}::BIGINT AS {name}" for name in LOAD_NUMBERS
+                f"{name if name in own else 'NULL'}::BIGINT AS {name}" for name in LOAD_NUMBERS
             ]
         return f"SELECT {', '.join(listed)}, file_index + {first} AS _load_part FROM {source}"
 
     def _checked(
         self, files: Sequence[LocalFile], heads: Sequence[Head], scratch: Path, careful: bool
     ) -> list[Checked]:
-        """The files, those that DuckDB does not read row for row replaced by copies."""
+        """The files; those that DuckDB would not read row by row are replaced by copies."""
         counted: dict[Path, int | None] = {}
         order = zip(files, heads, strict=True) if careful else ()
         for _, group in groupby(order, lambda pair: _form(pair[1])):
@@ -210,12 +209,11 @@ class DelimitedReader(FileReader):
         for number, (file, head) in enumerate(zip(files, heads, strict=True)):
             facts = text_facts(file.path, head.delimiter)
             rows = facts.lines - head.lines
-            # DuckDB drops empty fields that a row has too many; they show as delimiters too many.
+            # DuckDB drops surplus empty fields of a row; they show as surplus delimiters.
             cuts = facts.lines * (len(head.names) - 1)
             flawless = facts.marks == cuts or not may_end_in_delimiter(file.path, head.delimiter)
-            # Blanks between a delimiter and a quote are for DuckDB no part of the field, on both
-            # sides; a file that has them is cut by one parser alone.
-            padded = facts.quote and blank_beside_quote(file.path, head.delimiter)
+            # DuckDB ignores blanks between a delimiter and a quote: such files get our parser only.
+            padded = facts.quote and blank_next_to_quote(file.path, head.delimiter)
             plain = flawless and not (facts.nul or padded or self._has_more_than_rows(file, head))
             if rows == counted.get(file.path, rows) and plain:
                 checked.append(Checked(file, file.path, head, rows))
@@ -225,7 +223,7 @@ class DelimitedReader(FileReader):
         return checked
 
     def _has_more_than_rows(self, file: LocalFile, head: Head) -> bool:
-        """Whether there are lines behind the header that are no rows: comments, totals."""
+        """Whether there are lines after the header that are no rows: comments, totals."""
         comment = self.config.options.get("comment")
         if self.config.options.get("skip_last"):
             return True
@@ -243,7 +241,7 @@ class DelimitedReader(FileReader):
         return is_totals(self.config, head.names, fields)
 
     def _head(self, file: LocalFile) -> Head:
-        """Columns of a file, and the lines before its rows."""
+        """The columns of a file, and the lines before its rows."""
         if self.config.delimiter is not None:
             delimiters = [self.config.delimiter]
         else:
@@ -260,7 +258,7 @@ class DelimitedReader(FileReader):
                 raise not_utf8(self.config.source, file) from error
 
     def _separated(self, file: LocalFile, head: Head, copy: Path, padded: bool) -> Checked:
-        """Cut a file row by row: well-formed rows into a copy, the others aside."""
+        """Split a file row by row: write well-formed rows into a copy, and keep the others."""
         comment = self.config.options.get("comment")
         try:
             with file.path.open(encoding="utf-8-sig", newline="") as stream:
@@ -303,7 +301,7 @@ class DelimitedReader(FileReader):
 
 
 def _form(head: Head) -> tuple[tuple[str, ...], int, str]:
-    """What decides how DuckDB reads a file."""
+    """The properties on which DuckDB's options for the file depend."""
     return head.names, head.skip, head.delimiter
 
 

@@ -1,7 +1,7 @@
 """DuckDB files.
 
-Belongs here: a read-only session, and the words that only DuckDB has. Does not belong here: what
-all databases share (`databases`).
+Belongs here: a read-only session, and SQL of DuckDB alone. Does not belong here: what all databases
+share (`databases`).
 """
 
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ class DuckDBSession(Session):
         ]
 
     def plain(self, name: str, type_: str) -> str:
-        """The column: DuckDB knows its own types."""
+        """The column itself."""
         return identifier(name)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:

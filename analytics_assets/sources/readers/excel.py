@@ -1,7 +1,7 @@
 """Excel workbooks: one sheet, its cells as text and its dates as dates.
 
-Belongs here: finding the sheet, and what a cell is. Does not belong here: where the header is
-(`head`), what happens to the rows of a table (`delimited`).
+Belongs here: choosing the sheet, and converting its cells. Does not belong here: the header
+(`head`), the rows (`delimited`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,16 +21,16 @@ from analytics_assets.sources.readers.files import FileReader, LocalFile
 from analytics_assets.sources.readers.head import HEAD_WORDS, find_head
 from analytics_assets.sources.readers.records import MAX_RECORD, Record
 
-DIGITS = 15  # of a number that Excel stores and shows; what is behind them is noise of arithmetic
+DIGITS = 15  # that Excel stores and shows of a number; further ones are rounding errors
 
 
 @dataclass
-class _Dates:
-    """What the cells of a column are.
+class _CellKinds:
+    """The kinds of cells in a column.
 
     Attributes:
         days: whether there is a date without a time of day.
-        times: whether there is one with it.
+        times: whether there is a date with a time of day.
         others: whether there is anything else.
     """
 
@@ -48,7 +48,7 @@ class _Dates:
 
 @dataclass
 class _Sheet:
-    """Cells of a sheet, and what its columns hold below the header."""
+    """The cells of a sheet."""
 
     rows: list[list[Any]]
     decimal: str
@@ -60,7 +60,7 @@ class _Sheet:
         return [_text(cell, self.decimal) for cell in self.rows[index]], 1
 
     def records(self, first: int) -> Iterator[Record]:
-        """Rows from one on; a row without cells has no fields."""
+        """The rows from a given one on; a row without cells has no fields."""
         for number, row in enumerate(self.rows[first:], first + 1):
             fields = [_text(cell, self.decimal) for cell in row]
             text = "\t".join(fields)
@@ -68,18 +68,18 @@ class _Sheet:
             reason = f"longer than {MAX_RECORD:,} characters" if long else None
             yield number, fields if any(fields) else [], text, reason
 
-    def look(self, first: int) -> list[_Dates]:
-        """What the cells of each column are, from a row on."""
-        found = [_Dates() for _ in (self.rows[0] if self.rows else ())]
+    def kinds(self, first: int) -> list[_CellKinds]:
+        """The kinds of cells in each column, from a given row on."""
+        kinds = [_CellKinds() for _ in (self.rows[0] if self.rows else ())]
         for row in self.rows[first:]:
-            for cell, kind in zip(row, found, strict=True):
+            for cell, kind in zip(row, kinds, strict=True):
                 if isinstance(cell, datetime) and cell.time() != time():
                     kind.times = True
                 elif isinstance(cell, date):
                     kind.days = True
                 elif cell != "":
                     kind.others = True
-        return found
+        return kinds
 
 
 class ExcelReader(DelimitedReader):
@@ -107,32 +107,32 @@ class ExcelReader(DelimitedReader):
     ) -> Scan:
         """The rows of all files, united by the names of their columns."""
         sheets = [self._sheet(file) for file in files]
-        heads = self.united(
+        heads = self.same_spelling(
             find_head(self.config, file.source.name, sheet.cut, "", [","])
             for file, sheet in zip(files, sheets, strict=True)
         )
         types: dict[str, set[str]] = {}
         checked: list[Checked] = []
         for number, (file, sheet, head) in enumerate(zip(files, sheets, heads, strict=True)):
-            for name, dates in zip(head.names, sheet.look(head.lines), strict=True):
-                if dates.others or dates.days or dates.times:
-                    types.setdefault(name, set()).add(dates.type)
+            for name, kinds in zip(head.names, sheet.kinds(head.lines), strict=True):
+                if kinds.others or kinds.days or kinds.times:
+                    types.setdefault(name, set()).add(kinds.type)
             copy = scratch / f"sheet-{number}.csv"
             checked.append(self.written(file, head, sheet.records(head.lines), copy))
-        # A column is of one type in all files.
-        of_dates = {
-            name: "TIMESTAMP" if "TIMESTAMP" in found else "DATE"
-            for name, found in types.items()
-            if "VARCHAR" not in found
+        # A column has one type in all files.
+        date_columns = {
+            name: "TIMESTAMP" if "TIMESTAMP" in in_files else "DATE"
+            for name, in_files in types.items()
+            if "VARCHAR" not in in_files
         }
-        return self.assembled(checked, of_dates, careful)
+        return self.assembled(checked, date_columns, careful)
 
     def _sheet(self, file: LocalFile) -> _Sheet:
         """The cells of the configured sheet, or of the only one.
 
         Raises:
-            SourceError: the reader is not installed, the file is no workbook, or it is not clear
-                which sheet is meant.
+            SourceError: the reader is not installed, the file is no workbook, or the sheet is not
+                clear.
         """
         source, name = self.config.source, file.source.name
         try:

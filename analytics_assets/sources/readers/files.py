@@ -1,7 +1,7 @@
-"""Files of a source: finding them, here or in an object store, and plain local copies of them.
+"""Files of a source, on this machine or in an object store, and plain local copies of them.
 
-Belongs here: paths, days in paths, compression, encoding, and that a file stays as it is while it
-is read. Does not belong here: what a format's files hold (the subclasses of `FileReader`).
+Belongs here: paths, days in paths, compression, encoding, and the check that a file does not change
+while it is read. Does not belong here: the content of a format (the subclasses of `FileReader`).
 """
 
 import codecs
@@ -46,7 +46,7 @@ class LocalFile:
 
 
 class FileReader(Reader):
-    """Rows that lie in files; a format says what is in them."""
+    """Base of the readers of files."""
 
     words: ClassVar[tuple[str, ...]] = ("path", "late_days")
     text = True
@@ -67,7 +67,7 @@ class FileReader(Reader):
         *,
         careful: bool = True,
     ) -> Iterator[Scan]:
-        """The rows of the files that can hold rows of the window."""
+        """The rows of the files that can have rows of the window."""
         with self.scan_files(connection, self.files(window), scratch, careful=careful) as scan:
             yield scan
 
@@ -92,7 +92,7 @@ class FileReader(Reader):
         try:
             yield self.read(connection, local, scratch, careful)
         except DoubtError:
-            # What was written to is no reason to look closer.
+            # A file that was written to need not be read again with care.
             self._require_unchanged(files)
             raise
         self._require_unchanged(files)
@@ -149,25 +149,24 @@ class FileReader(Reader):
         """
 
     def files(self, window: Window | None = None) -> list[SourceFile]:
-        """The files that can hold rows of a window, in order; without a window all of them.
+        """The files that can have rows of a window, in order; without a window all of them.
 
         Raises:
-            SourceError: the source has no file at all: a share that is not mounted is no shop
-                without orders.
+            SourceError: the source has no file at all, such as on a share that is not mounted.
         """
-        found = [
+        files = [
             SourceFile(path, self._name(path), day, state)
-            for path, day, state in sorted(self._found(window))
+            for path, day, state in sorted(self._listed(window))
         ]
-        if not found and (window is None or not self._found(None)):
+        if not files and (window is None or not self._listed(None)):
             raise SourceError(
                 f"{self.config.source}: no file at {self.place}"
                 f"{' with a date such as 2024-01-31' if self.config.by_day else ''}. Check `path` "
                 "in the source configuration, or where the files are delivered."
             )
-        return found
+        return files
 
-    def _found(self, window: Window | None) -> list[tuple[str, date | None, str]]:
+    def _listed(self, window: Window | None) -> list[tuple[str, date | None, str]]:
         if not self.config.by_day:
             return [(path, None, self._state(path)) for path in self._glob(self.config.path)]
         if window is not None and window.days <= 40:
@@ -213,7 +212,7 @@ class FileReader(Reader):
         import fsspec
 
         try:
-            # Listings are not cached: a sensor's process lives long.
+            # Listings are not cached: the process of a sensor runs for long.
             system, _ = fsspec.core.url_to_fs(self.config.path, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise SourceError(
@@ -226,7 +225,7 @@ class FileReader(Reader):
         if self._file_system is None:
             from glob import glob  # the pattern is a team's, and may be absolute
 
-            return [found for found in glob(path, recursive=True) if Path(found).is_file()]
+            return [match for match in glob(path, recursive=True) if Path(match).is_file()]
         with self._store_errors():
             if not re.search(r"[*?\[]", path):
                 return [path] if self._file_system.exists(path) else []
@@ -252,7 +251,7 @@ class FileReader(Reader):
         except SourceError:
             raise
         except Exception as error:
-            # Libraries of stores have errors of their own kinds; none of them is a fault of ours.
+            # Each library of a store has its own kinds of errors.
             raise SourceError(
                 f"{self.config.source}: {self.place} cannot be read: {type(error).__name__}: "
                 f"{str(error)[:200]}. Check the path, and the credentials in the environment."
@@ -265,7 +264,7 @@ class FileReader(Reader):
         return plain[len(root) :] if plain.startswith(root) else PurePosixPath(plain).name
 
     def _local(self, file: SourceFile, scratch: Path) -> LocalFile:
-        """The file itself where it can be read as it is, otherwise a copy of it."""
+        """The file itself if it can be read directly, otherwise a plain copy of it."""
         path = Path(file.path)
         compression = COMPRESSIONS.get(path.suffix.lower()) if self.text else None
         encoding = codecs.lookup(self.config.encoding).name if self.text else "utf-8"
@@ -278,7 +277,7 @@ class FileReader(Reader):
             require_text(self.config, path, file.name, encoding)
         if compression is None and encoding == "utf-8":
             return LocalFile(path, file)
-        # By its own suffix DuckDB would take it for compressed.
+        # With the suffix of the original, DuckDB would try to decompress it.
         copy = scratch / "plain" / f"{file.name}.plain"
         copy.parent.mkdir(parents=True, exist_ok=True)
         if compression == "zip":
@@ -342,11 +341,11 @@ def _plain(path: str) -> str:
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What bytes say of a text file.
+    """Figures of the bytes of a text file.
 
     Attributes:
         lines: lines, counted by their ends: LF, or CR where there is no LF.
-        marks: occurrences of the mark that was asked for.
+        marks: occurrences of the given mark.
         nul: whether there is a NUL byte.
         quote: whether there is a double quote.
     """
@@ -377,14 +376,14 @@ def text_facts(path: Path, mark: str = "\n") -> TextFacts:
 
 
 def _count(chunk: bytes, mark: bytes) -> int:
-    """Occurrences of a mark; of one byte in half of the time that `bytes.count` takes."""
+    """Occurrences of a mark; for one byte twice as fast as `bytes.count`."""
     if len(mark) > 1:
         return chunk.count(mark)
     return int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == mark[0]))
 
 
 def not_utf8(source: str, file: LocalFile) -> SourceError:
-    """The error of a text that is not UTF-8, with its line."""
+    """The error for a file that is not UTF-8, with the line."""
     with file.path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:

@@ -3,9 +3,9 @@
 Belongs here: lines before the header, separators, names of columns. Does not belong here: rows
 (`delimited`, `excel`).
 
-A configured word is followed. Without one the first line is the header and the separator that of
-the suffix; only where that lacks a column that is needed is another line or separator taken, if it
-alone has all of them.
+What is configured is used. Otherwise the first line is the header, and the suffix gives the
+separator. Only if a needed column is missing then, another line or separator is used: the one that
+alone has all needed columns.
 """
 
 import csv
@@ -35,23 +35,13 @@ TOTALS = re.compile(
 TOTALS_REASON = "a line of totals (`skip_last` leaves it out)"
 
 Cut = Callable[[int, str], tuple[list[str], int] | None]
-"""Fields of the row that begins on a line (from 0), and its lines; None behind the end."""
-
-
-def _whole_number(least: int) -> Callable[[Entry], int]:
-    def read(entry: Entry) -> int:
-        value = entry.value()
-        if type(value) is not int or value < least:
-            raise entry.error(f"{value!r} is no whole number from {least} up.")
-        return value
-
-    return read
+"""Fields of the row that begins on a line (from 0), and its number of lines; None after the end."""
 
 
 HEAD_WORDS: Mapping[str, Callable[[Entry], Any]] = {
-    "skip_lines": _whole_number(0),
-    "header_rows": _whole_number(1),
-    "skip_last": _whole_number(0),
+    "skip_lines": lambda entry: entry.whole_number(0),
+    "header_rows": lambda entry: entry.whole_number(1),
+    "skip_last": lambda entry: entry.whole_number(0),
     "comment": Entry.text,
 }
 
@@ -61,11 +51,11 @@ class Head:
     """Where the rows of a file begin.
 
     Attributes:
-        names: its columns, each name there once.
+        names: its columns; each name is unique.
         skip: lines before the last line of the header.
         lines: lines before the first row.
         delimiter: what separates the columns.
-        given: names that columns were given, because they had none or it was there before.
+        given: names that were made up for columns without a name, or with one that repeats.
         warnings: what a person should know.
     """
 
@@ -78,14 +68,14 @@ class Head:
 
 
 class TextLines:
-    """The lines of a text, read as far as they are asked for, and cut into fields."""
+    """The lines of a text, read only as far as needed, and cut into fields."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: list[str] = []
 
     def line(self, index: int) -> str:
-        """A line, with its end; empty behind the last."""
+        """A line with its line end; empty after the last."""
         while len(self._lines) <= index:
             line = self._stream.readline()
             if not line:
@@ -94,7 +84,7 @@ class TextLines:
         return self._lines[index]
 
     def cut(self, index: int, delimiter: str) -> tuple[list[str], int] | None:
-        """Fields of the row that begins on a line, and the lines that it takes."""
+        """Fields of the row that begins on a line, and its number of lines."""
 
         def supply() -> Iterator[str]:
             for at in count(index):
@@ -108,20 +98,16 @@ class TextLines:
 
 
 def find_head(
-    config: SourceConfig,
-    where: str,
-    cut: Cut,
-    first_line: str,
-    delimiters: Sequence[str],
+    config: SourceConfig, where: str, cut: Cut, first_line: str, delimiters: Sequence[str]
 ) -> Head:
     """The head of a file.
 
     Args:
         config: the source.
-        where: what errors name: the file.
+        where: the name of the file, for errors.
         cut: its rows.
         first_line: its first line, as text.
-        delimiters: the separator to use; those behind it are tried where it does not serve.
+        delimiters: the separator to use, then others to try if it does not work.
 
     Raises:
         SourceError: the file is empty, or no line has the columns that are needed.
@@ -142,28 +128,32 @@ def find_head(
     try:
         return _with_names(config, where, first)
     except SourceError as error:
-        found = None
+        head = None
         if isinstance(error, MissingColumnError) or skip is None:
-            found = _searched(config, where, cut, start, delimiters, look=skip is None)
-        if found is None:
-            raise _explained(config, where, cut, first, delimiters, error) from None
+            head = _search(config, where, cut, start, delimiters, all_lines=skip is None)
+        if head is None:
+            raise _explained(config, where, cut, first, error) from None
     words = []
-    if found.delimiter != delimiters[0]:
-        shown = "\\t" if found.delimiter == "\t" else found.delimiter
-        words.append(f'`delimiter: "{shown}"`')
-    if found.skip > first.skip:
-        words.append(f"`skip_lines: {found.skip}`")
-    said = (
-        f"{where}: the columns were found on line {found.skip + 1}, separated by "
-        f"{SEPARATORS.get(found.delimiter, found.delimiter)}. Say so with {' and '.join(words)}"
+    if head.delimiter != delimiters[0]:
+        words.append(f"`delimiter: {_quoted(head.delimiter)}`")
+    if head.skip > first.skip:
+        words.append(f"`skip_lines: {head.skip}`")
+    warning = (
+        f"{where}: the columns were found on line {head.skip + 1}, separated by "
+        f"{SEPARATORS.get(head.delimiter, head.delimiter)}. Say so with {' and '.join(words)}"
     )
-    return replace(found, warnings=(*found.warnings, said))
+    return replace(head, warnings=(*head.warnings, warning))
+
+
+def _quoted(delimiter: str) -> str:
+    """A separator as it is written in YAML."""
+    return '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
 
 
 def _next_head(
     config: SourceConfig, where: str, cut: Cut, start: int, delimiter: str
 ) -> Head | None:
-    """The header that begins at a line, blank lines and comments before it left out."""
+    """The header that begins at a line, after blank lines and comments."""
     comment = config.options.get("comment")
     rows: list[list[str]] = []
     at = skip = start
@@ -201,10 +191,10 @@ def _joined(rows: list[list[str]]) -> list[str]:
 
 
 def _with_names(config: SourceConfig, where: str, head: Head) -> Head:
-    """The head with a name for every column, each there once; columns that are read have theirs.
+    """The head with a unique name for every column; only columns that are not read are renamed.
 
     Raises:
-        SourceError: a column that is needed is missing, or stands twice.
+        SourceError: a column that is needed is missing, or appears twice.
     """
     place = f"{where}, line {head.skip + 1}"
     read = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
@@ -219,7 +209,7 @@ def _with_names(config: SourceConfig, where: str, head: Head) -> Head:
         seen.add(fold)
         if unnamed or again:
             stem = f"column {position}" if unnamed else name.strip()
-            why = "has no name" if unnamed else "stands twice in the header"
+            why = "has no name" if unnamed else "appears twice in the header"
             warnings.append(f"column {position if unnamed else repr(stem)} {why}; not read")
             name = stem
             for number in count(1 if unnamed else 2):
@@ -233,20 +223,20 @@ def _with_names(config: SourceConfig, where: str, head: Head) -> Head:
     return replace(head, names=tuple(names), given=frozenset(given), warnings=tuple(warnings))
 
 
-def _searched(
+def _search(
     config: SourceConfig,
     where: str,
     cut: Cut,
     start: int,
     delimiters: Sequence[str],
     *,
-    look: bool,
+    all_lines: bool,
 ) -> Head | None:
-    """The first line that has all columns, where one separator alone gives one."""
-    found = []
+    """The first line with all columns; None where no separator gives one, or several do."""
+    heads = []
     for delimiter in delimiters:
         fullest = 0
-        for at in range(start, SEARCHED_LINES if look else start + 1):
+        for at in range(start, SEARCHED_LINES if all_lines else start + 1):
             try:
                 head = _next_head(config, where, cut, at, delimiter)
                 row = cut(at, delimiter)
@@ -259,42 +249,34 @@ def _searched(
             except SourceError:
                 fullest = max(fullest, sum(bool(field.strip()) for field in row[0]))
                 continue
-            # What is left out must not be rows: a header between them is no header.
+            # The lines before a header must not be rows.
             if fullest <= len(head.names) / 2 or at == start:
-                found.append(named)
+                heads.append(named)
             break
-    return found[0] if len(found) == 1 else None
+    return heads[0] if len(heads) == 1 else None
 
 
 def _explained(
-    config: SourceConfig,
-    where: str,
-    cut: Cut,
-    first: Head,
-    delimiters: Sequence[str],
-    error: SourceError,
+    config: SourceConfig, where: str, cut: Cut, first: Head, error: SourceError
 ) -> SourceError:
-    """The error; where the header is one column that another separator would cut, with its word."""
+    """The error; or one that names the separator which would cut a header of one column."""
     if len(first.names) > 1 or not isinstance(error, MissingColumnError):
         return error
     others = [mark for mark in SEPARATORS if mark != first.delimiter and mark in first.names[0]]
     if len(others) != 1:
         return error
-    shown = "\\t" if others[0] == "\t" else others[0]
     names = (cut(first.skip, others[0]) or ([], 0))[0]
     return MissingColumnError(
         f"{where}: the header is one column with {SEPARATORS[others[0]]} in it. Declare "
-        f'`delimiter: "{shown}"` of {config.source} in the source configuration. Columns then: '
+        f"`delimiter: {_quoted(others[0])}` of {config.source} in the source configuration. "
+        "Columns then: "
         f"{', '.join(name.strip() for name in names)}.",
         names,
     )
 
 
 def is_totals(config: SourceConfig, names: Sequence[str], fields: Sequence[str]) -> bool:
-    """Whether a line is no row but totals.
-
-    Its first text says so, and a column that every row has is empty in it.
-    """
+    """Whether a line has totals: its first text says so, and a needed column is empty."""
     text = next((field for field in fields if field.strip()), "")
     if not TOTALS.match(text):
         return False

@@ -1,9 +1,10 @@
 """Several files and a query that joins them.
 
-Belongs here: named files as tables of a database of their own, and what its query may do. Does not
+Belongs here: named files as tables of a temporary database, and what its query may do. Does not
 belong here: reading a file (the readers of formats), what all databases share (`databases`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
 from analytics_assets.sources.readers.head import HEAD_WORDS
 
-# What reads a file of each ending.
+# Reader of files by suffix.
 Formats = Mapping[str, type[FileReader]]
 
 
@@ -45,7 +46,7 @@ class _AnyColumns:
     follows: Mapping[str, str] = field(default_factory=dict)
 
 
-class _InputConfig(SourceConfig):
+class InputConfig(SourceConfig):
     """How a file of a query is read."""
 
     @property
@@ -70,9 +71,8 @@ def _inputs(entry: Entry) -> dict[str, str]:
 class JoinedReader(DatabaseReader):
     """Named files as tables of text, and a query over them.
 
-    The query runs in a database that has these tables and nothing else: it reaches no file, no
-    other database and no network. Rows of a file that cannot be cut into columns are rejected
-    before it.
+    The query runs in a database with only these tables: it reaches no file, no other database and
+    no network. Rows of a file that cannot be split into columns are rejected before it.
     """
 
     format = kind = "joined"
@@ -102,7 +102,7 @@ class JoinedReader(DatabaseReader):
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A database of the files alone."""
+        """A temporary database with only the files."""
         self._malformed, self._warnings = [], []
         with TemporaryDirectory(prefix="joined-") as folder:
             path = Path(folder) / "inputs.duckdb"
@@ -133,7 +133,7 @@ class JoinedReader(DatabaseReader):
         options = {
             word: value for word, value in self.config.options.items() if word in reader.own_words
         }
-        config = _InputConfig(
+        config = InputConfig(
             self.config.source,
             path,
             reader.format,
@@ -153,11 +153,11 @@ class JoinedReader(DatabaseReader):
             if rows != expected:
                 raise SourceError(
                     f"{self.config.source}: {path} has {expected:,} rows, of which {rows:,} were "
-                    "read. Nothing was loaded; look whether the file is being written to."
+                    "read. Nothing was loaded; check whether the file is being written to."
                 )
             self._malformed += [(scan.parts[row.part].name, row) for row in scan.malformed]
             self._warnings += [
-                f"{name}: {said}" for said in scan.warnings if not said.startswith(UNREAD)
+                f"{name}: {warning}" for warning in scan.warnings if not warning.startswith(UNREAD)
             ]
 
     @contextmanager
@@ -172,10 +172,8 @@ class JoinedReader(DatabaseReader):
     ) -> Iterator[Scan]:
         """The rows of the query, and the rows of its files that have no columns."""
         with super().scan(connection, window, calendar, scratch, careful=careful) as scan:
-            names = list(dict.fromkeys(name for name, _ in self._malformed))
-            parts = [
-                Part(name, rows=sum(name == of for of, _ in self._malformed)) for name in names
-            ]
+            counts = Counter(name for name, _ in self._malformed)
+            names, parts = list(counts), [Part(name, rows=rows) for name, rows in counts.items()]
             yield replace(
                 scan,
                 parts=[*scan.parts, *parts],

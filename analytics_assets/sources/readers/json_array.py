@@ -1,6 +1,6 @@
-"""JSON arrays: one document with all objects of a file.
+"""JSON files that are one array of objects.
 
-Belongs here: an array as a copy with one object a line. Does not belong here: the objects
+Belongs here: copying an array to one object a line. Does not belong here: the objects
 (`json_lines`).
 """
 
@@ -18,7 +18,7 @@ from analytics_assets.sources.readers.json_lines import SEPARATOR, JsonLinesRead
 
 
 class JsonReader(JsonLinesReader):
-    """Files of one JSON array of objects; of objects a line where a file begins with one."""
+    """Files with one JSON array of objects, or with one object a line."""
 
     format = "json"
     suffixes = (".json",)
@@ -34,7 +34,7 @@ class JsonReader(JsonLinesReader):
             if not _is_array(file.path):
                 continue
             copy = scratch / f"array-{index}.jsonl"
-            # Line ends in JSON are between its parts alone: in a text they are escaped.
+            # Line ends occur only between the parts of JSON: within a text they are escaped.
             element = "replace(replace(json::VARCHAR, chr(10), ' '), chr(13), ' ')"
             with duckdb.connect() as connection:
                 try:

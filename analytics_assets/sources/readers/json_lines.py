@@ -1,7 +1,7 @@
 """JSON lines: one object a line.
 
-Belongs here: cutting objects into columns, and lines that hold none. Does not belong here:
-compression, places (`files`), types (`typed`).
+Belongs here: splitting objects into columns. Does not belong here: compression, places (`files`),
+types (`typed`).
 """
 
 import json
@@ -21,7 +21,6 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     fold_name,
-    halving,
     mapped_columns,
     unknown_columns,
     unread,
@@ -39,12 +38,13 @@ from analytics_assets.sources.readers.json_objects import (
     separated,
     with_each_item,
 )
+from analytics_assets.sources.readers.records import halving
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
-# No JSON text holds this byte, so that it never cuts a line that holds an object.
+# No JSON text contains this byte, so it never splits a line with an object.
 SEPARATOR = "\x1f"
 # Lines that DuckDB reads as we do; a file with any other is separated line by line. CASE, because
-# the functions raise on a line that is no JSON. An escape may be a NUL, or half of a pair.
+# the functions raise on a line that is no JSON. The escapes are NUL, or half of a surrogate pair.
 READABLE = r"""
     CASE WHEN NOT json_valid(line) THEN false
     WHEN regexp_matches(line, '\\u(0000|[dD][89abAB])') THEN false
@@ -85,16 +85,18 @@ class JsonLinesReader(FileReader):
             if file in arrays.values() and not file.path.stat().st_size:
                 warnings.append(f"{file.source.name}: an array without objects")
                 continue
-            found = self._names(file, warnings)
-            names.update(dict.fromkeys(found))
-            unknown = [name for name in unknown_columns(self.config, found) if name != lines_at[0]]
+            members = self._names(file, warnings)
+            names.update(dict.fromkeys(members))
+            unknown = [
+                name for name in unknown_columns(self.config, members) if name != lines_at[0]
+            ]
             warnings += unread(self.config, unknown)
-        # A member may be left out of an object, and of all those that were looked at.
+        # Objects may lack a member, and so may all objects of the sample.
         known = {fold_name(name) for name in names}
         ours = self._mapped
         for name, other in self.config.contract.follows.items():
             if fold_name(ours.get(other, "")) in known and name not in self.config.columns:
-                # Unless an object has it, it is what follows.
+                # It follows from the other, unless an object has it.
                 ours.pop(name, None)
         names.update(dict.fromkeys(ours.values()))
         spellings: dict[str, list[str]] = {}
@@ -131,7 +133,7 @@ class JsonLinesReader(FileReader):
             paths.append(path)
             before = None if file in arrays.values() else 0
             parts.append(file.source.part(rows=rows, lines_before=before))
-        members = [literal(self._path(name)) for name in names]
+        paths_of_names = ", ".join(literal(self._path(name)) for name in names)
         place = {name: number for number, name in enumerate(names, 1)}
         columns = {same[0]: same for same in spellings.values()}
         listed = [
@@ -139,15 +141,15 @@ class JsonLinesReader(FileReader):
             f"AS {identifier(column)}"
             for column, same in columns.items()
         ]
-        held = "line::JSON AS line"
+        objects = "line::JSON AS line"
         if numbered:
-            held = "line->'$[2]' AS line, (line->>'$[0]')::BIGINT AS _load_row, "
-            held += "(line->>'$[1]')::BIGINT AS _load_line"
+            objects = "line->'$[2]' AS line, (line->>'$[0]')::BIGINT AS _load_row, "
+            objects += "(line->>'$[1]')::BIGINT AS _load_line"
             listed += ["_load_row", "_load_line"]
         return Scan(
             f"(SELECT {', '.join(listed)}, line::VARCHAR AS _load_text, file_index AS _load_part "
-            f"FROM (SELECT *, json_extract_string(line, [{', '.join(members)}]) AS _values "
-            f"FROM (SELECT {held}, file_index FROM {_lines_of(paths)})))",
+            f"FROM (SELECT *, json_extract_string(line, [{paths_of_names}]) AS _values "
+            f"FROM (SELECT {objects}, file_index FROM {_lines_of(paths)})))",
             dict.fromkeys(columns, "VARCHAR"),
             parts,
             numbered=numbered,
@@ -164,8 +166,8 @@ class JsonLinesReader(FileReader):
     @property
     def _lines(self) -> list[str]:
         """Names of the members that lead to the list whose items are rows."""
-        words = self.config.options.get("lines")
-        return words.removeprefix("$.").removesuffix("[*]").split(".") if words else []
+        path = self.config.options.get("lines")
+        return path.removeprefix("$.").removesuffix("[*]").split(".") if path else []
 
     def _path(self, name: str) -> str:
         """The JSON path of a column; in a row, an item is where its list was."""
@@ -180,14 +182,14 @@ class JsonLinesReader(FileReader):
         """Refuse a path that leads to several values of an object.
 
         Raises:
-            SourceError: the message names the word that makes each a row.
+            SourceError: the message tells how to make each value a row.
         """
         for name in self._mapped.values():
             if name.startswith("$") and re.search(r"\*|\.\.", self._path(name)):
-                found = re.match(r"\$\.([^*\[]+)\[\*\]", name)
+                match = re.match(r"\$\.([^*\[]+)\[\*\]", name)
                 raise SourceError(
                     f"{self.config.source}: {name} leads to several values of an object. Write "
-                    f"`lines: {found[1] if found else '...'}` of {self.config.source} in the "
+                    f"`lines: {match[1] if match else '...'}` of {self.config.source} in the "
                     "source configuration, which makes each item of that list a row."
                 )
 
@@ -196,14 +198,14 @@ class JsonLinesReader(FileReader):
         return {}
 
     def _names(self, file: LocalFile, warnings: list[str]) -> list[str]:
-        """Names of the members of the first objects, and the JSON paths that lead somewhere.
+        """Names of the members of the first objects, and the JSON paths with a value in one.
 
-        None where no line holds an object: its lines are then rejected, each by itself.
+        Empty where no line has an object: each line is then rejected.
 
         Raises:
             SourceError: the file is empty, or its objects lack a member that is needed.
         """
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         paths = [name for name in self._mapped.values() if name.startswith("$")]
         objects: list[str] = []
         objects_without_item: list[str] = []
@@ -214,17 +216,18 @@ class JsonLinesReader(FileReader):
                 for line in islice(filter(str.strip, stream), SAMPLE_LINES):
                     begin = begin or line.lstrip()
                     without_nul += "\0" not in line
-                    held = object_of(line)
-                    # One with a NUL is rejected whatever its members are called.
-                    if held is not None and not NUL_ESCAPE.search(line):
-                        if self._lines:
-                            held = next(iter(with_each_item(held, self._lines)[0]), None)
-                            if held is None:
-                                objects_without_item.append(line)
-                                continue
-                            line = json.dumps(held)
-                        objects.append(line)
-                        found.update(dict.fromkeys(name for name in held if fold_name(name)))
+                    object_ = object_of(line)
+                    # An object with a NUL is rejected, so its names do not count.
+                    if object_ is None or NUL_ESCAPE.search(line):
+                        continue
+                    if self._lines:
+                        object_ = next(iter(with_each_item(object_, self._lines)[0]), None)
+                        if object_ is None:
+                            objects_without_item.append(line)
+                            continue
+                        line = json.dumps(object_)
+                    objects.append(line)
+                    names.update(dict.fromkeys(name for name in object_ if fold_name(name)))
             except UnicodeDecodeError as error:
                 raise not_utf8(self.config.source, file) from error
         if not line:
@@ -254,12 +257,12 @@ class JsonLinesReader(FileReader):
         if self._lines:
             prefix = ".".join(self._lines)
             paths += [name for name in self._mapped.values() if name.startswith(f"{prefix}.")]
-        found.update(
-            (name, None) for name in _leading({name: self._path(name) for name in paths}, objects)
+        names.update(
+            dict.fromkeys(_with_values({name: self._path(name) for name in paths}, objects))
         )
-        by_fold = {fold_name(name): name for name in found}
+        by_fold = {fold_name(name): name for name in names}
         mapped_columns(self.config, list(by_fold.values()), file.source.name)
-        return list(found)
+        return list(names)
 
 
 def _lines_of(paths: Sequence[Path]) -> str:
@@ -270,8 +273,8 @@ def _lines_of(paths: Sequence[Path]) -> str:
     )
 
 
-def _leading(paths: Mapping[str, str], lines: list[str]) -> list[str]:
-    """Names whose JSON paths find something in some objects; DuckDB is who reads them later."""
+def _with_values(paths: Mapping[str, str], lines: list[str]) -> list[str]:
+    """Names whose JSON paths exist in an object, evaluated by DuckDB, as later in the load."""
     if not paths:
         return []
     with duckdb.connect() as connection:
@@ -287,21 +290,21 @@ def _leading(paths: Mapping[str, str], lines: list[str]) -> list[str]:
 
 
 def _begins_array(line: str) -> bool:
-    """Whether the first line is the first of an array of objects, or all of it."""
+    """Whether a file's first line is the start of an array of objects, or a whole one."""
     if not line.startswith("["):
         return False
     try:
-        held = json.loads(line)
+        items = json.loads(line)
     except ValueError:
         return line.strip() == "[" or line[1:].lstrip().startswith("{")
-    return bool(held) and all(isinstance(one, dict) for one in held)
+    return bool(items) and all(isinstance(item, dict) for item in items)
 
 
 def _lists_cut_short(paths: Sequence[str], lines: list[str]) -> list[str]:
-    """Warnings of paths that take one item of a list that has more."""
+    """Warnings of paths that read one item of a list with several."""
     warnings = []
     for root in dict.fromkeys(
-        path[: found.start()] for path in paths if (found := re.search(r"\[\d+\]", path))
+        path[: match.start()] for path in paths if (match := re.search(r"\[\d+\]", path))
     ):
         with duckdb.connect() as connection, suppress(duckdb.Error):
             (longest,) = connection.execute(

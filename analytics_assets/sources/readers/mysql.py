@@ -1,6 +1,6 @@
 """MySQL and MariaDB through SQLAlchemy and PyMySQL.
 
-Belongs here: a session of one snapshot, and the words that only MySQL has. Does not belong here:
+Belongs here: a session of one snapshot, and SQL of MySQL alone. Does not belong here:
 what all databases share (`databases`).
 """
 
@@ -16,7 +16,7 @@ from analytics_assets.sources.readers.base import SourceError
 from analytics_assets.sources.readers.databases import DatabaseReader, Session
 
 BATCH = 50_000
-# Types of columns that Arrow knows exactly; any other comes as text.
+# Types that Arrow represents exactly; any other comes as text.
 ARROW = {
     "int": pa.int64(),
     "mediumint": pa.int64(),
@@ -58,7 +58,7 @@ class MySQLReader(DatabaseReader):
             engine = sa.create_engine(url, poolclass=sa.NullPool)
             opened = engine.raw_connection()
         except (sa.exc.SQLAlchemyError, pymysql.MySQLError, ValueError) as error:
-            # Not chained: the message may hold the address, and so the password.
+            # Not chained: the message may contain the address, and so the password.
             raise SourceError(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
                 f"address, and that it answers: {_first_line(error, address)}"
@@ -83,7 +83,7 @@ class MySQLReader(DatabaseReader):
     def day_of(self, column: str, type_: str) -> str | None:
         """The date in UTC; a time without zone has one only where the configured zone is UTC.
 
-        The tables of time zones are missing in many a MySQL, which then converts to NULL.
+        Many MySQL servers lack the tables of time zones, and then convert to NULL.
         """
         zoned = type_ == "timestamp" or (type_ == "datetime" and self.config.time_zone == "UTC")
         if zoned and self.config.shops_zone == "UTC":
@@ -92,7 +92,7 @@ class MySQLReader(DatabaseReader):
 
     def checksum(self, columns: list[str]) -> str:
         """Sum of 64 bits of each row's digest."""
-        # A value and its absence differ, and so do two texts cut at another place.
+        # With lengths, so that NULL differs from a value, and ('ab', 'c') from ('a', 'bc').
         values = ", ".join(
             f"coalesce(concat(char_length({name}), ':', CAST({name} AS BINARY)), '-')"
             for name in columns
@@ -161,6 +161,6 @@ def _no_zero_date(value: Any) -> Any:
 
 
 def _first_line(error: Exception, address: str) -> str:
-    """What a database says, without the address that holds the password."""
+    """The database's message without the address, which contains the password."""
     lines = str(error).replace(address, "...").splitlines()
     return lines[0][:300] if lines else type(error).__name__

@@ -1,7 +1,7 @@
 """Parquet: typed columns, files and Hive-partitioned folders.
 
-Belongs here: schemas of files and their drift. Does not belong here: places (`files`), conversion
-to the contract's types (`typed`).
+Belongs here: comparing the schemas of files. Does not belong here: places (`files`), casting to the
+contract's types (`typed`).
 """
 
 import re
@@ -28,9 +28,9 @@ HIVE = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
 
 
 class ParquetReader(FileReader):
-    """Parquet files. Folders such as `country=DE/` are columns of text of that name.
+    """Parquet files. Folders such as `country=DE/` are text columns of that name.
 
-    Where the writer left checksums of the pages they are verified, which DuckDB does not do. In a
+    Checksums of the pages are verified where the writer left them, which DuckDB does not do. In a
     file without them a flipped byte shows only where it breaks the compression or the form.
     """
 
@@ -51,15 +51,15 @@ class ParquetReader(FileReader):
         for file in files:
             name = file.source.name
             try:
-                held = pq.ParquetFile(file.path, page_checksum_verification=True)
-                if _has_checksums(file.path, held.metadata):
-                    for _ in held.iter_batches(use_threads=False):
+                parquet = pq.ParquetFile(file.path, page_checksum_verification=True)
+                if _has_checksums(file.path, parquet.metadata):
+                    for _ in parquet.iter_batches(use_threads=False):
                         pass
             except (pa.ArrowException, OSError) as error:
                 raise _broken(name, error) from error
-            columns = {column.name: column.type for column in held.schema_arrow}
+            columns = {column.name: column.type for column in parquet.schema_arrow}
             hive = dict(HIVE.findall(str(file.source.path)))
-            own = [column.name for column in held.schema_arrow]
+            own = [column.name for column in parquet.schema_arrow]
             mapped_columns(self.config, own + [key for key in hive if key not in columns], name)
             for column, type_ in columns.items():
                 seen, where = schema.setdefault(column, (type_, name))
@@ -68,9 +68,8 @@ class ParquetReader(FileReader):
                         f"{name}: column {column!r} is {type_}, and {seen} in {where}. Write all "
                         "files with one type of each column; nothing was loaded."
                     )
-            unknown = unknown_columns(self.config, list(columns))
-            warnings += unread(self.config, unknown)
-            rows = held.metadata.num_rows
+            warnings += unread(self.config, unknown_columns(self.config, list(columns)))
+            rows = parquet.metadata.num_rows
             if not rows:
                 warnings.append(f"{name}: no rows")
             parts.append(file.source.part(rows=rows))
@@ -101,27 +100,21 @@ class ParquetReader(FileReader):
 
     @staticmethod
     def _hive(files: Sequence[LocalFile], own: set[str]) -> list[tuple[str, str]]:
-        """Columns that folders spell, each with its values in the order of the files."""
-        held = [dict(HIVE.findall(str(file.source.path))) for file in files]
-        names = dict.fromkeys(name for values in held for name in values if name not in own)
+        """Columns from the names of folders, each with an SQL list of its values by file."""
+        folders = [dict(HIVE.findall(str(file.source.path))) for file in files]
+        names = dict.fromkeys(name for values in folders for name in values if name not in own)
+
+        def value(text: str) -> str:
+            return "NULL::VARCHAR" if text == NO_VALUE else literal(unquote(text))
+
         return [
-            (
-                name,
-                "["
-                + ", ".join(
-                    "NULL::VARCHAR"
-                    if values.get(name, NO_VALUE) == NO_VALUE
-                    else literal(unquote(values[name]))
-                    for values in held
-                )
-                + "]",
-            )
+            (name, f"[{', '.join(value(values.get(name, NO_VALUE)) for values in folders)}]")
             for name in names
         ]
 
 
 def _has_checksums(path: Path, metadata: pq.FileMetaData) -> bool:
-    """Whether the writer left checksums, as the header of the first page says.
+    """Whether the header of the first page has a checksum.
 
     A header is a Thrift struct in the compact protocol; its first three fields (type, size, size
     compressed) are required integers, and the fourth is the checksum (parquet.thrift, PageHeader).

@@ -1,6 +1,6 @@
 """PostgreSQL through ADBC.
 
-Belongs here: a session of one snapshot, and the words that only PostgreSQL has. Does not belong
+Belongs here: a session of one snapshot, and SQL of PostgreSQL alone. Does not belong
 here: what all databases share (`databases`).
 """
 
@@ -40,7 +40,7 @@ class PostgresReader(DatabaseReader):
         try:
             connection = postgres.connect(address)
         except postgres.Error as error:
-            # Not chained: the message may hold the address, and so the password.
+            # Not chained: the message may contain the address, and so the password.
             raise SourceError(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
                 f"address, and that it answers: {_first_line(error, address)}"
@@ -80,7 +80,7 @@ class _PostgresSession(Session):
 
     def types(self, query: str) -> list[tuple[str, str]]:
         with self._connection.cursor() as cursor:
-            # Arrow's types leave out what PostgreSQL calls them; an empty row has both.
+            # Arrow's types lack PostgreSQL's names of types; a row of NULLs has both.
             cursor.execute(f"SELECT * FROM ({query}) AS described LIMIT 0")
             names = [column[0] for column in cursor.description]
             listed = ", ".join(f"pg_typeof({identifier(name)})::text" for name in names)
@@ -104,13 +104,13 @@ class _PostgresSession(Session):
             return list(cursor.fetchall())
 
     def stream(self, query: str) -> Any:
-        # Kept: a cursor that is forgotten closes its stream.
+        # Kept, because a cursor that is garbage-collected closes its stream.
         self._streaming = self._connection.cursor()
         self._streaming.execute(query)
         return self._streaming.fetch_record_batch()
 
 
 def _first_line(error: Exception, address: str) -> str:
-    """What a database says, without the address that holds the password."""
+    """The database's message without the address, which contains the password."""
     lines = str(error).replace(address, "...").splitlines()
     return lines[0][:300] if lines else type(error).__name__

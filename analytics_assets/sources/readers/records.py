@@ -1,22 +1,25 @@
-"""Records of a CSV, cut one by one, and what bytes say of its form.
+"""Records of a CSV, split one by one, and patterns in its bytes.
 
-Belongs here: cutting text into fields with a reason for each record that cannot be, and patterns of
-bytes. Does not belong here: when a file is cut so (`delimited`), its header (`head`).
+Belongs here: splitting text into fields, with a reason for each record that cannot be split,
+patterns of bytes, and which files DuckDB refuses. Does not belong here: when a file is split so
+(`delimited`), its header (`head`).
 """
 
 import csv
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
+
+import duckdb
 
 from analytics_assets.sources.readers.files import CHUNK
 
 MAX_RECORD = 1_000_000  # bytes; DuckDB reads lines up to a set length, and so do we
 
 Record = tuple[int, list[str], str, str | None]
-"""Line, fields, text, and what is wrong with it."""
+"""Line, fields, text, and the reason if it is malformed."""
 
 
 def records_of(
@@ -26,15 +29,20 @@ def records_of(
     padded: bool = False,
     comment: str | None = None,
 ) -> Iterator[Record]:
-    """Records of a CSV: line, fields (without the blanks before them, where the file is padded),
-    text, and what is wrong with it. The stream is before the line of that number; lines that begin
-    with the comment's mark are no records.
+    """Records of a CSV.
 
-    Where a quote is not closed or stands in the wrong place, only the line on which the record
-    began is malformed: reading goes on with the next, so that a stray quote swallows no rows.
+    If a quote is not closed or in the wrong place, only the line on which the record began is
+    malformed: reading goes on with the next line, so a stray quote swallows no rows.
+
+    Args:
+        stream: the text, before the line of the given number.
+        delimiter: what separates fields.
+        number: number of the next line.
+        padded: whether blanks before a field are no part of it.
+        comment: lines that begin with this are no records.
     """
     csv.field_size_limit(sys.maxsize)
-    pending: list[str] = []  # lines that go back, last first
+    pending: list[str] = []  # lines to read again, last first
     taken: list[str] = []
     size = 0
 
@@ -86,19 +94,19 @@ def may_end_in_delimiter(path: Path, delimiter: str) -> bool:
     return contains(path, re.escape(delimiter.encode()) + rb'(?:"")?[\r\n]')
 
 
-def blank_beside_quote(path: Path, delimiter: str) -> bool:
-    """Whether a quoted field may have blanks before or behind it."""
+def blank_next_to_quote(path: Path, delimiter: str) -> bool:
+    """Whether a quoted field may have blanks before or after it."""
     end = rb"[\r\n" + re.escape(delimiter.encode()) + b"]"
     return contains(path, end + rb' +"|" +' + end, hints=(b' "', b'" '))
 
 
 def contains(path: Path, pattern: bytes, hints: Sequence[bytes] = (b"",)) -> bool:
-    """Whether a pattern, of a few bytes, is found in a file whose last line has an end.
+    """Whether a pattern of a few bytes is in a file; its last line counts as ended.
 
     Args:
         path: the file.
         pattern: a regular expression.
-        hints: a piece of the file is looked at only where it holds one of these: it is faster.
+        hints: for speed, only pieces of the file with one of these are searched.
     """
     wanted = re.compile(pattern)
     last = b""
@@ -113,3 +121,24 @@ def contains(path: Path, pattern: bytes, hints: Sequence[bytes] = (b"",)) -> boo
 
 class _TooLongError(Exception):
     """A record is longer than a record may be."""
+
+
+def halving(
+    count: Callable[[Sequence[Path]], dict[int, int]], paths: Sequence[Path]
+) -> dict[Path, int | None]:
+    """Rows that DuckDB finds in each file; None where it refuses the file.
+
+    Halving finds a few malformed files among many in few reads.
+
+    Args:
+        count: rows by index of the path; raises what DuckDB raises.
+        paths: the files.
+    """
+    try:
+        found = count(paths)
+    except duckdb.Error:
+        if len(paths) == 1:
+            return {paths[0]: None}
+        middle = len(paths) // 2
+        return {**halving(count, paths[:middle]), **halving(count, paths[middle:])}
+    return {path: found.get(index, 0) for index, path in enumerate(paths)}

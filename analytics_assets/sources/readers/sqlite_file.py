@@ -1,7 +1,7 @@
 """SQLite files.
 
-Belongs here: a read-only session, and what a column is where each value has a type of its own. Does
-not belong here: what all databases share (`databases`).
+Belongs here: a read-only session, and the type of a column whose values have types of their own.
+Does not belong here: what all databases share (`databases`).
 """
 
 import sqlite3
@@ -24,8 +24,8 @@ ARROW = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string()}
 class SQLiteReader(DatabaseReader):
     """A table or query of a SQLite file.
 
-    A column of whole numbers or of floating-point numbers alone is read as such, any other as text.
-    SQLite has no type for times: their days are known when their texts have been read.
+    A column of only whole or floating-point numbers is read as such, any other as text. SQLite has
+    no type for times: their days are known only from the typed rows.
     """
 
     format = kind = "sqlite"
@@ -45,7 +45,7 @@ class SQLiteReader(DatabaseReader):
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A read-only transaction: all queries see the file as it was at the first of them."""
+        """A read-only transaction: all queries see the file as of the first one."""
         path = Path(self.config.path)
         if not path.is_file():
             raise SourceError(
@@ -54,7 +54,7 @@ class SQLiteReader(DatabaseReader):
             )
         try:
             address = f"file:{quote(str(path))}?mode=ro"
-            # DuckDB takes the rows in a thread of its own, while this one waits.
+            # DuckDB fetches the rows in another thread, while this one waits.
             opened = sqlite3.connect(
                 address, uri=True, isolation_level=None, check_same_thread=False
             )
@@ -69,7 +69,7 @@ class SQLiteReader(DatabaseReader):
 
 
 def _without_text(error: sqlite3.Error) -> str:
-    """What SQLite says; it quotes a text that is not UTF-8."""
+    """SQLite's message without the text that it quotes where one is not UTF-8."""
     return (str(error).splitlines() or [""])[0].partition(" with text ")[0]
 
 
@@ -82,9 +82,9 @@ class _SQLiteSession(Session):
         described = self._connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description
         names = [column[0] for column in described]
         kinds = ", ".join(f"group_concat(DISTINCT typeof({identifier(name)}))" for name in names)
-        found = self._connection.execute(f"SELECT {kinds} FROM ({query})").fetchone()
-        for name, held in zip(names, found, strict=True):
-            types = set((held or "text").split(",")) - {"null"}
+        row = self._connection.execute(f"SELECT {kinds} FROM ({query})").fetchone()
+        for name, listed in zip(names, row, strict=True):
+            types = set((listed or "text").split(",")) - {"null"}
             if types and types <= {"integer"}:
                 self._types[name] = "integer"
             else:

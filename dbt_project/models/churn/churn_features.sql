@@ -1,17 +1,10 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'month', 'parts': 'customers'},
-    tags=['monthly']
-) }}
+{{ windowed('month', 'monthly', {'parts': 'customers'}) }}
 
 with months as (
     {{ months_of_window() }}
 ),
 
--- A month not wholly observed would show customers as more silent than they are.
+-- Only whole months: in a partial one customers would look more silent than they are.
 as_of_dates as (
     select
         date_day as month,

@@ -1,9 +1,8 @@
 {#
-    For the scores only. What is trained on has its label in churn_features, by the same macros: a
-    model of both would come after the scores and before the training that they come from.
-    The value of a customer follows from net_amount and tenure_days, in training as well
-    (`churn.data.customer_value`).
-    A view: it follows the scores and late sales without being built again.
+    Labels of the scores. Training data have theirs in churn_features, by the same macros: one model
+    for both would depend on the scores, and the training on it. The value of a customer is computed
+    from net_amount and tenure_days, as in training (`churn.data.customer_value`).
+    A view, so that new scores and late sales count without another build.
 #}
 {{ config(materialized='view', tags=['unpartitioned']) }}
 

@@ -1,6 +1,6 @@
 {#
-    Not with churn_outcomes in one model: to list the days of that, all customers of all of them
-    would be looked up (60 days of 100,000 customers: 4.5 s instead of 0.04 s).
+    Separate from churn_outcomes: listing the days of that view would compute the outcomes of all
+    customers (60 days of 100,000 customers: 4.5 s instead of 0.04 s).
 #}
 {{ config(materialized='view', tags=['unpartitioned']) }}
 

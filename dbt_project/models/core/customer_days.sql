@@ -1,13 +1,6 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'order_date'},
-    tags=['daily']
-) }}
+{{ windowed('order_date', 'daily') }}
 
--- By order first: orders are then counted, and need not be told apart.
+-- By order first, so that orders are counted without DISTINCT.
 with orders as (
     select
         order_date,

@@ -1,7 +1,7 @@
 {{ config(tags=['unpartitioned']) }}
 
--- The facts come first: who is in them is asked of them, and not of every raw line again.
-with seen as (
+-- From the facts, which are smaller than the raw lines.
+with referenced as (
     select distinct customer_id
     from {{ ref('customer_days') }}
     union
@@ -10,14 +10,14 @@ with seen as (
 ),
 
 inferred as (
-    select seen.customer_id
-    from seen
+    select referenced.customer_id
+    from referenced
     left join {{ ref('stg_customers') }} as registered
-        on seen.customer_id = registered.customer_id
-    where registered.customer_id is null and seen.customer_id <> {{ unknown_member() }}
+        on referenced.customer_id = registered.customer_id
+    where registered.customer_id is null and referenced.customer_id <> {{ unknown_member() }}
 ),
 
--- A pair as it came is cleaned once, however many lines have it.
+-- Distinct pairs, so that each is cleaned only once.
 countries as (
     select
         customer_id,

@@ -1,15 +1,15 @@
 {{ config(tags=['unpartitioned']) }}
 
--- The facts come first: what is in them is asked of them, and not of every raw line again.
+-- From the facts, which are smaller than the raw lines.
 with inferred as (
-    select seen.product_id
-    from (select distinct product_id from {{ ref('fact_orders') }}) as seen
-    left join {{ ref('stg_products') }} as listed on seen.product_id = listed.product_id
-    where listed.product_id is null and seen.product_id <> {{ unknown_member() }}
+    select sold.product_id
+    from (select distinct product_id from {{ ref('fact_orders') }}) as sold
+    left join {{ ref('stg_products') }} as listed on sold.product_id = listed.product_id
+    where listed.product_id is null and sold.product_id <> {{ unknown_member() }}
 ),
 
--- What lines say of a product is cleaned once, however many lines say it.
-said as (
+-- Distinct names and categories, so that each is cleaned only once.
+described as (
     select
         product_id,
         product_name,
@@ -26,7 +26,7 @@ cleaned as (
         {{ clean_text('product_name') }} as product_name,
         {{ clean_text('product_category') }} as category,
         lines
-    from said
+    from described
 ),
 
 names as (

@@ -1,11 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'order_date'},
-    tags=['daily']
-) }}
+{{ windowed('order_date', 'daily') }}
 
 select
     order_date,

@@ -1,11 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'session_date'},
-    tags=['daily']
-) }}
+{{ windowed('session_date', 'daily') }}
 
 select
     session_date,

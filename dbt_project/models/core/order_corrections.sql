@@ -1,11 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'order_date'},
-    tags=['daily']
-) }}
+{{ windowed('order_date', 'daily') }}
 
 {%- set content = [
     'customer_id', 'product_id', 'product_category', 'quantity', 'extended_amount', 'line_type',
@@ -19,7 +12,7 @@ with changed_later as (
     where {{ in_window('order_date') }} and updated_at >= {{ add_days('order_date', 1) }}
 ),
 
--- Of the whole orders; and only of these are the other columns cleaned.
+-- All lines of these orders; only their other columns are cleaned.
 versions as (
     select orders.*
     from {{ source('raw', 'raw_orders') }} as orders
@@ -36,13 +29,9 @@ cleaned as (
 
 lines as (
     select
-        order_date,
-        order_id,
-        line_number,
-        line_key,
-        is_refund,
-        {%- for column in line_identity()[5:] %}
-        {{ column }} as identity_{{ loop.index }},
+        {{ line_key_columns() | join(', ') }},
+        {%- for column in line_content() %}
+        {{ as_identity(column) }} as identity_{{ loop.index }},
         {%- endfor %}
         coalesce(customer_id, {{ unknown_member() }}) as customer_id,
         coalesce(product_id, {{ unknown_member() }}) as product_id,
@@ -57,7 +46,7 @@ lines as (
     from cleaned
 ),
 
-{%- set key = ['order_date', 'order_id', 'line_number', 'line_key', 'is_refund'] -%}
+{%- set key = line_key_columns() -%}
 {%- for column in line_content() -%}
     {%- do key.append('identity_' ~ loop.index) -%}
 {%- endfor %}

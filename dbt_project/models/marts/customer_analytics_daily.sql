@@ -1,11 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'snapshot_date', 'parts': 'days'},
-    tags=['daily']
-) }}
+{{ windowed('snapshot_date', 'daily', {'parts': 'days'}) }}
 
 with days as (
     {{ days_of_window() }}

@@ -24,7 +24,7 @@ observed as (
     from cohorts
 ),
 
--- As many months for every cohort as the oldest has been observed.
+-- Every cohort has as many months as the oldest one.
 months as (
     {{ date_series(
         '(select first_month from observed)', '(select observed_through from observed)', 'month'
@@ -51,7 +51,7 @@ cells as (
     from spine
 ),
 
--- By customer first: customers are then counted, and need not be told apart.
+-- By customer first, so that customers are counted without DISTINCT.
 customer_months as (
     select
         customer_id,
@@ -82,7 +82,7 @@ activity as (
     group by 1, 2
 ),
 
--- Null is not observed, 0 is nobody.
+-- Null means not observed, 0 means nobody.
 measured as (
     select
         cells.*,

@@ -16,8 +16,8 @@ with sales as (
     group by 1, 2
 ),
 
--- Only here is a missing amount made up for, and counted. Of most lines the amount billed is quantity
--- x unit_price, or total, which the days have summed: only the others are summed here.
+-- Only here missing amounts are imputed, and counted. For most lines the billed amount is the extended
+-- amount, which customer_days has summed: only the differences of the others are summed here.
 billed as (
     select
         customer_id,

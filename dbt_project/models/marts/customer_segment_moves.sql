@@ -1,22 +1,13 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='window',
-    on_schema_change='fail',
-    full_refresh=false,
-    meta={'window_column': 'month', 'months_after': 1, 'parts': 'months'},
-    tags=['monthly']
-) }}
+{{ windowed('month', 'monthly', {'months_after': 1, 'parts': 'months'}) }}
 
--- The month after the window starts from where customers stand at the window's end: it is made
--- again, too, or a month that is made anew alone would not add up with it.
+-- The month after the window is rebuilt, too: it starts from the segments at the window's end.
 with months as (
     select date_day as month
     from ({{ months_of_window() }}) as dates
     where {{ in_part('months') }}
 ),
 
--- Each month ends where customers stand at its end, and starts from where they stood at the end of
--- the one before.
+-- Each month needs the customers at its end, and at the end of the month before.
 features as (
     select
         as_of,

@@ -12,8 +12,8 @@
 
 {%- set cleaned = cleaned_orders(source('raw', 'raw_orders')) -%}
 
--- Lines that bear a number pass by all that finds one. order_date stands in every PARTITION BY, so
--- that a filter on it reaches the scans.
+-- Only lines without a number go through the steps that assign one. order_date is in every PARTITION
+-- BY, so that a filter on it reaches the scans.
 with numbered as (
     {{ rank_newest(
         '(' ~ cleaned ~ ' where line_number is not null) as lines',
@@ -39,7 +39,7 @@ positions as (
     where newest = 1
 ),
 
--- Of orders that have lines of both kinds.
+-- For orders with lines of both kinds.
 last_numbers as (
     select
         order_date,

@@ -16,7 +16,7 @@ with cleaned as (
     from {{ source('raw', 'raw_user_sessions') }}
 ),
 
--- session_date stands in PARTITION BY, so that a filter on it reaches the scan.
+-- session_date is in PARTITION BY, so that a filter on it reaches the scan.
 ranked as (
     {{ rank_newest('cleaned', ['session_date', 'session_id']) }}
 )

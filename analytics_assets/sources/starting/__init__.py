@@ -1,0 +1,1 @@
+"""A starting configuration: recognised, tried on the files, and written with its reasons."""
