@@ -20,6 +20,7 @@ CHECK_POLICIES = {
     **dict.fromkeys(("validity", "anomalies", "volume", "freshness", "drift", "churn"), "warn"),
 }
 POLICIES = ("block", "warn", "off")
+SMTP_SECURITY = ("starttls", "tls", "none")
 
 
 class SettingsError(ValueError):
@@ -111,6 +112,33 @@ _WEBHOOK = _rule(
     "{name} does not start with http:// or https://; set it to the address of the webhook, or "
     "unset it.",
 )
+_UI = _rule(
+    lambda text: text.startswith(("http://", "https://")),
+    lambda text: text.rstrip("/"),
+    "{name} does not start with http:// or https://; set it to the address of the Dagster UI.",
+)
+_SMTP_HOST = _rule(
+    lambda text: re.fullmatch(r"[\w.-]+(:\d+)?", text),
+    str,
+    "{name} is no host; write its name and, unless it is the usual one, its port, such as "
+    "mail.example.com:587. User and password have settings of their own.",
+)
+_SMTP_SECURITY = _rule(
+    lambda text: text in SMTP_SECURITY,
+    str,
+    f"{{name}} is {{text!r}}; set it to one of {', '.join(SMTP_SECURITY)}.",
+)
+_ADDRESSES = _rule(
+    lambda text: all("@" in part for part in text.split(",")),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write e-mail addresses, separated by commas.",
+)
+# What is of no use without the others.
+TOGETHER = (
+    ("ANALYTICS_SLACK_TOKEN", "ANALYTICS_SLACK_CHANNEL"),
+    ("ANALYTICS_SMTP_HOST", "ANALYTICS_EMAIL_FROM", "ANALYTICS_EMAIL_TO"),
+    ("ANALYTICS_SMTP_USER", "ANALYTICS_SMTP_PASSWORD"),
+)
 
 
 class Setting(NamedTuple):
@@ -195,7 +223,33 @@ class Settings:
     ]
     published_builds: Annotated[int, Setting("3", "published builds that are kept", _whole(1))]
     webhook_url: Annotated[
-        str | None, Setting(None, "address that failures are reported to", _WEBHOOK, secret=True)
+        str | None,
+        Setting(None, "address that messages are posted to, as JSON", _WEBHOOK, secret=True),
+    ]
+    slack_token: Annotated[
+        str | None,
+        Setting(None, "token of the Slack app that posts messages", _TEXT, secret=True),
+    ]
+    slack_channel: Annotated[
+        str | None, Setting(None, "channel of Slack that it posts them in", _TEXT)
+    ]
+    smtp_host: Annotated[
+        str | None, Setting(None, "mail server that messages are sent through", _SMTP_HOST)
+    ]
+    smtp_security: Annotated[
+        str,
+        Setting("starttls", "how it is spoken to: starttls, tls or none", _SMTP_SECURITY),
+    ]
+    smtp_user: Annotated[str | None, Setting(None, "user at the mail server", _TEXT)]
+    smtp_password: Annotated[str | None, Setting(None, "password of that user", _TEXT, secret=True)]
+    email_from: Annotated[str | None, Setting(None, "sender of e-mails", _TEXT)]
+    email_to: Annotated[
+        tuple[str, ...] | None,
+        Setting(None, "addresses that e-mails go to, separated by commas", _ADDRESSES),
+    ]
+    ui_url: Annotated[
+        str,
+        Setting("http://127.0.0.1:3000", "address of the Dagster UI, for links in messages", _UI),
     ]
     seed: Annotated[int, Setting("7", "seed of the sample and of training", _whole(0))]
     checks: Annotated[
@@ -303,6 +357,14 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if not text and not (name == "deployment" and variable in env):
             text = setting.default
         values[name] = None if text is None else setting.rule(variable, text)
+    for group in TOGETHER:
+        missing = [variable for variable in group if values[VARIABLES[variable][0]] is None]
+        if missing and len(missing) < len(group):
+            present = ", ".join(variable for variable in group if variable not in missing)
+            raise SettingsError(
+                f"{present} {'is' if ',' not in present else 'are'} set, and "
+                f"{', '.join(missing)} not. Set all of {', '.join(group)}, or none."
+            )
     return Settings(**values)
 
 

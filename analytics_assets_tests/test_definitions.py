@@ -280,8 +280,8 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
     repository = composed.get_repository_def()
     assert [made.name for made in repository.schedule_defs] == ["daily_subscriptions"]
     assert sorted(made.name for made in repository.sensor_defs) == [
+        "alerts",
         "changed_subscriptions",
-        "report_failures",
     ]
 
 
@@ -349,11 +349,11 @@ def test_trap_the_catalog_in_dbts_manifest_is_the_stem_of_the_file(manifest: Pat
     assert make_settings(Path("anywhere")).warehouse_path.stem == "warehouse"
 
 
-def test_schedules_and_sensors_that_launch_runs_wait_to_be_started(composed: Definitions) -> None:
+def test_in_dev_schedules_and_sensors_wait_to_be_started(composed: Definitions) -> None:
     repository = composed.get_repository_def()
     running = [s.name for s in repository.sensor_defs if s.default_status.value == "RUNNING"]
     running += [s.name for s in repository.schedule_defs if s.default_status.value == "RUNNING"]
-    assert running == ["report_failures"]
+    assert running == []
 
 
 def test_a_wrong_setting_is_named_in_a_sentence(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ NOT_RUN = {
     "make test": "it is this very test run",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
+    ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",
     ".venv/bin/analytics-assets check-sources orders_export.csv": "cases/test_systems.py does",
     "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.settings import CHECK_POLICIES, PROJECT_ROOT, SettingsError, load_settings
+from analytics_assets.settings import (
+    CHECK_POLICIES,
+    PROJECT_ROOT,
+    TOGETHER,
+    SettingsError,
+    load_settings,
+)
 
 
 @pytest.fixture
@@ -27,7 +33,9 @@ def test_dev_needs_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert settings.dbt_project_dir == PROJECT_ROOT / "dbt_project"
     assert settings.threads == os.cpu_count()
     assert settings.memory_limit == "2GB"
-    assert settings.webhook_url is None
+    assert settings.webhook_url is settings.slack_token is settings.smtp_host is None
+    assert (settings.smtp_security, settings.email_to) == ("starttls", None)
+    assert settings.ui_url == "http://127.0.0.1:3000"
     assert (
         settings.churn_horizon_days,
         settings.refresh_days,
@@ -77,6 +85,15 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
             "ANALYTICS_MLFLOW_URI": "https://mlflow.example.com",
             "ANALYTICS_MLFLOW_MODEL": "churn_staging",
             "ANALYTICS_WEBHOOK_URL": " https://hooks.example.com/a ",
+            "ANALYTICS_SLACK_TOKEN": "xoxb-1",
+            "ANALYTICS_SLACK_CHANNEL": "#data",
+            "ANALYTICS_SMTP_HOST": "mail.example.com:587",
+            "ANALYTICS_SMTP_SECURITY": "tls",
+            "ANALYTICS_SMTP_USER": "shop",
+            "ANALYTICS_SMTP_PASSWORD": "p:w@d%",
+            "ANALYTICS_EMAIL_FROM": "Shop <shop@example.com>",
+            "ANALYTICS_EMAIL_TO": "a@example.com, b@example.com",
+            "ANALYTICS_UI_URL": "https://dagster.example.com/",
             "ANALYTICS_CHECKS": " anomalies=off, volume = block,dbt=warn ,",
             "ANALYTICS_MAX_ORPHAN_SHARE": ".2",
         }
@@ -87,6 +104,12 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
     assert settings.max_orphan_share == 0.2
     assert settings.sources_file == tmp_path / "sources.yaml"
     assert settings.webhook_url == "https://hooks.example.com/a"
+    assert (settings.slack_token, settings.slack_channel) == ("xoxb-1", "#data")
+    assert (settings.smtp_host, settings.smtp_security) == ("mail.example.com:587", "tls")
+    assert (settings.smtp_user, settings.smtp_password) == ("shop", "p:w@d%")
+    assert settings.email_from == "Shop <shop@example.com>"
+    assert settings.email_to == ("a@example.com", "b@example.com")
+    assert settings.ui_url == "https://dagster.example.com"
     assert (settings.refresh_days, settings.published_builds, settings.seed) == (4, 5, 0)
     assert (
         settings.churn_test_dates,
@@ -135,6 +158,10 @@ def test_staging_and_production_fall_back_to_nothing(
         ("ANALYTICS_SOURCES", "nowhere.yaml", "nowhere.yaml, which is no file. Set it to the YAML"),
         ("ANALYTICS_DBT_PROJECT_DIR", "nowhere", "No dbt_project.yml in "),
         ("ANALYTICS_WEBHOOK_URL", "hooks.example.com/x", "ANALYTICS_WEBHOOK_URL does not start"),
+        ("ANALYTICS_UI_URL", "localhost:3000", "ANALYTICS_UI_URL does not start with http"),
+        ("ANALYTICS_SMTP_HOST", "smtp://mail:25", "ANALYTICS_SMTP_HOST is no host; write its name"),
+        ("ANALYTICS_SMTP_SECURITY", "ssl", "is 'ssl'; set it to one of starttls, tls, none."),
+        ("ANALYTICS_EMAIL_TO", "a@b.c, d", "write e-mail addresses, separated by commas."),
         ("ANALYTICS_THREADS", "0", "ANALYTICS_THREADS is '0'; set it to a whole number from 1 up."),
         ("ANALYTICS_THREADS", "2.5", "ANALYTICS_THREADS is '2.5'; set it to a whole number from 1"),
         ("ANALYTICS_THREADS", "two", "ANALYTICS_THREADS is 'two'"),
@@ -156,12 +183,28 @@ def test_a_wrong_value_gets_its_sentence(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ANALYTICS_WEBHOOK_URL", "ftp://canary"), ("ANALYTICS_MLFLOW_URI", "me:canary@mlflow")],
+    [
+        ("ANALYTICS_WEBHOOK_URL", "ftp://canary"),
+        ("ANALYTICS_MLFLOW_URI", "me:canary@mlflow"),
+        ("ANALYTICS_SMTP_HOST", "me:canary@mail"),
+        ("ANALYTICS_SLACK_TOKEN", "canary"),  # without a channel
+        ("ANALYTICS_SMTP_PASSWORD", "canary"),  # without a user
+    ],
 )
 def test_no_message_repeats_a_secret(complete: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings({**complete, name: value})
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [name for group in TOGETHER for name in group])
+def test_half_a_channel_says_what_is_missing(complete: dict[str, str], missing: str) -> None:
+    (group,) = [names for names in TOGETHER if missing in names]
+    values = {name: "me@mail" if "EMAIL" in name else "mail" for name in group}
+    load_settings({**complete, **values})
+    del values[missing]
+    with pytest.raises(SettingsError, match=rf"set, and {missing} not\. Set all of {group[0]}"):
+        load_settings({**complete, **values})
 
 
 @pytest.mark.parametrize("name", ["ANALYTICS_SOURCES", "ANALYTICS_DBT_PROJECT_DIR"])

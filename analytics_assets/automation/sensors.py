@@ -1,6 +1,7 @@
-"""Sensors: react to changed sources, finished runs and failed runs.
+"""Sensors: react to changed sources and finished runs.
 
-Belongs here: reactions to an event. Does not belong here: what runs at a time (`schedules`).
+Belongs here: reactions to an event. Does not belong here: what runs at a time (`schedules`),
+or telling people (`alerts`).
 """
 
 import hashlib
@@ -13,25 +14,23 @@ from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
     PartitionsDefinition,
-    RunFailureSensorContext,
     RunRequest,
     RunsFilter,
     RunStatusSensorContext,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
-    run_failure_sensor,
     run_status_sensor,
     sensor,
 )
 
+from analytics_assets.automation.alerts.watch import alert_sensor
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
 )
-from analytics_assets.automation.notifications import post
 from analytics_assets.automation.outdated import read_history
 from analytics_assets.automation.ranges import contiguous, months_of, range_tags, windows_to_load
 from analytics_assets.checks.predictions import reasons_to_retrain
@@ -59,7 +58,7 @@ def build_sensors(
     return [
         *(_day_sensors(settings, sources, warehouse, daily, jobs) if has_days else ()),
         *(_changed_source(config, sources, warehouse, jobs) for config in sources.separate),
-        _report_failures(settings),
+        alert_sensor(settings, warehouse),
     ]
 
 
@@ -253,25 +252,3 @@ def _changed_source(
         return RunRequest(run_key=version)
 
     return changed_source
-
-
-def _report_failures(settings: Settings) -> SensorDefinition:
-    @run_failure_sensor(
-        name="report_failures",
-        default_status=DefaultSensorStatus.RUNNING,
-        description="Posts every failed run to ANALYTICS_WEBHOOK_URL; does nothing without one.",
-    )
-    def report_failures(context: RunFailureSensorContext) -> SkipReason | None:
-        if settings.webhook_url is None:
-            return SkipReason("ANALYTICS_WEBHOOK_URL is not set.")
-        run = context.dagster_run
-        problem = post(
-            settings.webhook_url,
-            f"{run.job_name} failed in {settings.deployment} (run {run.run_id[:8]}, "
-            f"window {run_window(run.tags)}). The run's page in the UI says why.",
-        )
-        if problem:
-            context.log.warning(f"The failure of run {run.run_id} was not reported: {problem}")
-        return None
-
-    return report_failures

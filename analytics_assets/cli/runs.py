@@ -87,8 +87,8 @@ def materialize(
     own_jobs: Sequence[str] = (),
 ) -> int:
     """Run the backfill of each window, print its outcome and return the exit code."""
+    from analytics_assets.automation.alerts.watch import watch
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
-    from analytics_assets.automation.notifications import post
     from analytics_assets.automation.outdated import read_history
     from analytics_assets.definitions import build_definitions, build_warehouse
 
@@ -116,17 +116,17 @@ def materialize(
             outcome = run_backfill(
                 composed, instance, plans, settings.home / "logs" / "backfill.log", listener
             )
+        # There may be no daemon whose sensor would tell people.
+        checks = sorted(composed.resolve_asset_graph().asset_check_keys)
+        problems = watch(settings, instance, build_warehouse(settings, patience=5.0), checks)
     click.echo(outcome_table(outcome.assets))
     for failure in outcome.failures:
         click.secho(f"FAILED  {failure}", fg="red", err=True)
         code = 1
     for line in outcome.details:
         click.echo(line, err=True)
-    if outcome.failures and settings.webhook_url:
-        # Dagster's failure sensor sees the runs that its daemon launched, not these.
-        problem = post(settings.webhook_url, f"Backfill failed: {'; '.join(outcome.failures)}")
-        if problem:
-            click.echo(f"The failure was not reported: {problem}.", err=True)
+    for problem in problems:
+        click.echo(f"Not reported: {problem}", err=True)
     click.echo(f"{len(plans)} runs in {time.monotonic() - began:.0f} s.")
     return code
 

@@ -69,5 +69,7 @@ def settings(markdown: bool) -> None:
             value = "(set, not shown)"
         elif isinstance(value, Mapping):
             value = ", ".join(f"{family}={policy}" for family, policy in value.items())
+        elif isinstance(value, tuple):
+            value = ", ".join(value)
         origin = "environment" if is_set else "default"
         click.echo(f"{variable} = {value}  ({origin})\n    {setting.meaning}")

@@ -1,17 +1,12 @@
-"""The sensors: what they ask for, when they stay silent, and what a failure report may cost."""
+"""The sensors: what they ask for, and when they stay silent."""
 
-import http.server
-import json
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +23,6 @@ from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.automation.jobs import LOAD_DAYS, build_jobs, job_plans
-from analytics_assets.automation.notifications import post
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.definitions import build_definitions, build_warehouse
@@ -369,148 +363,3 @@ def test_after_the_monthly_features_the_model_is_trained(
     request, run_id = after(sensor, instance, {})
     assert request.run_key == run_id
     assert sensor.job_name == "retrain"
-
-
-# Reports of failures.
-
-
-@contextmanager
-def webhook(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[Any]:
-    """A server on the loopback; gives its address and the bodies that it was sent."""
-    received: list[dict[str, str]] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
-            received.append(json.loads(self.rfile.read(length)))
-            answer(self)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.05))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", received
-        finally:
-            server.shutdown()
-            thread.join(10)
-
-
-def accept(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-
-
-def break_down(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.send_error(500)
-
-
-def talk_nonsense(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n")
-
-
-def hang_up(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def test_a_message_arrives_as_text() -> None:
-    with webhook(accept) as (url, received):
-        assert post(url, "load_days failed") is None
-    assert received == [{"text": "load_days failed"}]
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [(break_down, "500"), (hang_up, "could not be reached"), (talk_nonsense, "could not be")],
-)
-def test_a_broken_webhook_is_words_and_no_error(answer: Any, words: str) -> None:
-    with webhook(answer) as (url, _):
-        assert words in str(post(url, "text"))
-
-
-def test_a_webhook_that_hangs_costs_the_time_limit_and_no_more() -> None:
-    release = threading.Event()
-    with webhook(lambda handler: release.wait(20) and None) as (url, _):
-        began = time.monotonic()
-        assert "could not be reached" in str(post(url, "text", timeout=0.5))
-        assert time.monotonic() - began < 3
-        release.set()
-
-
-@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/", "http://no.such.host.invalid/"])
-def test_a_webhook_that_is_away_is_words_and_no_error(place: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = place.format(port=free.getsockname()[1])
-    began = time.monotonic()
-    assert "could not be reached" in str(post(url, "text", timeout=2))
-    assert time.monotonic() - began < 10
-
-
-def ticks_of_failures(
-    settings: Settings, shop: Shop, instance: DagsterInstance, url: str | None, failures: int = 1
-) -> list[Any]:
-    """A tick before the failures, one after, and one more."""
-    sensor = all_sensors(replace(settings, webhook_url=url), shop.sources, shop.warehouse)[
-        "report_failures"
-    ]
-    ticks: list[Any] = []
-
-    def tick() -> None:
-        cursor = ticks[-1].cursor if ticks else None
-        ticks.append(sensor.evaluate_tick(build_sensor_context(instance=instance, cursor=cursor)))
-
-    tick()
-    window = Window.of_days("2024-02-28", "2024-02-29")
-    for _ in range(failures):
-        failing_load.execute_in_process(
-            instance=instance, tags=range_tags(window), raise_on_error=False
-        )
-    for _ in range(failures + 2):
-        tick()
-    return ticks
-
-
-def test_a_failed_run_is_reported_once(
-    settings: Settings, shop: Shop, instance: DagsterInstance
-) -> None:
-    with webhook(accept) as (url, received):
-        ticks_of_failures(settings, shop, instance, url)
-    (message,) = received
-    assert LOAD_DAYS in message["text"]
-    assert "2024-02-28" in message["text"]
-    assert settings.deployment in message["text"]
-
-
-def test_a_report_holds_nothing_of_the_data(
-    settings: Settings, shop: Shop, instance: DagsterInstance
-) -> None:
-    with webhook(accept) as (url, received):
-        ticks_of_failures(settings, shop, instance, url)
-    assert "example.com" not in str(received)
-
-
-def test_every_failed_run_is_reported(
-    settings: Settings, shop: Shop, instance: DagsterInstance
-) -> None:
-    with webhook(accept) as (url, received):
-        ticks_of_failures(settings, shop, instance, url, failures=3)
-    assert len({message["text"] for message in received}) == len(received) == 3
-
-
-def test_a_broken_webhook_does_not_break_the_sensor(
-    settings: Settings, shop: Shop, instance: DagsterInstance
-) -> None:
-    with webhook(break_down) as (url, received):
-        ticks_of_failures(settings, shop, instance, url)
-    assert len(received) == 1  # nor is it asked again and again
-
-
-def test_without_a_webhook_a_failure_says_so(
-    settings: Settings, shop: Shop, instance: DagsterInstance
-) -> None:
-    ticks = ticks_of_failures(settings, shop, instance, None)
-    assert "ANALYTICS_WEBHOOK_URL is not set" in str([tick.skip_message for tick in ticks])

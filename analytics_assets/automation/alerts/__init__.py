@@ -1,0 +1,1 @@
+"""Alerts: rules as data, what they look at, and incidents that people are told of once."""
