@@ -71,7 +71,8 @@ def tried(draft: Draft) -> SourceReport:
     if report.problem:
         reasons = "".join(f"\n  {rows:>9,}  {why}" for why, rows in report.reasons)
         raise SourceError(
-            f"No configuration was found that loads the files: {report.problem}{reasons}"
+            "No configuration was found that loads the files. Correct them, or write one by hand: "
+            f"{report.problem}{reasons}"
         )
     return report
 
@@ -120,8 +121,8 @@ class _Drafting:
         listed = "; ".join(f"{t.paths[0].name} has {', '.join(t.columns[:6])}" for t in self.tables)
         raise SourceError(
             "The files have different columns, and are not those of a system that is known in "
-            f"several files: {listed}. Give files of one table, or join them: see `inputs` in "
-            "docs/sources.md."
+            f"several files: {listed}. Name files of one table, or write a query that joins them: "
+            "see `inputs` in docs/sources.md."
         )
 
     def draft(self) -> Draft:
@@ -141,7 +142,9 @@ class _Drafting:
             "FROM times"
         )
         if first is None:
-            raise SourceError("No order has a time that can be read: see `timestamp_formats`.")
+            raise SourceError(
+                "No order has a time that can be read. Declare its form in `timestamp_formats`."
+            )
         return Draft(
             (self._title(), *self.system.notes, *self.notes),
             first.replace(day=1),
@@ -182,7 +185,7 @@ class _Drafting:
             )
             raise SourceError(
                 f"{self.tables[0].paths[0].name}: no column for {name} was recognised, and orders "
-                f"need one: {why}. Nothing was written."
+                f"need one. Write the configuration by hand: {why}. Nothing was written."
             )
 
     def _times(self, columns: list[Mapped]) -> tuple[list[Mapped], Word | None, SourceConfig]:

@@ -79,7 +79,7 @@ def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> l
                 if other.words != table.words:
                     raise SourceError(
                         f"{other.paths[0].name} and {path.name} have one header, but need "
-                        f"different words: {_said(other)}, and {_said(table)}. Give them one form."
+                        f"different words: {_said(other)}, and {_said(table)}. Export them in one form."
                     )
                 connection.execute(
                     f"INSERT INTO {other.name} BY NAME "
@@ -207,7 +207,7 @@ def _content(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if not name.endswith("/")]
             if len(members) != 1:
-                raise SourceError(f"{path.name} has several files in it; unpack it.")
+                raise SourceError(f"{path.name} has several files in it. Unpack it, and name them.")
             with archive.open(members[0]) as stream:
                 return stream.read(MAX_BYTES)
     opened = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower())

@@ -131,7 +131,7 @@ def _place(paths: Sequence[Path], folder: Path) -> str:
     if {file.parent for file in files} != {parent} or sorted(parent.glob(pattern)) != files:
         raise SourceError(
             f"No pattern names {names[0]} and {names[1]} and no other file. Put the exports into "
-            "a folder of their own, with names that begin alike, such as orders_1.csv."
+            "a folder of their own, and name them alike, such as orders_1.csv."
         )
     return Path(os.path.relpath(parent / pattern, folder.absolute())).as_posix()
 
