@@ -79,7 +79,8 @@ def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> l
                 if other.words != table.words:
                     raise SourceError(
                         f"{other.paths[0].name} and {path.name} have one header, but need "
-                        f"different words: {_said(other)}, and {_said(table)}. Export them in one form."
+                        f"different words: {_said(other)}, and {_said(table)}. Export them in "
+                        "one form."
                     )
                 connection.execute(
                     f"INSERT INTO {other.name} BY NAME "
