@@ -1,11 +1,15 @@
-"""What a failed blocking check holds back in later runs.
+"""What a failed blocking check, or a load that was cut off, holds back in later runs.
 
-Belongs here: which failures still count, by the ledger and by runs that it does not have yet. Does
-not belong here: the ledger (`quality`), or what is held back (`serving`, `churn`).
+Belongs here: which failures still count, by the ledger and by runs that it does not have yet, and
+the end of a step that may not go on. Does not belong here: the ledger (`quality`), the record of
+unfinished loads (`warehouse.unfinished`), or what is held back (`serving`, `churn`).
 
 A failed blocking check stops its own run only. What leaves the warehouse, the published copy and
 the champion, waits in any run until the check has passed.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dagster import AssetExecutionContext, DagsterInstance, Failure
 
@@ -13,6 +17,7 @@ from analytics_assets.assets.quality.ledgers import record_runs
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import UnfinishedError, require_finished, unfinished
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
@@ -83,13 +88,37 @@ def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]
     return [name for name in found if TABLES[name.split(".")[0]].group in groups]
 
 
-def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
-    """End a training before it begins, while a check of what it reads has failed.
+@contextmanager
+def unfinished_ends_the_step() -> Iterator[None]:
+    """Make a failure of an unfinished load: another try of the step would find it the same.
 
     Raises:
-        Failure: The checks, and what to do.
+        Failure: the days, and what to do.
+    """
+    try:
+        yield
+    except UnfinishedError as error:
+        raise Failure(str(error), allow_retries=False) from error
+
+
+def wait_for_loads(warehouse: Warehouse) -> None:
+    """End a step before it reads what an unfinished load has left.
+
+    Raises:
+        Failure: the days, and what to do.
+    """
+    with warehouse.read() as session, unfinished_ends_the_step():
+        require_finished(unfinished(session))
+
+
+def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
+    """End a training before it begins, while a load or a check of what it reads has failed.
+
+    Raises:
+        Failure: The days or the checks, and what to do.
 
     """
+    wait_for_loads(warehouse)
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:
         raise Failure(
