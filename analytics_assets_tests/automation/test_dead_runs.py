@@ -12,6 +12,9 @@ from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation.dead_runs import end_dead_runs, occupants
 from analytics_assets.automation.instance import prepare_instance
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.automation.sensors import failed_loads
+from analytics_assets.partitions import Window
 from analytics_assets.processes import PROCESS_TAG, Process, started
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL
@@ -140,3 +143,21 @@ def test_a_process_that_has_ended_and_was_not_waited_for_does_not_live() -> None
         child.stdout.read()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert started(child.pid) is None
+
+
+@pytest.mark.parametrize(
+    ("newest", "asked"),
+    [
+        (DagsterRunStatus.CANCELED, True),
+        (DagsterRunStatus.FAILURE, True),
+        (DagsterRunStatus.CANCELING, False),
+        (DagsterRunStatus.STARTED, False),
+        (DagsterRunStatus.SUCCESS, False),
+    ],
+)
+def test_days_of_a_cancelled_load_are_asked_for_again(
+    instance: DagsterInstance, newest: DagsterRunStatus, asked: bool
+) -> None:
+    days = Window.of_days("2024-03-05", "2024-03-06")
+    run = create_run_for_test(instance, "load_days", status=newest, tags=range_tags(days))
+    assert failed_loads(instance) == ({day: [run.run_id] for day in days} if asked else {})
