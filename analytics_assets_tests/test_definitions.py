@@ -30,7 +30,7 @@ from analytics_assets.settings import Settings, SettingsError, load_settings
 from analytics_assets.sources.config import SourceConfigError
 from analytics_assets.sources.declared import SOURCES
 
-from .conftest import OF_SAMPLE, REPOSITORY, make_settings, share_manifest
+from .conftest import OF_SAMPLE, RECORDS, REPOSITORY, make_settings, share_manifest
 
 # Definitions against the import of the libraries that they are made of: seconds alone would tell
 # machines apart. It was 1.4 when this was written, and 2.2 with a loop too many.
@@ -159,7 +159,7 @@ def test_every_declared_table_is_an_asset_with_its_group_and_partitions(
         **{
             table.name: (table.group, table.partitioning)
             for table in OF_SAMPLE
-            if table.name != "source_loads"
+            if table.name not in RECORDS
         },
         **{
             f"{name}_source": ("sources", source.contract.table.partitioning)
@@ -282,6 +282,7 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
     assert sorted(made.name for made in repository.sensor_defs) == [
         "alerts",
         "changed_subscriptions",
+        "end_dead_runs",
     ]
 
 
@@ -353,7 +354,7 @@ def test_in_dev_schedules_and_sensors_wait_to_be_started(composed: Definitions) 
     repository = composed.get_repository_def()
     running = [s.name for s in repository.sensor_defs if s.default_status.value == "RUNNING"]
     running += [s.name for s in repository.schedule_defs if s.default_status.value == "RUNNING"]
-    assert running == []
+    assert running == ["end_dead_runs"]
 
 
 def test_a_wrong_setting_is_named_in_a_sentence(tmp_path: Path) -> None:

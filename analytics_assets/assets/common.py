@@ -20,6 +20,7 @@ from dagster import (
     RetryPolicy,
 )
 
+from analytics_assets.processes import Process
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
 
@@ -83,8 +84,12 @@ def code_version(*parts: str) -> str:
 def run_started(context: AssetExecutionContext) -> datetime:
     """When the run was created, naive UTC: the load time of all that its steps write.
 
-    It comes from the instance, so results do not depend on the clock.
+    It comes from the instance, so results do not depend on the clock. The run also learns which
+    process executes it, so that others can see whether it lives.
     """
+    process = Process.current().tags(context.run.run_id)
+    if process.items() - context.run.tags.items():
+        context.instance.add_run_tags(context.run.run_id, process)
     record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None:
         raise LookupError(f"the instance has no record of the run {context.run.run_id}")

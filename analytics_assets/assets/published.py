@@ -14,7 +14,7 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import OWNERS, RETRY, code_version
-from analytics_assets.assets.quality.blocking import failed_checks
+from analytics_assets.assets.quality.blocking import failed_checks, unfinished_ends_the_step
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
@@ -54,7 +54,8 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 "evaluated. Correct the data and load the days again, or evaluate the check again.",
                 allow_retries=False,
             )
-        build = publish(warehouse, settings.published_dir, settings.published_builds)
+        with unfinished_ends_the_step():
+            build = publish(warehouse, settings.published_dir, settings.published_builds)
         return MaterializeResult(
             asset_key="published_warehouse",
             metadata={

@@ -26,6 +26,7 @@ from dagster import (
     MetadataValue,
 )
 
+from analytics_assets.automation.dead_runs import Say, end_dead_runs, watching
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
@@ -33,8 +34,10 @@ from analytics_assets.automation.jobs import (
     SCORE_DAY,
 )
 from analytics_assets.automation.ranges import contiguous, covering, months_of, range_tags
+from analytics_assets.automation.stopping import Stop
 from analytics_assets.checks.staleness import SNAPSHOTS, Stale
 from analytics_assets.partitions import KEEP_MODELS_TAG, Calendar, Window, next_month
+from analytics_assets.processes import Process
 from analytics_assets.sources.declared import SOURCES
 
 Listener = Callable[[DagsterEvent], None]
@@ -167,8 +170,12 @@ def run_backfill(
     plans: list[RunPlan],
     log_file: Path,
     listener: Listener = lambda event: None,
+    say: Say = lambda line: None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Execute the runs in this process, one after the other.
+
+    Runs that are dead are ended first, so that none waits for them.
 
     If the training fails (for example, with too little history), the last model predicts; without
     a model there are no predictions. A failed source with its own job does not stop the days.
@@ -179,12 +186,17 @@ def run_backfill(
         plans: from `plan_backfill`.
         log_file: receives what the steps print.
         listener: called with every event, for progress.
+        say: takes a line for people: which runs are dead, and for whom this one waits.
+        stop: takes the signals; none where that is the caller's business.
     """
-    outcome = Outcome()
+    outcome, stop = Outcome(), stop or Stop()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("a", encoding="utf-8") as log:
         for plan in plans:
-            failure = _run(composed, instance, plan, outcome, listener, log)
+            end_dead_runs(instance, say)
+            failure = _run(composed, instance, plan, outcome, listener, log, say, stop)
+            if stop.signal is not None:
+                break
             if failure:
                 outcome.failures.append(f"{plan.title}: {failure}")
                 if plan.job not in MAY_FAIL:
@@ -199,6 +211,8 @@ def _run(
     outcome: Outcome,
     listener: Listener,
     log: TextIO,
+    say: Say,
+    stop: Stop,
 ) -> str | None:
     """Execute one run and return what failed, or None."""
     job = composed.resolve_job_def(plan.job)
@@ -214,11 +228,16 @@ def _run(
 
     starts: dict[str, float] = {}
     instance.add_event_listener(run_id, observe)
-    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with (
+        stop.of_run(instance, run_id),
+        watching(instance, run_id, say),
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags=plan.tags,
+            tags={**plan.tags, **Process.current().tags(run_id)},
             asset_selection=[AssetKey(name) for name in plan.assets] or None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},

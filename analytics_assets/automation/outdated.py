@@ -19,6 +19,7 @@ from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.unfinished import unfinished
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
 
@@ -32,12 +33,12 @@ def outdated(
     """The windows to load again; none if everything that depends on the days is up to date.
 
     All days, if an asset was never built, was built by other code, or the last sequence of runs
-    was interrupted; else the days whose sources changed.
+    was interrupted after its load; else the days whose sources changed, and those whose load was
+    begun and has not finished.
     """
     if not sources.has_days:
         return []
-    daily = composed.resolve_job_def(LOAD_DAYS).partitions_def
-    keys = list(daily.get_partition_keys()) if daily else []
+    keys = _day_keys(composed)
     if not keys:
         return []
     monthly = composed.resolve_job_def(MONTHLY_FEATURES).partitions_def
@@ -47,9 +48,42 @@ def outdated(
         for job in (LOAD_DAYS, SCORE_DAY, *((MONTHLY_FEATURES, RETRAIN) if has_months else ()))
         for key in _assets(composed, job)
     }
-    if not _is_current(composed, instance, assets):
+    begun = unfinished_days(composed, sources, warehouse)
+    if not _is_current(composed, instance, assets, may_be_behind=bool(begun)):
         return [Window.of_days(keys[0], keys[-1])]
-    return windows_to_load(changed_days(sources, warehouse, keys), sources)
+    return windows_to_load({*changed_days(sources, warehouse, keys), *begun}, sources)
+
+
+def unfinished_days(
+    composed: Definitions, sources: SourcesConfig, warehouse: Warehouse
+) -> set[date]:
+    """The days whose load was begun and has not finished, and must be loaded again.
+
+    What has no days is loaded with any of them: it asks for the newest. A day outside the calendar
+    cannot be loaded.
+    """
+    keys = _day_keys(composed) if sources.has_days else []
+    if not keys:
+        return set()
+    covered = [date.fromisoformat(key) for key in keys]
+    record = _unfinished(composed, LOAD_DAYS, warehouse)
+    return {day or covered[-1] for days in record.values() for day in days} & set(covered)
+
+
+def _unfinished(
+    composed: Definitions, job: str, warehouse: Warehouse
+) -> dict[str, set[date | None]]:
+    """What is unfinished of the tables of a job."""
+    if not warehouse.path.exists():
+        return {}
+    tables = {key.path[-1] for key in _assets(composed, job)}
+    with warehouse.read() as session:
+        return {name: days for name, days in unfinished(session).items() if name in tables}
+
+
+def _day_keys(composed: Definitions) -> list[str]:
+    daily = composed.resolve_job_def(LOAD_DAYS).partitions_def
+    return list(daily.get_partition_keys()) if daily else []
 
 
 def read_history(
@@ -83,13 +117,14 @@ def outdated_jobs(
 ) -> list[str]:
     """The sources whose own jobs must run again.
 
-    The source or the code has changed, or what was built from it is not published.
+    The source or the code has changed, or what was built from it is not finished or not published.
     """
     return [
         config.source
         for config in sources.separate
         if not _is_current(composed, instance, {*_assets(composed, config.source), LAST})
         or changed_whole(sources, config.source, warehouse) is not None
+        or _unfinished(composed, config.source, warehouse)
     ]
 
 
@@ -97,12 +132,23 @@ def _assets(composed: Definitions, job: str) -> set[AssetKey]:
     return set(composed.resolve_job_def(job).asset_layer.executable_asset_keys)
 
 
-def _is_current(composed: Definitions, instance: DagsterInstance, assets: set[AssetKey]) -> bool:
-    """Whether all assets were built by the present code, and published afterwards."""
+def _is_current(
+    composed: Definitions,
+    instance: DagsterInstance,
+    assets: set[AssetKey],
+    *,
+    may_be_behind: bool = False,
+) -> bool:
+    """Whether all assets were built by the present code, and published afterwards.
+
+    A load that was cut off is behind in any case; its days are known, and no other need be loaded.
+    """
     graph = composed.resolve_asset_graph()
     entries = {key: instance.get_latest_materialization_event(key) for key in assets}
     times = {key: entry.timestamp for key, entry in entries.items() if entry}
-    if len(times) < len(entries) or times[LAST] < max(times.values()):
+    if len(times) < len(entries):
+        return False
+    if times[LAST] < max(times.values()) and not may_be_behind:
         return False
     versions = instance.get_latest_materialization_code_versions(list(assets))
     return all(versions[key] == graph.get(key).code_version for key in assets)

@@ -25,6 +25,7 @@ from dagster import (
 )
 
 from analytics_assets.automation.alerts.watch import alert_sensor
+from analytics_assets.automation.dead_runs import end_dead_runs
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
@@ -59,6 +60,7 @@ def build_sensors(
         *(_day_sensors(settings, sources, warehouse, daily, jobs) if has_days else ()),
         *(_changed_source(config, sources, warehouse, jobs) for config in sources.separate),
         alert_sensor(settings, warehouse),
+        _end_dead_runs(),
     ]
 
 
@@ -214,18 +216,18 @@ def _loaded(
 
 
 def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
-    """Days whose last load failed, with the runs that failed since the last success, newest first.
+    """Days whose last load failed or was cancelled, with those runs since the last success.
 
-    A running load counts as successful.
+    The newest run comes first. A load that goes on, or is being cancelled, counts as successful.
     """
     failed: dict[date, list[str]] = {}
     settled: set[date] = set()
     for run in instance.get_runs(RunsFilter(job_name=LOAD_DAYS), limit=RUNS_READ):
         days = set(run_window(run.tags) or ()) - settled
-        if run.status == DagsterRunStatus.FAILURE:
+        if run.status in (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED):
             for day in days:
                 failed.setdefault(day, []).append(run.run_id)
-        elif run.status not in (DagsterRunStatus.CANCELED, DagsterRunStatus.CANCELING):
+        else:
             settled |= days
     return failed
 
@@ -252,3 +254,17 @@ def _changed_source(
         return RunRequest(run_key=version)
 
     return changed_source
+
+
+def _end_dead_runs() -> SensorDefinition:
+    @sensor(
+        name="end_dead_runs",
+        minimum_interval_seconds=30,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process is gone, so that no other waits for them.",
+    )
+    def dead_runs(context: SensorEvaluationContext) -> SkipReason:
+        ended = end_dead_runs(context.instance)
+        return SkipReason(f"Ended: {', '.join(run_id[:8] for run_id in ended) or 'none'}.")
+
+    return dead_runs

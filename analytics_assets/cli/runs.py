@@ -20,6 +20,7 @@ from analytics_assets.cli.published import print_published
 from analytics_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from analytics_assets.automation.stopping import Stop
     from analytics_assets.partitions import Calendar, Window
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -40,10 +41,13 @@ def backfill(first: datetime, last: datetime, snapshots: str) -> None:
     settings = read_settings()
     if first > last:
         raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    from analytics_assets.automation.stopping import Stop
     from analytics_assets.partitions import Window
 
     window = Window(first.date(), last.date() + timedelta(days=1))
-    sys.exit(materialize(settings, [window], snapshots == "every"))
+    with Stop().listening() as stop:
+        code = materialize(settings, [window], snapshots == "every", stop=stop)
+    sys.exit(code)
 
 
 @click.command()
@@ -55,15 +59,27 @@ def run(customers: int, months: int) -> None:
     Without ANALYTICS_SOURCES the generated sample is the source; it is written if it is missing.
     """
     settings = read_settings()
+    from analytics_assets.automation.stopping import Stop
+
+    with Stop().listening() as stop:
+        code = _bring_up_to_date(settings, customers, months, stop)
+    if code:
+        sys.exit(code)
+    print_published(settings)
+
+
+def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "Stop") -> int:
     if settings.sources_file is None:
         from analytics_assets.sources.sample import write_sample
 
         with clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
+    from analytics_assets.automation.dead_runs import end_dead_runs
     from analytics_assets.automation.outdated import outdated, outdated_jobs, read_history
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with project_errors(), open_instance(settings) as instance:
+        end_dead_runs(instance, click.echo)
         state = (
             *(build_definitions(settings), instance),
             *(read_sources(settings), build_warehouse(settings)),
@@ -72,12 +88,9 @@ def run(customers: int, months: int) -> None:
         calendar, horizon = state[2].calendar, settings.churn_horizon_days
         stale = read_history(instance, state[3], calendar, horizon).stale
     if windows or own_jobs or stale.snapshots or stale.months:
-        code = materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs)
-        if code:
-            sys.exit(code)
-    else:
-        click.echo("Everything is up to date: neither the sources nor the code have changed.")
-    print_published(settings)
+        return materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs, stop=stop)
+    click.echo("Everything is up to date: neither the sources nor the code have changed.")
+    return 0
 
 
 def materialize(
@@ -85,11 +98,13 @@ def materialize(
     windows: "list[Window]",
     every_snapshot: bool,
     own_jobs: Sequence[str] = (),
+    stop: "Stop | None" = None,
 ) -> int:
     """Run the backfill of each window, print its outcome and return the exit code."""
     from analytics_assets.automation.alerts.watch import watch
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
-    from analytics_assets.automation.outdated import read_history
+    from analytics_assets.automation.outdated import read_history, unfinished_days
+    from analytics_assets.automation.ranges import contiguous, windows_to_load
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     began = time.monotonic()
@@ -97,8 +112,14 @@ def materialize(
     with project_errors(), open_instance(settings) as instance:
         composed = build_definitions(settings)
         sources = read_sources(settings)
+        wanted = {day for window in windows for day in window}
+        begun = unfinished_days(composed, sources, build_warehouse(settings)) - wanted
         for window in windows:
             _require_within(window, sources.calendar, sources.has_days)
+        if begun:
+            days = ", ".join(map(str, contiguous(begun)))
+            click.echo(f"Loaded too, as their load was begun and has not finished: {days}.")
+            windows = windows_to_load(wanted | begun, sources)
         plans = plan_backfill(
             windows,
             sources.calendar,
@@ -114,7 +135,13 @@ def materialize(
         )
         with progress() as listener:
             outcome = run_backfill(
-                composed, instance, plans, settings.home / "logs" / "backfill.log", listener
+                composed,
+                instance,
+                plans,
+                settings.home / "logs" / "backfill.log",
+                listener,
+                lambda line: print(line, file=sys.__stderr__),
+                stop,
             )
         # There may be no daemon whose sensor would tell people.
         checks = sorted(composed.resolve_asset_graph().asset_check_keys)

@@ -201,3 +201,12 @@ class SourceLoads(TableModel):
     rows_not_due: BigInt = column("Rows of days that have not come yet", ge=0)
     loaded_at: Timestamp = column("When the day was loaded, UTC")
     changed_at: Timestamp = column("When it was first loaded with this content, UTC")
+
+
+@table(group="raw", key=("table_name", "window_date"), volatile=("begun_at",), may_be_empty=True)
+class UnfinishedTables(TableModel):
+    """Tables that a run has begun to replace and has not finished, by day; empty between runs."""
+
+    table_name: Text = column("Table that was about to be replaced")
+    window_date: Date = column("Day that was about to be replaced; null without", nullable=True)
+    begun_at: Timestamp = column("When the run was created, UTC")

@@ -15,7 +15,9 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.stage import PartDay
 from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import RAW, begin
 from analytics_assets.warehouse.windows import window_predicate
 
 
@@ -119,7 +121,11 @@ def write_ledger(
     window: Window | None,
     loaded_at: datetime,
 ) -> None:
-    """Replace what the ledger says of the days, and what it says of rows that are not due yet."""
+    """Replace what the ledger says of the days, and what it says of rows that are not due yet.
+
+    The days are begun, in the same transaction: what is built from them does not fit them yet.
+    """
+    begin(DuckDBSession(connection), [f"{RAW}{source}"], window, loaded_at)
     of_window = of_source(source, window)
     before = {
         day: (version, changed_at)

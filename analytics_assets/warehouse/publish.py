@@ -27,6 +27,7 @@ from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import require_finished, unfinished
 
 POINTER = "CURRENT"
 PUBLISHED_GROUPS = ("core", "marts", "churn", "quality")
@@ -74,7 +75,8 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
         The new build.
 
     Raises:
-        WarehouseError: the copy differs from the warehouse; the pointer stays as it was.
+        WarehouseError: a load has not finished, or the copy differs from the warehouse; the pointer
+            stays as it was.
     """
     published_dir.mkdir(parents=True, exist_ok=True)
     builds = _builds(published_dir)
@@ -122,6 +124,7 @@ def published_tables(session: Session) -> list[Table]:
 
 def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, int]:
     with warehouse.read() as session:
+        require_finished(unfinished(session))
         # More memory makes a copy no faster, and at the end of a run the process uses most of it.
         number, unit = session.value("SELECT current_setting('memory_limit')").split()
         session.execute(f"SET memory_limit = '{float(number) / 2} {unit}'")

@@ -75,8 +75,8 @@ def newest_day_loaded(warehouse: Warehouse, *loaded: str) -> tuple[bool, str]:
     with warehouse.transaction() as session:
         for day in loaded:
             session.execute(
-                "INSERT INTO raw.source_loads VALUES ('orders', ?, 'v', 0, 0, 0, 0, 0, ?, ?)",
-                [day, *[datetime(2030, 1, 1, tzinfo=UTC)] * 2],
+                "INSERT INTO raw.source_loads VALUES ('orders', $1, 'v', 0, 0, 0, 0, 0, $2, $2)",
+                [day, datetime(2030, 1, 1, tzinfo=UTC)],
             )
     both = freshness.checks(sources, daily_partitions(calendar))
     checks = [check for check in both if check.name == "newest_day_loaded"]

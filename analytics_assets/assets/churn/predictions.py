@@ -31,6 +31,7 @@ from analytics_assets.assets.churn.scoring import (
     usable_model,
 )
 from analytics_assets.assets.common import code_version
+from analytics_assets.assets.quality.blocking import wait_for_loads
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import KEEP_MODELS_TAG, Window, window_of
@@ -59,6 +60,7 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
         window = window_of(context)
+        wait_for_loads(warehouse)
         found = usable_model(context, model_registry(settings))
         if found is None:
             yield Output(

@@ -38,7 +38,7 @@ from analytics_assets.assets.churn.scoring import (
     usable_model,
 )
 from analytics_assets.assets.common import RETRY, code_version, table_spec
-from analytics_assets.assets.quality.blocking import hold_back_training
+from analytics_assets.assets.quality.blocking import hold_back_training, wait_for_loads
 from analytics_assets.churn.data import FeatureSet
 from analytics_assets.churn.registry import Registry
 from analytics_assets.quoting import identifier, literal
@@ -126,6 +126,7 @@ def subscription_assets(settings: Settings, attributes: tuple[str, ...]) -> list
     def subscription_predictions(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
+        wait_for_loads(warehouse)
         usable = usable_model(context, subscription_registry(settings))
         if usable is None:
             yield Output(

@@ -29,8 +29,9 @@ from dagster import (
     TableColumnLineage,
 )
 
-from analytics_assets.assets.common import RETRY, table_spec
+from analytics_assets.assets.common import RETRY, run_started, table_spec
 from analytics_assets.assets.dbt.command import DbtCommand, DbtError, prepare_manifest
+from analytics_assets.assets.dbt.generations import Generation, built_from
 from analytics_assets.assets.dbt.lineage import column_lineage
 from analytics_assets.assets.dbt.thresholds import read_thresholds
 from analytics_assets.checks import dbt as dbt_tests
@@ -222,6 +223,7 @@ def dbt_models(
     policy = settings.checks["dbt"]
     configured = manifest_without(manifest, absent)
     tests = dbt_tests.checks(configured)
+    origins = built_from(configured)
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
@@ -247,6 +249,8 @@ def dbt_models(
         )
         views = any(table.is_view and table.group == "churn" for table in selected)
         warehouse.prepare([*sources.stand_ins, *(READ_BY_VIEWS if views else ())])
+        generation = Generation(warehouse, origins, [table.name for table in selected], window)
+        generation.begin(run_started(context))
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         # All models: dbt also runs the tests between a selected model and an absent one.
         parsed = validate_manifest(manifest)
@@ -280,6 +284,7 @@ def dbt_models(
             for event in events
             if isinstance(event, Output)
         }
+        generation.finish(built)
         with warehouse.read() as session:
             for table in selected:
                 if table.name in built:

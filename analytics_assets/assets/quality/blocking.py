@@ -1,11 +1,15 @@
-"""Failed blocking checks of earlier runs, which stop publishing and training.
+"""Failed blocking checks and unfinished loads of earlier runs, which stop publishing and training.
 
-Belongs here: which failures still count, by the ledger and by runs that are not in it yet. Does not
-belong here: the ledger (`ledgers`), publishing or training.
+Belongs here: which failures still count, by the ledger and by runs that are not in it yet, and the
+end of a step that may not go on. Does not belong here: the ledger (`ledgers`), the record of
+unfinished loads (`warehouse.unfinished`), publishing or training.
 
 Dagster stops only the run in which a blocking check fails. Publishing and training have to wait in
 any later run, too, until the check has passed.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dagster import AssetExecutionContext, DagsterInstance, Failure
 
@@ -13,6 +17,7 @@ from analytics_assets.assets.quality.ledgers import record_runs
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import UnfinishedError, require_finished, unfinished
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
@@ -82,12 +87,37 @@ def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]
     return [name for name in failed if TABLES[name.split(".")[0]].group in groups]
 
 
-def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
-    """Refuse to train while a check of the tables that it reads has failed.
+@contextmanager
+def unfinished_ends_the_step() -> Iterator[None]:
+    """Make a failure of an unfinished load: another try of the step would find it the same.
 
     Raises:
-        Failure: a check has failed; the message names the checks and what to do.
+        Failure: the days, and what to do.
     """
+    try:
+        yield
+    except UnfinishedError as error:
+        raise Failure(str(error), allow_retries=False) from error
+
+
+def wait_for_loads(warehouse: Warehouse) -> None:
+    """End a step before it reads what an unfinished load has left.
+
+    Raises:
+        Failure: the days, and what to do.
+    """
+    with warehouse.read() as session, unfinished_ends_the_step():
+        require_finished(unfinished(session))
+
+
+def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
+    """Refuse to train while a load or a check of the tables that it reads has failed.
+
+    Raises:
+        Failure: a load is unfinished, or a check has failed; the message names the days or the
+            checks, and what to do.
+    """
+    wait_for_loads(warehouse)
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:
         raise Failure(

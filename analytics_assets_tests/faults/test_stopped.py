@@ -1,0 +1,104 @@
+"""SIGTERM and Ctrl-C: the command line ends within ten seconds, and leaves nothing in the way."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dagster import DagsterRunStatus, RunsFilter
+
+from analytics_assets.automation.dead_runs import IN_PROGRESS
+from analytics_assets.processes import Process
+from analytics_assets.warehouse.connection import POOL
+from analytics_assets_tests.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+DAYS = ("--from", "2024-03-05", "--to", "2024-03-06")
+ENDS_WITHIN = 10.0
+STARTS_WITHIN = 120.0  # with other tests on the machine
+
+# Statements that do not end by themselves, in the place of the dbt step's.
+BLOCKED_IN_DBT = """
+from analytics_assets.assets.dbt import command
+from analytics_assets.cli import main
+
+def endless(arguments, listen):
+    import duckdb
+    print("in dbt", flush=True, file=__import__("sys").__stderr__)
+    duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
+
+command.call_dbt = endless
+main()
+"""
+
+
+def start(project: Project, *arguments: str) -> "subprocess.Popen[str]":
+    log = (project.settings.home / "command.log").open("w")
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env=project.environment(),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = STARTS_WITHIN) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def said(project: Project) -> str:
+    return Path(project.settings.home / "command.log").read_text()
+
+
+def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    began = time.monotonic()
+    process.send_signal(number)
+    process.wait(timeout=3 * ENDS_WITHIN)
+    assert time.monotonic() - began < ENDS_WITHIN
+    assert process.returncode == 128 + number
+
+
+def require_free(project: Project) -> None:
+    """No run is in progress, no slot is taken, and the warehouse opens."""
+    assert project.instance.get_runs(RunsFilter(statuses=IN_PROGRESS)) == []
+    assert project.instance.event_log_storage.get_concurrency_run_ids() == set()
+    with project.warehouse.transaction():
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_in_the_step_of_dbt(copied_project: Project, number: signal.Signals) -> None:
+    before = copied_project.query("SELECT count(*), sum(amount) FROM core.fact_orders")
+    process = start(copied_project, "-c", BLOCKED_IN_DBT, "backfill", *DAYS)
+    wait_for(lambda: "in dbt" in said(copied_project))
+    stop(process, number)
+    require_free(copied_project)
+    assert copied_project.query("SELECT count(*), sum(amount) FROM core.fact_orders") == before
+    # The rows of the load are there, and the tables that follow from them are not.
+    days = "SELECT DISTINCT window_date::VARCHAR FROM raw.unfinished_tables ORDER BY 1"
+    assert copied_project.query(days) == [("2024-03-05",), ("2024-03-06",), (None,)]
+
+
+def test_while_waiting_for_the_warehouse(copied_project: Project) -> None:
+    instance = copied_project.instance
+    # A run of this process, which lives.
+    run = next(iter(instance.get_runs(limit=1)))
+    instance.add_run_tags(run.run_id, Process.current().tags(run.run_id))
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default(POOL)
+    assert storage.claim_concurrency_slot(POOL, run.run_id, "step").is_claimed
+    process = start(copied_project, "-m", "analytics_assets.cli", "backfill", *DAYS)
+    wait_for(lambda: f"Waiting for run {run.run_id[:8]}" in said(copied_project))
+    stop(process, signal.SIGTERM)
+    storage.free_concurrency_slots_for_run(run.run_id)
+    require_free(copied_project)
+    (stopped,) = instance.get_runs(limit=1)
+    assert stopped.status in (DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
