@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev schema test lint bench pictures docs snapshot clean lock
+.PHONY: help run dev schema test test-slow lint bench pictures docs snapshot clean lock
 
 help:            ## what can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 run: $(VENV)/.made   ## sample data through every asset; then says what was made and where to look
 	$(BIN)/analytics-assets run
@@ -17,10 +17,15 @@ dev: $(VENV)/.made   ## the Dagster UI (dg dev), with the instance set up
 schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
 	$(BIN)/python -m analytics_assets.schemas.dbt_yaml
 
-# Each process would compile the project and its tests anew where bytecode is not kept.
-test: export PYTHONDONTWRITEBYTECODE :=
-test: $(VENV)/.made  ## the tests, files with fast ones first, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Each process would compile the project and its tests again where bytecode is not kept.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.made  ## the fast tests, on all cores
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.made  ## the others: whole pipelines, servers, the real data, faults
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .

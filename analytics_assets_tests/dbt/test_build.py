@@ -118,7 +118,8 @@ def test_label_closes_with_the_horizon(warehouse: Warehouse) -> None:
     assert warehouse.query(labels) == [(january, False), (february, False)]
     warehouse.execute("""
         insert into raw.source_loads
-        values ('orders', date '2024-04-30', 'v1', 0, 0, 0, 0, 0, timestamp '2024-05-01')""")
+        select 'orders', date '2024-04-30', 'v1', 0, 0, 0, 0, 0, loaded, loaded
+        from (select timestamp '2024-05-01' as loaded)""")
     warehouse.built("run", "--select", "churn_features", window=SPAN)
     # As of 1 February the horizon of 90 days ends on 1 May.
     assert warehouse.query(labels) == [(january, True), (february, False)]

@@ -35,7 +35,8 @@ def retail(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Warehous
             'Quantity': 'integer', 'InvoiceDate': 'timestamp', 'UnitPrice': 'decimal(18, 4)',
             'CustomerID': 'varchar', 'Country': 'varchar'}})""",
         """insert into raw.source_loads
-        select 'orders', order_date, 'v1', count(*), 0, count(*), 0, 0, any_value(loaded_at)
+        select 'orders', order_date, 'v1', count(*), 0, count(*), 0, 0, any_value(loaded_at),
+            any_value(loaded_at)
         from raw.raw_orders group by order_date""",
     )
     others = ("unit_test", "--exclude", "customer_analytics_daily+", "churn_features+")
