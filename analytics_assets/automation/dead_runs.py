@@ -64,11 +64,13 @@ def watching(instance: DagsterInstance, run_id: str, say: Say) -> Iterator[None]
 
     def look() -> None:
         while not ended.wait(LOOKS_EVERY):
-            for line in occupants(instance, run_id):
+            lines = occupants(instance, run_id)
+            for line in lines:
                 if line not in said:
                     said.add(line)
                     say(line)
-                    end_dead_runs(instance, say)
+            if lines:  # one that lived at the last look may have died since
+                end_dead_runs(instance, say)
 
     thread = threading.Thread(target=look, name="watching runs", daemon=True)
     thread.start()

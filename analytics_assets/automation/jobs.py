@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
+from analytics_assets.assets.dbt.generations import SNAPSHOT_COLUMN
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import SOURCES
@@ -31,9 +32,6 @@ PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
 OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
-
-# A table with this column is computed as of that day, and not for every day that is loaded.
-SNAPSHOT_COLUMN = "snapshot_date"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.findings import Finding, as_loaded, findings, yaml_line
-from analytics_assets.sources.limits import require_within_limits
+from analytics_assets.sources.limits import require_all_digits, require_within_limits
 from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.base import (
     LOOKED_AT_ROWS,
@@ -34,7 +34,6 @@ from analytics_assets.sources.report import ColumnReport, SourceReport
 from analytics_assets.sources.sampling import thinned
 from analytics_assets.sources.stage import Stage, staged
 from analytics_assets.sources.systems.names import propose
-from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.sources.whole_orders import SUPERSEDED
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 
@@ -227,12 +226,10 @@ class _Look:
 
     def _problem(self, config: SourceConfig, rows: int, found: Rejected) -> str | None:
         """Why a load would fail, in its own words."""
-        lost = [reason for reason in found.reasons if reason.endswith(LOST_DIGITS)]
-        if lost:
-            return (
-                f"{config.source}: {lost[0]}, in {found.reasons[lost[0]]:,} rows. Different "
-                "identifiers may have become equal. Export them again as text."
-            )
+        try:
+            require_all_digits(config, found.reasons)
+        except SourceError as error:
+            return str(error)
         if rows and found.rows == rows:
             return "every row would be rejected"
         superseded = found.reasons.get(SUPERSEDED, 0)

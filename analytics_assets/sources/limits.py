@@ -11,11 +11,30 @@ from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.warehouse.session import Session
 
 # A share of fewer rows says little.
 MIN_ROWS = 100
 BASELINE_WEEKS = 4
+
+
+def require_all_digits(config: SourceConfig, reasons: Mapping[str, int]) -> None:
+    """Refuse identifiers that were exported in scientific notation.
+
+    Args:
+        config: the source.
+        reasons: rejected rows by reason.
+
+    Raises:
+        SourceError: there are some.
+    """
+    for reason, rows in reasons.items():
+        if reason.endswith(LOST_DIGITS):
+            raise SourceError(
+                f"{config.source}: {reason}, in {rows:,} rows. Different identifiers may have "
+                "become equal. Export them again as text; nothing was loaded."
+            )
 
 
 def require_within_limits(

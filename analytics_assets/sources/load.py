@@ -26,13 +26,12 @@ from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
 from analytics_assets.sources.ledger import DayLoad, of_source, with_not_due, write_ledger
-from analytics_assets.sources.limits import require_within_limits
+from analytics_assets.sources.limits import require_all_digits, require_within_limits
 from analytics_assets.sources.noted import noted_identifiers
 from analytics_assets.sources.readers import reader_of
 from analytics_assets.sources.readers.base import DoubtError, SourceError
 from analytics_assets.sources.refund_rows import has_refund_rows, insert_refunds
 from analytics_assets.sources.stage import PartDay, Stage, row_hash, staged
-from analytics_assets.sources.typed_column import LOST_DIGITS
 from analytics_assets.sources.whole_orders import SUPERSEDED, half_filled
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -154,12 +153,7 @@ def load_source(
             connection, config.source, days, part_days, window, _shops_date(loaded_at, config)
         )
         reasons = _reject(stage, window, loaded_at)
-        lost = [reason for reason in reasons if reason.endswith(LOST_DIGITS)]
-        if lost:
-            raise SourceError(
-                f"{config.source}: {lost[0]}, in {reasons[lost[0]]:,} rows. Different identifiers "
-                "may have become equal. Export them again as text; nothing was loaded."
-            )
+        require_all_digits(config, reasons)
         half = half_filled(connection, config, window)
         warnings = [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
         warnings += [

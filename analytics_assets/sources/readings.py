@@ -32,6 +32,7 @@ TIMES = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S.%f", "%H.%M")
 ZONES = ("", " %z", " %Z")
 # What the default reads, for values that are already read when formats are declared.
 ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+# Marks of numbers: decimal and thousands.
 MARKS = (
     *((".", None), (".", ","), (",", None), (",", "."), (",", " "), (".", " "), (".", "'")),
     *((",", "\u00a0"), (",", "\u202f")),
@@ -239,13 +240,13 @@ def _times(
     whole = [form for form in kept if form not in chosen]
     # One that reads everything alone needs no other: what is read already will show.
     first = [{"timestamp_formats": (*chosen, *whole)}, {"timestamp_formats": (*chosen,)}]
-    swapped = [_swapped(form) for form in chosen]
-    if swapped != chosen:
+    others = [swapped(form) for form in chosen]
+    if others != chosen:
         read = {form: _read(connection, replace(config, timestamp_formats=(form,)), type_, values)
-                for form in (*chosen, *swapped)}  # fmt: skip
-        if all(read[form] == read[other] for form, other in zip(chosen, swapped, strict=True)):
-            first += [{"timestamp_formats": (*swapped, *whole)},
-                      {"timestamp_formats": (*swapped,)}]  # fmt: skip
+                for form in (*chosen, *others)}  # fmt: skip
+        if all(read[form] == read[other] for form, other in zip(chosen, others, strict=True)):
+            first += [{"timestamp_formats": (*others, *whole)},
+                      {"timestamp_formats": (*others,)}]  # fmt: skip
     return first
 
 
@@ -261,11 +262,11 @@ def _strptime(connection: duckdb.DuckDBPyConnection, form: str, values: Sequence
     return bool(found)
 
 
-def _swapped(form: str) -> str:
-    """The form with day and month in each other's place, where both are numbers."""
-    if not re.search(r"%d[/.-]%m|%m[/.-]%d", form):
+def swapped(form: str) -> str:
+    """The form with day and month in each other's place, where both are numbers and come first."""
+    if "%m" not in form or not form.startswith(("%m", "%d")):
         return form
-    return form.replace("%d", "%_").replace("%m", "%d").replace("%_", "%m")
+    return re.sub("%[md]", lambda match: "%d" if match[0] == "%m" else "%m", form)
 
 
 def _numbers(

@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.events import EngineEventData
 from dagster._core.test_utils import create_run_for_test
 
-from analytics_assets.automation.dead_runs import end_dead_runs, occupants
+from analytics_assets.automation.dead_runs import LOOKS_EVERY, end_dead_runs, occupants, watching
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import failed_loads
@@ -44,6 +45,13 @@ def run_of(
     if process:
         instance.add_run_tags(run.run_id, process.tags(run.run_id))
     return run.run_id
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def claim(instance: DagsterInstance, run_id: str) -> bool:
@@ -85,6 +93,23 @@ def test_a_living_run_is_waited_for_by_name(instance: DagsterInstance) -> None:
     (line,) = occupants(instance, waiting)
     assert line.startswith(f"Waiting for run {living[:8]} of load_days (process {os.getpid()} on ")
     assert " UTC." in line
+
+
+def test_a_run_that_dies_while_another_waits_is_ended(instance: DagsterInstance) -> None:
+    lines: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        process = Process(Process.current().host, child.pid, str(started(child.pid)))
+        dying = run_of(instance, process)
+        waiting = run_of(instance, Process.current())
+        assert claim(instance, dying)
+        assert not claim(instance, waiting)
+        with watching(instance, waiting, lines.append):
+            until(lambda: bool(lines))
+            time.sleep(2 * LOOKS_EVERY)
+            assert status(instance, dying) == DagsterRunStatus.STARTED
+            child.kill()
+            child.wait()
+            until(lambda: status(instance, dying) == DagsterRunStatus.FAILURE)
 
 
 @pytest.mark.parametrize(

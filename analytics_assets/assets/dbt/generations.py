@@ -25,6 +25,7 @@ from analytics_assets.warehouse.unfinished import (
     unfinished,
 )
 
+# A table with this column is computed as of that day, and not for every day that is loaded.
 SNAPSHOT_COLUMN = "snapshot_date"
 
 

@@ -17,6 +17,7 @@ import ibis.expr.datatypes as dt
 from analytics_assets.quoting import literal
 from analytics_assets.sources.casts import PLAUSIBLE_END, ZONES, read_as
 from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.readings import MARKS, swapped
 from analytics_assets.sources.systems.base import Word
 
 DAYS = (
@@ -30,11 +31,6 @@ TIMES = ("", *(f"{gap}{time}" for gap, time in product(
 )))  # fmt: skip
 # What a time may end in.
 ZONED = {" %Z": r" (" + "|".join(ZONES) + ")$", " %z": r" [+-]\d{2}:?\d{2}$", "%z": r"[+-]\d{4}$"}
-# Marks of numbers: decimal and thousands.
-MARKS = (
-    *((".", None), (".", ","), (",", None), (",", "."), (",", " "), (",", "\u00a0")),
-    *((",", "\u202f"), (".", " "), (".", "'")),
-)  # fmt: skip
 MOST_SIGN = 4
 # Zones that are tried where times have offsets or short names of zones, the larger first.
 SHOPS_ZONES = (
@@ -98,14 +94,15 @@ def time_form(
     exact: list[str] = []
     left: dict[str | None, int] = {}
     for forms in (list(preferred), _likely_forms(connection)):
-        turned = [form for form in map(_turned, forms) if form]
+        turned = map(swapped, forms)
         left |= _unread_times(connection, list(dict.fromkeys([*forms, *turned])), "times")
         exact = [form for form in left if form is not None and not left[form]]
         if exact:
             break
     if exact:
-        other = _turned(exact[0])
-        return TimeForm((exact[0],), other if other in exact else None, 0, str(example))
+        other = swapped(exact[0])
+        undecided = other != exact[0] and other in exact
+        return TimeForm((exact[0],), other if undecided else None, 0, str(example))
     best = min((form for form in left if form), key=lambda form: left[form], default=None)
     if best is None or left[best] >= unread:
         return TimeForm((), None, unread, str(example))
@@ -130,13 +127,6 @@ def _reads(form: str, value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _turned(form: str) -> str:
-    """The form with day and month the other way around."""
-    if "%m" not in form or not form.startswith(("%m", "%d")):
-        return ""
-    return re.sub("%[md]", lambda match: "%d" if match[0] == "%m" else "%m", form)
 
 
 def _unread_times(
