@@ -340,7 +340,10 @@ class _Drafting:
             column.ours == "refunded_amount" for column in self.system.columns
         ):
             statuses |= {word: "returned" for word in statuses if word == "refunded"}
-            why = "without a column of what was given back, a refunded order is given back whole"
+            why = (
+                "without a column of what was given back, a refunded order is given back whole, "
+                "and of a part of it nothing is known"
+            )
         new = [word for word in sorted(found) if word not in statuses and word != "cancelled"]
         statuses |= {word: guessed_status(word) for word in new}
         if new:

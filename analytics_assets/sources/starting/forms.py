@@ -243,7 +243,7 @@ def number_words(connection: duckdb.DuckDBPyConnection, texts: str) -> tuple[lis
 
 def _with(values: Sequence[str], mark: str) -> str:
     """An example, the shortest value that has a mark."""
-    return f"such as {min((value for value in values if mark in value), key=len)}"
+    return f"such as {min((v for v in values if mark in v), key=lambda v: (len(v), v))}"
 
 
 def _signs(value: str) -> Iterator[str]:
