@@ -33,6 +33,7 @@ from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.checks.staleness import staleness_checks
+from analytics_assets.compat.loggers import json_logger, log_as_json
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
@@ -82,6 +83,10 @@ def build_definitions(settings: Settings) -> Definitions:
     Raises:
         SourceConfigError: the source configuration is wrong.
     """
+    loggers = {}
+    if settings.log_format == "json":
+        log_as_json()
+        loggers["console"] = json_logger
     sources = configured_sources(settings)
     daily = daily_partitions(sources.calendar)
     partitions: dict[str | None, PartitionsDefinition | None] = {
@@ -132,6 +137,7 @@ def build_definitions(settings: Settings) -> Definitions:
         },
         # DuckDB allows one writing process, so the steps of a run share one process.
         executor=in_process_executor,
+        loggers=loggers,
     )
 
 

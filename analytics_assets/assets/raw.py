@@ -30,6 +30,7 @@ from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.ledger import DayLoad
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
+from analytics_assets.sources.readers.base import UnreachableError
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 ANY_VOLUME_TAG = "analytics/any_volume"
@@ -88,8 +89,9 @@ def _raw_asset(
                 any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
             )
         except SourceError as error:
-            # A retry would read the same input.
-            raise Failure(str(error), allow_retries=False) from error
+            # A wrong source is the same at another try; one that is away may be back.
+            away = isinstance(error, UnreachableError)
+            raise Failure(str(error), allow_retries=away) from error
         metadata: dict[str, Any] = {"dagster/column_lineage": lineage}
         for warning in result.warnings:
             context.log.warning(f"{config.source}: {warning}")

@@ -36,6 +36,7 @@ from analytics_assets.automation.jobs import (
 from analytics_assets.automation.ranges import contiguous, covering, months_of, range_tags
 from analytics_assets.automation.stopping import Stop
 from analytics_assets.checks.staleness import SNAPSHOTS, Stale
+from analytics_assets.json_logs import as_stdout, of_run
 from analytics_assets.partitions import KEEP_MODELS_TAG, Calendar, Window, next_month
 from analytics_assets.processes import Process
 from analytics_assets.sources.declared import SOURCES
@@ -191,10 +192,11 @@ def run_backfill(
     """
     outcome, stop = Outcome(), stop or Stop()
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("a", encoding="utf-8") as log:
+    with log_file.open("a", encoding="utf-8") as file:
+        log = as_stdout(file)
         for plan in plans:
             end_dead_runs(instance, say)
-            failure = _run(composed, instance, plan, outcome, listener, log, say, stop)
+            failure = _run(composed, instance, plan, outcome, listener, log, log_file, say, stop)
             if stop.signal is not None:
                 break
             if failure:
@@ -211,6 +213,7 @@ def _run(
     outcome: Outcome,
     listener: Listener,
     log: TextIO,
+    log_file: Path,
     say: Say,
     stop: Stop,
 ) -> str | None:
@@ -229,6 +232,7 @@ def _run(
     starts: dict[str, float] = {}
     instance.add_event_listener(run_id, observe)
     with (
+        of_run(run_id),
         stop.of_run(instance, run_id),
         watching(instance, run_id, say),
         contextlib.redirect_stdout(log),
@@ -244,7 +248,7 @@ def _run(
         )
     if result.success:
         return None
-    return f"{'; '.join(causes) or 'failed'} (run {run_id[:8]}; log {log.name})"
+    return f"{'; '.join(causes) or 'failed'} (run {run_id[:8]}; log {log_file})"
 
 
 def _record(

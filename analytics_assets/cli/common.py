@@ -5,7 +5,7 @@ Libraries are imported only when a command needs them, so `--help` is fast.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -42,8 +42,14 @@ def open_instance(settings: Settings) -> Iterator[Any]:
     from dagster import DagsterInstance
 
     prepare(settings)
-    with DagsterInstance.get() as instance:
-        yield instance
+    with ExitStack() as stack:
+        if settings.dagster_storage == "postgres":
+            from analytics_assets.automation.postgres_storage import RecordsError
+            from analytics_assets.automation.postgres_storage import clear_errors as of_postgres
+
+            stack.enter_context(clear_errors(RecordsError))
+            stack.enter_context(of_postgres(settings))
+        yield stack.enter_context(DagsterInstance.get())
 
 
 @contextmanager
