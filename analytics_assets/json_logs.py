@@ -76,7 +76,10 @@ class JsonLines(io.TextIOBase):
     def write(self, text: str) -> int:
         """Keep what has no end yet; write what has."""
         with self._lock:
-            *lines, self._begun = (self._begun + text).split("\n")
+            whole = self._begun + text
+            # An error of several lines is one.
+            is_error = whole.startswith(FAILED) and whole.endswith("\n")
+            *lines, self._begun = [whole[:-1], ""] if is_error else whole.split("\n")
             for line in filter(str.strip, lines):
                 self._to.write(self._as_json(line.rstrip("\r")) + "\n")
             self._to.flush()

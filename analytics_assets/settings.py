@@ -327,10 +327,11 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
     if values[STORAGE_VARIABLE] == "postgres":
         if missing := [variable for variable in POSTGRES if not _given(variable, env)]:
             yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
-    elif unused := [variable for variable in POSTGRES if _given(variable, env)]:
+    unused = [variable for variable in POSTGRES if _given(variable, env)]
+    if unused and values[STORAGE_VARIABLE] == "sqlite":
         yield (
-            f"{', '.join(unused)} set, and {STORAGE_VARIABLE} is "
-            f"{values[STORAGE_VARIABLE] or 'not'}. Set it to postgres, or unset the others."
+            f"{', '.join(unused)} set, and {STORAGE_VARIABLE} is sqlite. Set it to postgres, "
+            "or unset the others."
         )
     told = [variable for variable in CHANNELS if _given(variable, env)]
     if told and values["ANALYTICS_DEPLOYMENT"] != "dev" and not _given("ANALYTICS_UI_URL", env):
