@@ -12,7 +12,6 @@ from dagster import (
     Definitions,
     PartitionsDefinition,
     definitions,
-    in_process_executor,
     map_asset_specs,
 )
 
@@ -28,11 +27,13 @@ from analytics_assets.assets.quality.profiles import profile_assets, with_profil
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.freshness import with_freshness
+from analytics_assets.automation.heartbeat import executing
 from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
 from analytics_assets.checks.staleness import staleness_checks
+from analytics_assets.compat.executor import in_process_executor
 from analytics_assets.compat.loggers import json_logger, log_as_json
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
@@ -136,7 +137,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "dbt": DbtCommand(settings),
         },
         # DuckDB allows one writing process, so the steps of a run share one process.
-        executor=in_process_executor,
+        executor=in_process_executor(executing),
         loggers=loggers,
     )
 

@@ -324,9 +324,9 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
                 f"{present} {'is' if ',' not in present else 'are'} set, and "
                 f"{', '.join(missing)} not. Set all of {', '.join(group)}, or none."
             )
-    if values[STORAGE_VARIABLE] == "postgres":
-        if missing := [variable for variable in POSTGRES if not _given(variable, env)]:
-            yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
+    missing = [variable for variable in POSTGRES if not _given(variable, env)]
+    if missing and values[STORAGE_VARIABLE] == "postgres":
+        yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
     unused = [variable for variable in POSTGRES if _given(variable, env)]
     if unused and values[STORAGE_VARIABLE] == "sqlite":
         yield (

@@ -27,6 +27,7 @@ from dagster import (
 )
 
 from analytics_assets.automation.dead_runs import Say, end_dead_runs, watching
+from analytics_assets.automation.heartbeat import beating
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
@@ -234,6 +235,7 @@ def _run(
     with (
         of_run(run_id),
         stop.of_run(instance, run_id),
+        beating(instance, run_id),
         watching(instance, run_id, say),
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),

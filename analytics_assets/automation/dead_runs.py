@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
+from analytics_assets.automation.heartbeat import DEAD_AFTER, silent_for
 from analytics_assets.processes import Process, started
 from analytics_assets.warehouse.connection import POOL
 
@@ -31,7 +32,8 @@ LOOKS_EVERY = 2.0  # seconds
 def end_dead_runs(instance: DagsterInstance, say: Say = lambda line: None) -> list[str]:
     """End the runs whose process is gone, free their slots, and return their ids.
 
-    A run of another machine counts as living, and so does one whose process is not known yet.
+    A run of another machine is dead when its heartbeat has been silent for long. Without one, it
+    counts as living, and so does a run whose process is not known yet.
     """
     ended = []
     for record in instance.get_run_records(RunsFilter(statuses=IN_PROGRESS)):
@@ -40,7 +42,7 @@ def end_dead_runs(instance: DagsterInstance, say: Say = lambda line: None) -> li
             continue
         reason = (
             f"The process of this run ({_process_in_words(instance, run)}) is gone: it was killed, "
-            "or the machine was restarted. The run was ended by the next one."
+            "or its machine was restarted or is away. The run was ended by the next one."
         )
         cancelled = run.status == DagsterRunStatus.CANCELING
         (instance.report_run_canceled if cancelled else instance.report_run_failed)(run, reason)
@@ -98,8 +100,14 @@ def occupants(instance: DagsterInstance, run_id: str) -> list[str]:
 def _lives(instance: DagsterInstance, run: DagsterRun) -> bool | None:
     """Whether the process of a run lives; None where that cannot be known here."""
     process = Process.of_run(run.run_id, run.tags)
+    if process and process.is_here and process.is_of_this_boot:
+        return process.lives
     if process:
-        return process.lives if process.is_here else None
+        silent = silent_for(instance, run.run_id)
+        if silent is not None:
+            return silent < DEAD_AFTER
+        # Without a heartbeat only this machine has such runs, and it has begun again.
+        return False if process.is_here else None
     pid = _reported_pid(instance, run)
     # A later process may have the number: only its absence says something.
     return False if pid is not None and started(pid) is None else None

@@ -111,16 +111,17 @@ def messages(closed: int) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("driver", "form", "why"),
+    ("command", "driver", "form", "why"),
     [
-        ("postgres", "encoded", "away"),
-        ("postgres", "encoded", "refused"),
-        ("postgres", "not encoded", "away"),
-        ("mysql", "encoded", "away"),
-        ("mysql", "not encoded", "away"),
-        ("s3", "not encoded", "away"),
+        ("command line", "postgres", "encoded", "away"),
+        ("command line", "postgres", "not encoded", "away"),
+        ("command line", "mysql", "encoded", "away"),
+        ("command line", "mysql", "not encoded", "away"),
+        ("command line", "s3", "not encoded", "away"),
+        ("run of Dagster", "postgres", "encoded", "refused"),
+        ("run of Dagster", "postgres", "not encoded", "away"),
+        ("run of Dagster", "mysql", "encoded", "away"),
     ],
 )
 def test_a_source_that_cannot_be_reached(
