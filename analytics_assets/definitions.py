@@ -5,12 +5,16 @@ loads `defs`, which reads the environment when it is called, not at import.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import (
     BetaWarning,
     Definitions,
+    InitResourceContext,
     PartitionsDefinition,
+    ResourceDefinition,
     definitions,
     in_process_executor,
     map_asset_specs,
@@ -27,6 +31,7 @@ from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
+from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.jobs import build_jobs, job_plans
 from analytics_assets.automation.schedules import build_schedules
@@ -42,6 +47,7 @@ from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
+from analytics_assets.warehouse.occupancy import occupied
 
 # Known to be beta in the pinned Dagster; other warnings still show.
 warnings.filterwarnings(
@@ -74,6 +80,27 @@ MODELLED = {ORDERS.name: _of_customers, SUBSCRIPTIONS.name: _of_subscribers}
 def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
     """The warehouse of the settings."""
     return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads, patience)
+
+
+def _of_one_run(settings: Settings, warehouse: Warehouse) -> ResourceDefinition:
+    """The warehouse as a resource: the run that gets it has it until its last step."""
+
+    @contextmanager
+    def of_run(context: InitResourceContext) -> Iterator[Warehouse]:
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            yield warehouse
+            return
+
+        def say(occupant: str) -> None:
+            instance.add_run_tags(run.run_id, {WAITS_FOR_TAG: occupant})
+            if context.log:
+                context.log.info(f"Waiting for run {occupant[:8]}, which has the warehouse.")
+
+        with occupied(settings.occupancy_path, run.run_id, say):
+            yield warehouse
+
+    return ResourceDefinition(of_run)
 
 
 def build_definitions(settings: Settings) -> Definitions:
@@ -126,7 +153,7 @@ def build_definitions(settings: Settings) -> Definitions:
             settings, sources, build_warehouse(settings, SENSOR_PATIENCE), daily, jobs
         ),
         resources={
-            "warehouse": warehouse,
+            "warehouse": _of_one_run(settings, warehouse),
             "io_manager": WarehouseIOManager(warehouse),
             "dbt": DbtCommand(settings),
         },

@@ -276,6 +276,11 @@ class Settings:
         return self.home / "warehouse.duckdb"
 
     @property
+    def occupancy_path(self) -> Path:
+        """The lock of the run that has the warehouse."""
+        return self.home / "warehouse.run"
+
+    @property
     def published_dir(self) -> Path:
         """Read-only builds and the pointer to the newest."""
         return self.home / "published"
