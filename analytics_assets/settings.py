@@ -7,138 +7,49 @@ not belong here: what a source looks like (`sources.config`) or thresholds of th
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
+from analytics_assets.addresses import FILE, SecretError, secret
+from analytics_assets.setting_rules import (
+    CHECK_POLICIES,
+    DBT_PROJECT,
+    DEPLOYMENT,
+    E_MAILS,
+    FOLDER,
+    LOG_FORMAT,
+    MEMORY,
+    POSTGRES_HOST,
+    SECURITY,
+    SMTP_HOST,
+    SOURCES,
+    STORAGE,
+    TEXT,
+    UI,
+    WEBHOOK,
+    Rule,
+    SettingsError,
+    check_policies,
+    mlflow_address,
+    number,
+    whole,
+)
+
+__all__ = ["CHECK_POLICIES", "Settings", "SettingsError", "load_settings"]
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-DEPLOYMENTS = ("dev", "staging", "production")
-# What a failure of each family of checks does. dbt: the tests of the dbt project.
-CHECK_POLICIES = {
-    **dict.fromkeys(("schema", "dbt", "accounting", "uniqueness", "integrity"), "block"),
-    **dict.fromkeys(("validity", "anomalies", "volume", "freshness", "drift", "churn"), "warn"),
-}
-POLICIES = ("block", "warn", "off")
-SMTP_SECURITY = ("starttls", "tls", "none")
-
-
-class SettingsError(ValueError):
-    """A setting is missing or wrong; the message says which one and what to do."""
-
-
-Rule = Callable[[str, str], Any]  # the value of a variable, from its name and text
-
-
-def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
-    """A rule that raises an error with the sentence if a text is not valid."""
-
-    def parse(name: str, text: str) -> Any:
-        if not valid(text):
-            raise SettingsError(sentence.format(name=name, text=text, path=_path(text)))
-        return value(text)
-
-    return parse
-
-
-def _whole(least: int) -> Rule:
-    return _rule(
-        lambda text: text.isascii() and text.isdigit() and int(text) >= least,
-        int,
-        f"{{name}} is {{text!r}}; set it to a whole number from {least} up.",
-    )
-
-
-def _number(most: float = float("inf")) -> Rule:
-    limit = f"from 0 to {most:g}" if most < float("inf") else "from 0 up"
-    return _rule(
-        lambda text: re.fullmatch(r"\d*\.?\d+|\d+\.", text) and float(text) <= most,
-        float,
-        f"{{name}} is {{text!r}}; set it to a number {limit}, such as 0.5.",
-    )
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser().resolve()
-
-
-def _check_policies(name: str, text: str) -> dict[str, str]:
-    """`anomalies=off, volume=block` over the defaults."""
-    policies = dict(CHECK_POLICIES)
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        family, _, policy = (word.strip() for word in part.partition("="))
-        if family not in policies or policy not in POLICIES:
-            raise SettingsError(
-                f"{name} has {part!r}; write family=policy, separated by commas, with a family of "
-                f"{', '.join(policies)} and a policy of {', '.join(POLICIES)}."
-            )
-        policies[family] = policy
-    return policies
-
-
-_TEXT = _rule(lambda text: True, str, "")
-_DEPLOYMENT = _rule(
-    DEPLOYMENTS.__contains__,
-    str,
-    f"{{name}} is {{text!r}}; set it to one of {', '.join(DEPLOYMENTS)}.",
-)
-_FOLDER = _rule(lambda text: True, _path, "")
-_SOURCES = _rule(
-    lambda text: _path(text).is_file(),
-    _path,
-    "{name} names {path}, which is no file. Set it to the YAML file that describes your sources, "
-    "or unset it in dev to use the generated sample.",
-)
-_DBT_PROJECT = _rule(
-    lambda text: (_path(text) / "dbt_project.yml").is_file(),
-    _path,
-    "No dbt_project.yml in {path}. Run from a checkout of the project, or set {name} to its "
-    "dbt_project folder.",
-)
-_MEMORY = _rule(
-    lambda text: re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", text),
-    str,
-    "{name} is {text!r}; write a number and a unit, such as 2GB.",
-)
-_MLFLOW = _rule(
-    lambda text: "://" in text,
-    str,
-    "{name} has no ://; set it to the address of an MLflow server, such as "
-    "https://mlflow.example.com, or unset it to keep models in ANALYTICS_HOME.",
-)
-_WEBHOOK = _rule(
-    lambda text: text.startswith(("http://", "https://")),
-    str,
-    "{name} does not start with http:// or https://; set it to the address of the webhook, or "
-    "unset it.",
-)
-_UI = _rule(
-    lambda text: text.startswith(("http://", "https://")),
-    lambda text: text.rstrip("/"),
-    "{name} does not start with http:// or https://; set it to the address of the Dagster UI.",
-)
-_SMTP_HOST = _rule(
-    lambda text: re.fullmatch(r"[\w.-]+(:\d+)?", text),
-    str,
-    "{name} is no host; write its name and, unless it is the usual one, its port, such as "
-    "mail.example.com:587. User and password have settings of their own.",
-)
-_SMTP_SECURITY = _rule(
-    lambda text: text in SMTP_SECURITY,
-    str,
-    f"{{name}} is {{text!r}}; set it to one of {', '.join(SMTP_SECURITY)}.",
-)
-_ADDRESSES = _rule(
-    lambda text: all("@" in part for part in text.split(",")),
-    lambda text: tuple(part.strip() for part in text.split(",")),
-    "{name} is {text!r}; write e-mail addresses, separated by commas.",
-)
 # What is of no use without the others.
 TOGETHER = (
     ("ANALYTICS_SLACK_TOKEN", "ANALYTICS_SLACK_CHANNEL"),
     ("ANALYTICS_SMTP_HOST", "ANALYTICS_EMAIL_FROM", "ANALYTICS_EMAIL_TO"),
     ("ANALYTICS_SMTP_USER", "ANALYTICS_SMTP_PASSWORD"),
 )
+STORAGE_VARIABLE = "ANALYTICS_DAGSTER_STORAGE"
+# What Dagster's storage in PostgreSQL needs; the database and the port have defaults.
+POSTGRES = tuple(f"ANALYTICS_DAGSTER_POSTGRES_{part}" for part in ("HOST", "USER", "PASSWORD"))
+CHANNELS = ("ANALYTICS_WEBHOOK_URL", "ANALYTICS_SLACK_TOKEN", "ANALYTICS_SMTP_HOST")
 
 
 class Setting(NamedTuple):
@@ -157,16 +68,16 @@ class Setting(NamedTuple):
 class Settings:
     """All settings. Paths are absolute."""
 
-    deployment: Annotated[str, Setting("dev", "dev, staging or production", _DEPLOYMENT)]
+    deployment: Annotated[str, Setting("dev", "dev, staging or production", DEPLOYMENT)]
     home: Annotated[
-        Path, Setting(".analytics", "folder of everything written", _FOLDER, dev_only=True)
+        Path, Setting(".analytics", "folder of everything written", FOLDER, dev_only=True)
     ]
     sources_file: Annotated[
         Path | None,
         Setting(
             None,
             "YAML file that describes the sources",
-            _SOURCES,
+            SOURCES,
             shown="the generated sample",
             variable="ANALYTICS_SOURCES",
             dev_only=True,
@@ -174,10 +85,10 @@ class Settings:
     ]
     dbt_project_dir: Annotated[
         Path,
-        Setting(str(PROJECT_ROOT / "dbt_project"), "the dbt project", _DBT_PROJECT, "dbt_project"),
+        Setting(str(PROJECT_ROOT / "dbt_project"), "the dbt project", DBT_PROJECT, "dbt_project"),
     ]
     threads: Annotated[
-        int, Setting(str(os.cpu_count() or 2), "threads of DuckDB and dbt", _whole(1), "all cores")
+        int, Setting(str(os.cpu_count() or 2), "threads of DuckDB and dbt", whole(1), "all cores")
     ]
     memory_limit: Annotated[
         str,
@@ -185,79 +96,101 @@ class Settings:
             "2GB",
             "memory of DuckDB; features of more customers and dates than fit, at 2 kB each, are "
             "computed in parts",
-            _MEMORY,
+            MEMORY,
         ),
     ]
     churn_horizon_days: Annotated[
-        int, Setting("90", "days without a sale that make a customer churned", _whole(1))
+        int, Setting("90", "days without a sale that make a customer churned", whole(1))
     ]
     churn_test_dates: Annotated[
-        int, Setting("2", "as-of dates that the churn candidates are tested on", _whole(1))
+        int, Setting("2", "as-of dates that the churn candidates are tested on", whole(1))
     ]
     churn_training_rows: Annotated[
         int,
-        Setting("200000", "rows that training reads; beyond, a sample of customers", _whole(1000)),
+        Setting("200000", "rows that training reads; beyond, a sample of customers", whole(1000)),
     ]
     churn_boosting_iterations: Annotated[
-        int, Setting("100", "trees of gradient boosting", _whole(10))
+        int, Setting("100", "trees of gradient boosting", whole(10))
     ]
-    contact_cost: Annotated[
-        float, Setting("5", "money that contacting a customer costs", _number())
-    ]
+    contact_cost: Annotated[float, Setting("5", "money that contacting a customer costs", number())]
     contact_success: Annotated[
-        float, Setting("0.1", "share of contacted churners who stay", _number(1))
+        float, Setting("0.1", "share of contacted churners who stay", number(1))
     ]
     mlflow_uri: Annotated[
         str | None,
         Setting(
             None,
             "MLflow server, where models are to be shared",
-            _MLFLOW,
+            mlflow_address,
             shown="a database in the home",
             secret=True,
         ),
-    ]
-    mlflow_model: Annotated[str, Setting("churn", "name of the registered model", _TEXT)]
+    ] = field(repr=False)
+    mlflow_model: Annotated[str, Setting("churn", "name of the registered model", TEXT)]
     refresh_days: Annotated[
-        int, Setting("8", "closed days that the daily refresh loads again", _whole(1))
+        int, Setting("8", "closed days that the daily refresh loads again", whole(1))
     ]
-    published_builds: Annotated[int, Setting("3", "published builds that are kept", _whole(1))]
+    published_builds: Annotated[int, Setting("3", "published builds that are kept", whole(1))]
     webhook_url: Annotated[
         str | None,
-        Setting(None, "address that messages are posted to, as JSON", _WEBHOOK, secret=True),
-    ]
+        Setting(None, "address that messages are posted to, as JSON", WEBHOOK, secret=True),
+    ] = field(repr=False)
     slack_token: Annotated[
         str | None,
-        Setting(None, "token of the Slack app that posts messages", _TEXT, secret=True),
-    ]
+        Setting(None, "token of the Slack app that posts messages", TEXT, secret=True),
+    ] = field(repr=False)
     slack_channel: Annotated[
-        str | None, Setting(None, "channel of Slack that it posts them in", _TEXT)
+        str | None, Setting(None, "channel of Slack that it posts them in", TEXT)
     ]
     smtp_host: Annotated[
-        str | None, Setting(None, "mail server that messages are sent through", _SMTP_HOST)
+        str | None, Setting(None, "mail server that messages are sent through", SMTP_HOST)
     ]
     smtp_security: Annotated[
         str,
-        Setting("starttls", "how it is spoken to: starttls, tls or none", _SMTP_SECURITY),
+        Setting("starttls", "how it is spoken to: starttls, tls or none", SECURITY),
     ]
-    smtp_user: Annotated[str | None, Setting(None, "user at the mail server", _TEXT)]
-    smtp_password: Annotated[str | None, Setting(None, "password of that user", _TEXT, secret=True)]
-    email_from: Annotated[str | None, Setting(None, "sender of e-mails", _TEXT)]
+    smtp_user: Annotated[str | None, Setting(None, "user at the mail server", TEXT)]
+    smtp_password: Annotated[
+        str | None, Setting(None, "password of that user", TEXT, secret=True)
+    ] = field(repr=False)
+    email_from: Annotated[str | None, Setting(None, "sender of e-mails", TEXT)]
     email_to: Annotated[
         tuple[str, ...] | None,
-        Setting(None, "addresses that e-mails go to, separated by commas", _ADDRESSES),
+        Setting(None, "addresses that e-mails go to, separated by commas", E_MAILS),
     ]
     ui_url: Annotated[
         str,
-        Setting("http://127.0.0.1:3000", "address of the Dagster UI, for links in messages", _UI),
+        Setting("http://127.0.0.1:3000", "address of the Dagster UI, for links in messages", UI),
     ]
-    seed: Annotated[int, Setting("7", "seed of the sample and of training", _whole(0))]
+    dagster_storage: Annotated[
+        str,
+        Setting(
+            "sqlite",
+            "where Dagster records runs and events: sqlite, in the home, or postgres",
+            STORAGE,
+            dev_only=True,
+        ),
+    ]
+    dagster_postgres_host: Annotated[
+        str | None, Setting(None, "host of Dagster's PostgreSQL server", POSTGRES_HOST)
+    ]
+    dagster_postgres_port: Annotated[int, Setting("5432", "its port", whole(1))]
+    dagster_postgres_user: Annotated[str | None, Setting(None, "user there", TEXT)]
+    dagster_postgres_password: Annotated[
+        str | None, Setting(None, "password of that user", TEXT, secret=True)
+    ] = field(repr=False)
+    dagster_postgres_database: Annotated[str, Setting("dagster", "database there", TEXT)]
+    log_format: Annotated[
+        str,
+        Setting("text", "text, or json: an object a line, of the command and of runs", LOG_FORMAT),
+    ]
+    seed: Annotated[int, Setting("7", "seed of the sample and of training", whole(0))]
     checks: Annotated[
         Mapping[str, str],
         Setting(
             "",
             "what a failed check does: family=block, warn or off, separated by commas",
-            _check_policies,
+            check_policies,
             ", ".join(f"{family}={policy}" for family, policy in CHECK_POLICIES.items()),
         ),
     ]
@@ -266,7 +199,7 @@ class Settings:
         Setting(
             "0.05",
             "share of rows without a customer or product above which integrity checks are errors",
-            _number(1),
+            number(1),
         ),
     ]
 
@@ -341,36 +274,79 @@ VARIABLES = {
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from environment variables.
+    """Read the settings from environment variables, and secrets also from files.
 
-    In dev every setting has a default. Staging and production have to set their home and their
-    sources: nothing falls back to the sample or to a folder of the working directory.
+    In dev every setting has a default. Staging and production have to set what would otherwise
+    fall back to the sample, to a folder of the working directory, or to a file on this machine.
 
     Raises:
-        SettingsError: a value is missing or cannot be used.
+        SettingsError: values are missing or cannot be used; the message has all of them.
     """
     env = os.environ if environment is None else environment
     values: dict[str, Any] = {}
+    problems: list[str] = []
     for variable, (name, setting) in VARIABLES.items():
-        text: str | None = env.get(variable, "").strip()
-        if not text and setting.dev_only and values["deployment"] != "dev":
-            raise SettingsError(
-                f"{variable} is not set. The {values['deployment']} deployment has no default for "
-                f"it: set {variable} to an absolute path."
-            )
-        # An empty deployment is a mistake: others depend on it, so it gets no default.
-        if not text and not (name == "deployment" and variable in env):
-            text = setting.default
-        values[name] = None if text is None else setting.rule(variable, text)
+        try:
+            values[name] = _value(variable, setting, env, values.get("deployment"))
+        except SettingsError as error:
+            if name == "deployment":
+                raise  # others depend on it
+            values[name] = None
+            problems.append(str(error))
+    problems += _conflicts({v: values[name] for v, (name, _) in VARIABLES.items()}, env)
+    if problems:
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
+    return Settings(**values)
+
+
+def _value(
+    variable: str, setting: Setting, env: Mapping[str, str], deployment: str | None
+) -> Any | None:
+    text: str | None = env.get(variable, "").strip()
+    if setting.secret:
+        try:
+            text = secret(variable, env)
+        except SecretError as error:
+            raise SettingsError(str(error)) from None
+    if not text and setting.dev_only and deployment not in (None, "dev"):
+        raise SettingsError(
+            f"{variable} is not set ({setting.meaning}). The {deployment} deployment has no "
+            "default for it: set it."
+        )
+    # An empty deployment is a mistake: others depend on it, so it gets no default.
+    if not text and not (variable == "ANALYTICS_DEPLOYMENT" and variable in env):
+        text = setting.default
+    return None if text is None else setting.rule(variable, text)
+
+
+def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
+    """What is missing or of no use because of another setting."""
     for group in TOGETHER:
-        missing = [variable for variable in group if values[VARIABLES[variable][0]] is None]
+        missing = [variable for variable in group if not _given(variable, env)]
         if missing and len(missing) < len(group):
             present = ", ".join(variable for variable in group if variable not in missing)
-            raise SettingsError(
+            yield (
                 f"{present} {'is' if ',' not in present else 'are'} set, and "
                 f"{', '.join(missing)} not. Set all of {', '.join(group)}, or none."
             )
-    return Settings(**values)
+    if values[STORAGE_VARIABLE] == "postgres":
+        if missing := [variable for variable in POSTGRES if not _given(variable, env)]:
+            yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
+    elif unused := [variable for variable in POSTGRES if _given(variable, env)]:
+        yield (
+            f"{', '.join(unused)} set, and {STORAGE_VARIABLE} is "
+            f"{values[STORAGE_VARIABLE] or 'not'}. Set it to postgres, or unset the others."
+        )
+    told = [variable for variable in CHANNELS if _given(variable, env)]
+    if told and values["ANALYTICS_DEPLOYMENT"] != "dev" and not _given("ANALYTICS_UI_URL", env):
+        yield (
+            f"ANALYTICS_UI_URL is not set, and messages of {', '.join(told)} would have links to "
+            "127.0.0.1. Set it to the address of the Dagster UI."
+        )
+
+
+def _given(variable: str, env: Mapping[str, str]) -> bool:
+    return bool(env.get(variable, "").strip() or env.get(variable + FILE, "").strip())
 
 
 def settings_table() -> str:
@@ -379,5 +355,6 @@ def settings_table() -> str:
     for variable, (_, setting) in VARIABLES.items():
         default = setting.shown or setting.default or "none"
         in_dev = "; none outside dev" if setting.dev_only else ""
-        lines.append(f"| `{variable}` | {default}{in_dev} | {setting.meaning} |")
+        variables = f"`{variable}`" + (f", `{variable}{FILE}`" if setting.secret else "")
+        lines.append(f"| {variables} | {default}{in_dev} | {setting.meaning} |")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "analytics_assets"
 LAYERS = (
-    {"settings", "partitions", "processes", "quoting", "compat"},
+    {"settings", "setting_rules", "addresses", "partitions", "processes", "quoting", "compat"},
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},

@@ -2,16 +2,23 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from analytics_assets.settings import (
     CHECK_POLICIES,
+    POSTGRES,
     PROJECT_ROOT,
     TOGETHER,
+    VARIABLES,
     SettingsError,
     load_settings,
 )
+
+ODD = "p@ss/w:rd%#?&"
+REQUIRED = ["ANALYTICS_HOME", "ANALYTICS_SOURCES", "ANALYTICS_DAGSTER_STORAGE"]
+SECRETS = {name: field for name, (field, setting) in VARIABLES.items() if setting.secret}
 
 
 @pytest.fixture
@@ -21,6 +28,7 @@ def complete(tmp_path: Path) -> dict[str, str]:
     return {
         "ANALYTICS_HOME": str(tmp_path / "home"),
         "ANALYTICS_SOURCES": str(tmp_path / "sources.yaml"),
+        "ANALYTICS_DAGSTER_STORAGE": "sqlite",
     }
 
 
@@ -96,6 +104,13 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
             "ANALYTICS_UI_URL": "https://dagster.example.com/",
             "ANALYTICS_CHECKS": " anomalies=off, volume = block,dbt=warn ,",
             "ANALYTICS_MAX_ORPHAN_SHARE": ".2",
+            "ANALYTICS_DAGSTER_STORAGE": "postgres",
+            "ANALYTICS_DAGSTER_POSTGRES_HOST": "db.example.com",
+            "ANALYTICS_DAGSTER_POSTGRES_PORT": "6543",
+            "ANALYTICS_DAGSTER_POSTGRES_USER": "runs",
+            "ANALYTICS_DAGSTER_POSTGRES_PASSWORD": ODD,
+            "ANALYTICS_DAGSTER_POSTGRES_DATABASE": "records",
+            "ANALYTICS_LOG_FORMAT": "json",
         }
     )
     assert settings.deployment == "production"
@@ -110,6 +125,14 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
     assert settings.email_from == "Shop <shop@example.com>"
     assert settings.email_to == ("a@example.com", "b@example.com")
     assert settings.ui_url == "https://dagster.example.com"
+    assert (settings.dagster_storage, settings.log_format) == ("postgres", "json")
+    assert (
+        settings.dagster_postgres_host,
+        settings.dagster_postgres_port,
+        settings.dagster_postgres_user,
+        settings.dagster_postgres_password,
+        settings.dagster_postgres_database,
+    ) == ("db.example.com", 6543, "runs", ODD, "records")
     assert (settings.refresh_days, settings.published_builds, settings.seed) == (4, 5, 0)
     assert (
         settings.churn_test_dates,
@@ -132,7 +155,7 @@ def test_every_value_can_be_set(complete: dict[str, str], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("empty", ["", "   "])
-@pytest.mark.parametrize("missing", ["ANALYTICS_HOME", "ANALYTICS_SOURCES"])
+@pytest.mark.parametrize("missing", REQUIRED)
 @pytest.mark.parametrize("deployment", ["staging", "production"])
 def test_staging_and_production_fall_back_to_nothing(
     complete: dict[str, str], deployment: str, missing: str, empty: str
@@ -141,7 +164,7 @@ def test_staging_and_production_fall_back_to_nothing(
     assert load_settings(environment).deployment == deployment
     del environment[missing]
     for wrong in (environment, {**environment, missing: empty}):
-        with pytest.raises(SettingsError, match=f"{missing} is not set. The {deployment} depl"):
+        with pytest.raises(SettingsError, match=rf"{missing} is not set \(.*The {deployment} depl"):
             load_settings(wrong)
 
 
@@ -186,6 +209,8 @@ def test_a_wrong_value_gets_its_sentence(
     [
         ("ANALYTICS_WEBHOOK_URL", "ftp://canary"),
         ("ANALYTICS_MLFLOW_URI", "me:canary@mlflow"),
+        ("ANALYTICS_MLFLOW_URI", "https://me:can@ary/canary@mlflow"),
+        ("ANALYTICS_DAGSTER_POSTGRES_HOST", "postgresql://me:canary@db/dagster"),
         ("ANALYTICS_SMTP_HOST", "me:canary@mail"),
         ("ANALYTICS_SLACK_TOKEN", "canary"),  # without a channel
         ("ANALYTICS_SMTP_PASSWORD", "canary"),  # without a user
@@ -242,3 +267,74 @@ def test_a_share_that_is_none_is_refused(wrong: str) -> None:
 )
 def test_what_fits_in_the_memory_limit(limit: str, rows: int) -> None:
     assert load_settings({"ANALYTICS_MEMORY_LIMIT": limit}).feature_rows == rows
+
+
+@pytest.mark.parametrize("deployment", ["staging", "production"])
+def test_all_that_is_missing_is_in_one_message(deployment: str) -> None:
+    environment = {
+        "ANALYTICS_DEPLOYMENT": deployment,
+        "ANALYTICS_THREADS": "many",
+        "ANALYTICS_SLACK_TOKEN": "xoxb-1",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment)
+    message = str(caught.value)
+    for name in (*REQUIRED, "ANALYTICS_THREADS", "ANALYTICS_SLACK_CHANNEL", "ANALYTICS_UI_URL"):
+        assert message.count(f"{name} ") >= 1, name
+    assert len(message.splitlines()) == 6
+
+
+@pytest.mark.parametrize("missing", POSTGRES)
+def test_storage_in_postgres_says_what_it_lacks(complete: dict[str, str], missing: str) -> None:
+    values = dict.fromkeys(POSTGRES, "db") | {"ANALYTICS_DAGSTER_STORAGE": "postgres"}
+    load_settings({**complete, **values})
+    del values[missing]
+    with pytest.raises(SettingsError, match=f"is postgres, and {missing} not set"):
+        load_settings({**complete, **values})
+
+
+def test_a_server_that_is_not_used_is_said(complete: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="Set it to postgres, or unset the others"):
+        load_settings({**complete, "ANALYTICS_DAGSTER_POSTGRES_HOST": "db"})
+
+
+@pytest.mark.parametrize("channel", ["ANALYTICS_WEBHOOK_URL", "ANALYTICS_SMTP_HOST"])
+def test_links_in_messages_lead_nowhere_only_in_dev(complete: dict[str, str], channel: str) -> None:
+    environment = {
+        **complete,
+        "ANALYTICS_WEBHOOK_URL": "https://hooks.example.com",
+        "ANALYTICS_SMTP_HOST": "mail",
+        "ANALYTICS_EMAIL_FROM": "a@b",
+        "ANALYTICS_EMAIL_TO": "a@b",
+    }
+    load_settings(environment)
+    environment["ANALYTICS_DEPLOYMENT"] = "production"
+    with pytest.raises(SettingsError, match=f"ANALYTICS_UI_URL is not set.*{channel}"):
+        load_settings(environment)
+    load_settings({**environment, "ANALYTICS_UI_URL": "https://dagster.example.com"})
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_every_secret_may_be_in_a_file(complete: dict[str, str], tmp_path: Path, name: str) -> None:
+    together = next((group for group in (*TOGETHER, POSTGRES) if name in group), (name,))
+    others = {other: "me@mail" if "EMAIL" in other else "mail" for other in together}
+    del others[name]
+    if name in POSTGRES:
+        others["ANALYTICS_DAGSTER_STORAGE"] = "postgres"
+    value = f"https://mail/{quote(ODD, safe='')}" if "UR" in name else ODD
+    file = tmp_path / "secret"
+    file.write_text(value + "\n")
+    environment = {**complete, **others, f"{name}_FILE": str(file)}
+    assert getattr(load_settings(environment), SECRETS[name]) == value
+    assert value not in repr(load_settings(environment))
+
+    for wrong, sentence in (
+        ({name: value}, f"{name} and {name}_FILE are both set. Unset one"),
+        ({f"{name}_FILE": str(tmp_path / "none")}, "cannot be read: No such file"),
+    ):
+        with pytest.raises(SettingsError, match=sentence) as caught:
+            load_settings({**environment, **wrong})
+        assert ODD not in str(caught.value)
+    file.write_text("\n")
+    with pytest.raises(SettingsError, match=r"which is empty\. Write the value"):
+        load_settings(environment)

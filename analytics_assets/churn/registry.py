@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from analytics_assets.addresses import has_password, without_password
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.run_records import BACKTEST_FILE, MODEL_FILE, log_run, write_files
 
@@ -277,7 +278,8 @@ class Registry:
                 )
                 return Path(file).read_bytes()
         except (MlflowException, OSError) as error:
-            raise ModelError(f"{uri} cannot be read ({type(error).__name__}).") from error
+            place = without_password(uri, self.uri)
+            raise ModelError(f"{place} cannot be read ({type(error).__name__}).") from None
 
     def _experiment(self) -> str:
         client = self._client()
@@ -333,8 +335,10 @@ def _clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        first = str(error).splitlines()[0]
+        address = uri.partition("://")[2].rpartition("@")[2] if has_password(uri) else uri
+        first = without_password(str(error).splitlines()[0], uri)
+        # Not chained: MLflow quotes the address, and so the password.
         raise RegistryError(
-            f"The model registry at {uri} does not answer as it should: {first} "
+            f"The model registry at {address} does not answer as it should: {first} "
             "Check ANALYTICS_MLFLOW_URI, or the folder mlflow of ANALYTICS_HOME."
-        ) from error
+        ) from None

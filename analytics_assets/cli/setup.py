@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from analytics_assets.addresses import FILE
 from analytics_assets.cli.common import prepare, project_errors, read_settings
 from analytics_assets.settings import (
     PROJECT_ROOT,
@@ -61,7 +62,7 @@ def settings(markdown: bool) -> None:
         return
     values = read_settings()
     for variable, (name, setting) in VARIABLES.items():
-        is_set = bool(os.environ.get(variable, "").strip())
+        is_set, in_file = (bool(os.environ.get(variable + end, "").strip()) for end in ("", FILE))
         value = getattr(values, name)
         if value is None:
             value = setting.shown or "none"
@@ -71,5 +72,5 @@ def settings(markdown: bool) -> None:
             value = ", ".join(f"{family}={policy}" for family, policy in value.items())
         elif isinstance(value, tuple):
             value = ", ".join(value)
-        origin = "environment" if is_set else "default"
+        origin = "environment" if is_set else "file" if in_file and setting.secret else "default"
         click.echo(f"{variable} = {value}  ({origin})\n    {setting.meaning}")

@@ -32,6 +32,7 @@ from analytics_assets.sources.expressions import constant, expression, identifie
 from analytics_assets.sources.rates import currency_of
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
+from analytics_assets.sources.readers.places import place_of_file
 
 # Words of place and form: each format understands some of them.
 PLACE_WORDS = (
@@ -99,6 +100,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     given = entry.mapping([*words, *own_words])
     options: dict[str, Any] = {}
     readers: dict[str, Callable[[Entry], Any]] = {
+        "path": place_of_file,
         "columns": lambda value: _columns(name, value),
         "status_map": _status_map,
         "timestamp_formats": lambda value: tuple(_form(item) for item in value.items()),
@@ -163,8 +165,6 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         raise entry["thousands"].error("is the decimal mark too.")
     if path and "://" not in path:
         options["path"] = str((entry.file.parent / path).absolute())
-    elif re.match(r"[a-z0-9+]+://[^/]*:[^/]*@", path):
-        raise entry["path"].error("credentials do not belong here; put them in the environment.")
     return SourceConfig(name, **options)
 
 

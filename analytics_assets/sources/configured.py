@@ -5,12 +5,14 @@ reading them from YAML (`config_file`).
 """
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 
+from analytics_assets.addresses import FILE
 from analytics_assets.partitions import Calendar
 from analytics_assets.settings import Settings
-from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.sources.config import SourceConfig, SourceConfigError, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import SOURCES
 
@@ -22,16 +24,35 @@ def configured_sources(settings: Settings) -> SourcesConfig:
     """The sources of the settings: the team's configuration, or the generated sample.
 
     Raises:
-        SourceConfigError: the configuration is wrong.
+        SourceConfigError: the configuration is wrong, or outside dev an address that it needs is
+            not set.
     """
     if settings.sources_file is not None:
-        return load_sources(settings.sources_file)
+        sources = load_sources(settings.sources_file)
+        if settings.deployment != "dev":
+            _require_addresses(sources)
+        return sources
     manifest = settings.sample_dir / "manifest.json"
     if not manifest.is_file():
         return sample_sources(settings.sample_dir, DEFAULT_SAMPLE_CALENDAR)
     span = json.loads(manifest.read_text(encoding="utf-8"))
     calendar = Calendar(date.fromisoformat(span["start"]), date.fromisoformat(span["end"]))
     return sample_sources(settings.sample_dir, calendar)
+
+
+def _require_addresses(sources: SourcesConfig) -> None:
+    variables = {config.connection_env: name for name, config in sources.sources.items()}
+    variables.pop(None, None)
+    missing = [
+        f"{variable} (of {name})"
+        for variable, name in variables.items()
+        if variable and not any(os.environ.get(variable + end) for end in ("", FILE))
+    ]
+    if missing:
+        raise SourceConfigError(
+            f"Not set: {', '.join(missing)}. Set each to the address of the database, or the "
+            f"variable with {FILE} to a file that contains it."
+        )
 
 
 def sample_sources(directory: Path, calendar: Calendar) -> SourcesConfig:

@@ -37,6 +37,7 @@ from analytics_assets.automation.event_log import OPEN_SHARDS, PooledSqliteEvent
 from analytics_assets.automation.instance import instance_config
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.partitions import Window
+from analytics_assets_tests.conftest import make_settings
 
 WRITER = """
 import sys
@@ -233,9 +234,10 @@ def test_dagster_hands_the_partitions_of_an_asset_over_as_one_batch(tmp_path: Pa
     def orders() -> None: ...
 
     batches: list[int] = []
+    config = instance_config(make_settings(tmp_path))
     with DagsterInstance.local_temp(
         str(tmp_path),
-        overrides={"event_log_storage": instance_config(tmp_path)["event_log_storage"]},
+        overrides={"event_log_storage": config["event_log_storage"]},
     ) as instance:
         storage = instance.event_log_storage
         store = storage.store_event_batch

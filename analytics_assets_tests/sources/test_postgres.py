@@ -1,14 +1,9 @@
 """PostgreSQL as a source, against a real server that the tests start."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -18,53 +13,16 @@ from analytics_assets.sources.changes import changed_days, source_versions
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.readers import SourceError, reader_of
 from analytics_assets.sources.readers.postgres import _PostgresSession
+from analytics_assets_tests.postgres import programs, server
 from analytics_assets_tests.sources.conftest import CALENDAR, JANUARY, Source
 
 ADDRESS = "TEST_SHOP_DATABASE_URL"
-
-
-def programs() -> Path | None:
-    """Folder of the server's programs: Debian keeps them out of PATH."""
-    on_path = shutil.which("initdb")
-    folders = [Path(on_path).parent] if on_path else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(programs() is None, reason="there is no PostgreSQL server to start"),
 ]
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """A server of its own on a socket in a short path; root has to be somebody else for it."""
-    bin_ = programs()
-    assert bin_ is not None
-    folder = Path(mkdtemp(prefix="pg-", dir="/tmp"))
-    user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    user = user if os.getuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-
-    def run(*command: str) -> None:
-        subprocess.run(
-            [*user, *command], check=True, cwd=folder, capture_output=True, env={"LC_ALL": "C"}
-        )
-
-    data = str(folder / "data")
-    try:
-        run(str(bin_ / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        control = (str(bin_ / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"))
-        run(*control, "-o", options, "start")
-        try:
-            yield f"postgresql:///postgres?host={folder}&user=postgres"
-        finally:
-            run(*control, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Database:
@@ -89,8 +47,8 @@ class Database:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[str]:
-    with server() as address:
-        yield address
+    with server() as started:
+        yield f"postgresql:///postgres?host={started.folder}&user=postgres"
 
 
 @pytest.fixture

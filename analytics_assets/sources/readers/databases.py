@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from analytics_assets.addresses import SecretError, address_problem, secret, without_password
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
@@ -56,6 +57,7 @@ class DatabaseReader(Reader):
     """One table or query of a database. Each database is a subclass: a session and some SQL."""
 
     computes_versions = True
+    scheme = ""  # of its addresses
 
     view = "source_stream"
     table = "source_rows"
@@ -63,6 +65,28 @@ class DatabaseReader(Reader):
     def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
         self.relation = f"({config.query}) AS source" if config.query else str(config.table)
+
+    def address(self) -> str:
+        """The address of the database, from the environment or a file.
+
+        Raises:
+            SourceError: it is not set, or cannot be read as it was meant.
+        """
+        variable = str(self.config.connection_env)
+        try:
+            address = secret(variable)
+        except SecretError as error:
+            way_out = str(error)
+            raise SourceError(f"{self.config.source}: {way_out}") from None
+        if not address:
+            raise SourceError(
+                f"{self.config.source}: the environment variable {variable} is not set. Set it to "
+                f"the database's address: {self.scheme}://user:password@host:port/database."
+            )
+        if problem := address_problem(address):
+            way_out = problem
+            raise SourceError(f"{self.config.source}: the address in {variable} {way_out}")
+        return address
 
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:
@@ -266,3 +290,9 @@ class DatabaseReader(Reader):
             if calendar.end:
                 condition += f" OR {time} >= DATE '{calendar.end - day}'"
         return f"({condition})"
+
+
+def first_line(error: Exception, address: str) -> str:
+    """The database's message without the address and its password."""
+    lines = without_password(str(error), address).splitlines()
+    return lines[0][:300] if lines else type(error).__name__

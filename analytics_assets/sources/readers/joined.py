@@ -30,6 +30,7 @@ from analytics_assets.sources.readers.databases import DatabaseReader, Session
 from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
 from analytics_assets.sources.readers.head import HEAD_WORDS
+from analytics_assets.sources.readers.places import place_of_file
 
 # Reader of files by suffix.
 Formats = Mapping[str, type[FileReader]]
@@ -59,7 +60,7 @@ def _inputs(entry: Entry) -> dict[str, str]:
     """Names of tables, each with the path of its file."""
     paths = {}
     for name in entry.mapping():
-        path = entry[name].text()
+        path = place_of_file(entry[name])
         if not name.isidentifier():
             raise entry.error(f"{name!r} cannot be the name of a table; write a word.")
         paths[name] = path if "://" in path else str((entry.file.parent / path).absolute())

@@ -4,7 +4,6 @@ Belongs here: a session of one snapshot, and SQL of MySQL alone. Does not belong
 what all databases share (`databases`).
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line
 
 BATCH = 50_000
 # Types that Arrow represents exactly; any other comes as text.
@@ -35,17 +34,12 @@ class MySQLReader(DatabaseReader):
     format = kind = "mysql"
     words = ("connection_env", "table", "query")
     place_word = "connection_env"
+    scheme = "mysql"
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A read-only transaction of one snapshot."""
-        variable = self.config.connection_env
-        address = os.environ.get(str(variable))
-        if not address:
-            raise SourceError(
-                f"{self.config.source}: the environment variable {variable} is not set. Set it to "
-                "the database's address: mysql://user:password@host:port/database."
-            )
+        variable, address = self.config.connection_env, self.address()
         try:
             import pymysql  # type: ignore[import-untyped]
             import sqlalchemy as sa
@@ -61,7 +55,7 @@ class MySQLReader(DatabaseReader):
             # Not chained: the message may contain the address, and so the password.
             raise SourceError(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
-                f"address, and that it answers: {_first_line(error, address)}"
+                f"address, and that it answers: {first_line(error, address)}"
             ) from None
         connection: Any = opened.driver_connection
         try:
@@ -74,7 +68,7 @@ class MySQLReader(DatabaseReader):
             yield _MySQLSession(connection)
         except pymysql.MySQLError as error:
             raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
+                f"{self.config.source}: {self.place} cannot be read: {first_line(error, address)}"
                 ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
@@ -158,9 +152,3 @@ class _MySQLSession(Session):
 def _no_zero_date(value: Any) -> Any:
     """A time; MySQL may have 0000-00-00, which is none."""
     return None if isinstance(value, str) else value
-
-
-def _first_line(error: Exception, address: str) -> str:
-    """The database's message without the address, which contains the password."""
-    lines = str(error).replace(address, "...").splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -4,14 +4,13 @@ Belongs here: a session of one snapshot, and SQL of PostgreSQL alone. Does not b
 here: what all databases share (`databases`).
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line
 
 
 class PostgresReader(DatabaseReader):
@@ -20,17 +19,12 @@ class PostgresReader(DatabaseReader):
     format = kind = "postgres"
     words = ("connection_env", "table", "query")
     place_word = "connection_env"
+    scheme = "postgresql"
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A read-only transaction of one snapshot (REPEATABLE READ)."""
-        variable = self.config.connection_env
-        address = os.environ.get(str(variable))
-        if not address:
-            raise SourceError(
-                f"{self.config.source}: the environment variable {variable} is not set. Set it to "
-                "the database's address: postgresql://user:password@host:port/database."
-            )
+        variable, address = self.config.connection_env, self.address()
         try:
             import adbc_driver_postgresql.dbapi as postgres
         except ImportError as error:
@@ -43,7 +37,7 @@ class PostgresReader(DatabaseReader):
             # Not chained: the message may contain the address, and so the password.
             raise SourceError(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
-                f"address, and that it answers: {_first_line(error, address)}"
+                f"address, and that it answers: {first_line(error, address)}"
             ) from None
         try:
             with connection.cursor() as cursor:
@@ -53,7 +47,7 @@ class PostgresReader(DatabaseReader):
             yield _PostgresSession(connection)
         except postgres.Error as error:
             raise SourceError(
-                f"{self.config.source}: {self.place} cannot be read: {_first_line(error, address)}"
+                f"{self.config.source}: {self.place} cannot be read: {first_line(error, address)}"
                 ". Check `table` or `query` of the source, and what the user may read."
             ) from None
         finally:
@@ -108,9 +102,3 @@ class _PostgresSession(Session):
         self._streaming = self._connection.cursor()
         self._streaming.execute(query)
         return self._streaming.fetch_record_batch()
-
-
-def _first_line(error: Exception, address: str) -> str:
-    """The database's message without the address, which contains the password."""
-    lines = str(error).replace(address, "...").splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,154 @@
+"""What the value of a setting may be, and the sentence for one that may not.
+
+Belongs here: a rule for each kind of value. Does not belong here: the settings (`settings`).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analytics_assets.addresses import address_problem
+
+# What a failure of each family of checks does. dbt: the tests of the dbt project.
+CHECK_POLICIES = {
+    **dict.fromkeys(("schema", "dbt", "accounting", "uniqueness", "integrity"), "block"),
+    **dict.fromkeys(("validity", "anomalies", "volume", "freshness", "drift", "churn"), "warn"),
+}
+DEPLOYMENTS = ("dev", "staging", "production")
+POLICIES = ("block", "warn", "off")
+SMTP_SECURITY = ("starttls", "tls", "none")
+LOG_FORMATS = ("text", "json")
+STORAGES = ("sqlite", "postgres")
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message says which one and what to do."""
+
+
+Rule = Callable[[str, str], Any]  # the value of a variable, from its name and text
+
+
+def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
+    """A rule that raises an error with the sentence if a text is not valid."""
+
+    def parse(name: str, text: str) -> Any:
+        if not valid(text):
+            raise SettingsError(sentence.format(name=name, text=text, path=_path(text)))
+        return value(text)
+
+    return parse
+
+
+def whole(least: int) -> Rule:
+    """A whole number."""
+    return _rule(
+        lambda text: text.isascii() and text.isdigit() and int(text) >= least,
+        int,
+        f"{{name}} is {{text!r}}; set it to a whole number from {least} up.",
+    )
+
+
+def one_of(words: Sequence[str]) -> Rule:
+    """One of some words."""
+    return _rule(
+        lambda text: text in words,
+        str,
+        f"{{name}} is {{text!r}}; set it to one of {', '.join(words)}.",
+    )
+
+
+def number(most: float = float("inf")) -> Rule:
+    """A number from 0 up."""
+    limit = f"from 0 to {most:g}" if most < float("inf") else "from 0 up"
+    return _rule(
+        lambda text: re.fullmatch(r"\d*\.?\d+|\d+\.", text) and float(text) <= most,
+        float,
+        f"{{name}} is {{text!r}}; set it to a number {limit}, such as 0.5.",
+    )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().resolve()
+
+
+def check_policies(name: str, text: str) -> dict[str, str]:
+    """`anomalies=off, volume=block` over the defaults."""
+    policies = dict(CHECK_POLICIES)
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        family, _, policy = (word.strip() for word in part.partition("="))
+        if family not in policies or policy not in POLICIES:
+            raise SettingsError(
+                f"{name} has {part!r}; write family=policy, separated by commas, with a family of "
+                f"{', '.join(policies)} and a policy of {', '.join(POLICIES)}."
+            )
+        policies[family] = policy
+    return policies
+
+
+TEXT = _rule(lambda text: True, str, "")
+DEPLOYMENT = one_of(DEPLOYMENTS)
+FOLDER = _rule(lambda text: True, _path, "")
+SOURCES = _rule(
+    lambda text: _path(text).is_file(),
+    _path,
+    "{name} names {path}, which is no file. Set it to the YAML file that describes your sources, "
+    "or unset it in dev to use the generated sample.",
+)
+DBT_PROJECT = _rule(
+    lambda text: (_path(text) / "dbt_project.yml").is_file(),
+    _path,
+    "No dbt_project.yml in {path}. Run from a checkout of the project, or set {name} to its "
+    "dbt_project folder.",
+)
+MEMORY = _rule(
+    lambda text: re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", text),
+    str,
+    "{name} is {text!r}; write a number and a unit, such as 2GB.",
+)
+
+
+def mlflow_address(name: str, text: str) -> str:
+    """The address of an MLflow server."""
+    if "://" not in text:
+        raise SettingsError(
+            f"{name} has no ://; set it to the address of an MLflow server, such as "
+            "https://mlflow.example.com, or unset it to keep models in ANALYTICS_HOME."
+        )
+    if problem := address_problem(text):
+        raise SettingsError(f"{name} {problem}")
+    return text
+
+
+WEBHOOK = _rule(
+    lambda text: text.startswith(("http://", "https://")),
+    str,
+    "{name} does not start with http:// or https://; set it to the address of the webhook, or "
+    "unset it.",
+)
+UI = _rule(
+    lambda text: text.startswith(("http://", "https://")),
+    lambda text: text.rstrip("/"),
+    "{name} does not start with http:// or https://; set it to the address of the Dagster UI.",
+)
+SMTP_HOST = _rule(
+    lambda text: re.fullmatch(r"[\w.-]+(:\d+)?", text),
+    str,
+    "{name} is no host; write its name and, unless it is the usual one, its port, such as "
+    "mail.example.com:587. User and password have settings of their own.",
+)
+SECURITY = one_of(SMTP_SECURITY)
+LOG_FORMAT = one_of(LOG_FORMATS)
+STORAGE = one_of(STORAGES)
+# A folder is where the server's socket is.
+POSTGRES_HOST = _rule(
+    lambda text: re.fullmatch(r"[\w.-]+|[0-9a-fA-F:]+|/[\w./-]+", text),
+    str,
+    "{name} is no host; write its name alone, such as db.example.com. Port, user, password and "
+    "database have settings of their own.",
+)
+E_MAILS = _rule(
+    lambda text: all("@" in part for part in text.split(",")),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write e-mail addresses, separated by commas.",
+)
