@@ -33,7 +33,7 @@ from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
 from analytics_assets.automation.freshness import with_freshness
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
@@ -118,7 +118,7 @@ def build_definitions(settings: Settings) -> Definitions:
     }
     warehouse = build_warehouse(settings)
     assets: list[Any] = [
-        *raw_assets(sources, daily),
+        *raw_assets(sources, daily, settings.max_run_days),
         dbt_models(settings, sources, partitions),
     ]
     for config in sources.sources.values():
@@ -143,9 +143,16 @@ def build_definitions(settings: Settings) -> Definitions:
     ]
     specs = [spec for asset in assets for spec in asset.specs]
     after_load = [key for check in staleness for key in check.check_keys]
-    jobs = build_jobs(job_plans(specs, sources), partitions, after_load)
+    observed = source_assets(sources, daily)
+    jobs = {
+        **build_jobs(job_plans(specs, sources), partitions, after_load),
+        **observing_jobs(
+            [key for source in observed for key in source.keys],
+            [key for check in checks for key in check.check_keys],
+        ),
+    }
     return Definitions(
-        assets=[*source_assets(sources, daily), *assets],
+        assets=[*observed, *assets],
         asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),

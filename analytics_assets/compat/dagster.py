@@ -2,21 +2,34 @@
 
 `DbIOManager` and `TableSlice`: dagster-duckdb-pandas is a plug-in of that IO manager, and Dagster
 exports neither; the public `DuckDBPandasIOManager` opens its own connections, read-write.
+
+`DATA_VERSION_TAG` and `GLOBAL_CONCURRENCY_TAG`: an observation that a step logs, and the pool of an
+observation, have no other way to be said.
 """
 
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from dagster import AssetKey, AssetsDefinition, SourceAsset
+from dagster import AssetKey, AssetsDefinition, DagsterEventType, DagsterInstance, SourceAsset
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
     OutputMetadataAccumulator,
 )
 from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
+from dagster._core.storage.tags import GLOBAL_CONCURRENCY_TAG
 
-__all__ = ["DbIOManager", "TableSlice", "add_partition_metadata", "external_asset"]
+__all__ = [
+    "DATA_VERSION_TAG",
+    "GLOBAL_CONCURRENCY_TAG",
+    "DbIOManager",
+    "TableSlice",
+    "add_partition_metadata",
+    "external_asset",
+    "observed_versions",
+]
 
 
 def external_asset(source: SourceAsset) -> AssetsDefinition:
@@ -26,6 +39,17 @@ def external_asset(source: SourceAsset) -> AssetsDefinition:
     them, no data version for each partition.
     """
     return create_external_asset_from_source_asset(source)
+
+
+def observed_versions(instance: DagsterInstance, asset: AssetKey) -> dict[str, str]:
+    """The data version of each partition when it was last observed.
+
+    The public `get_latest_data_version_record` reads an event for each partition.
+    """
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+    )
+    return {day: by_tag[DATA_VERSION_TAG] for day, by_tag in tags.items()}
 
 
 def add_partition_metadata(
