@@ -42,6 +42,7 @@ from analytics_assets.automation.ranges import (
 )
 from analytics_assets.automation.stopping import Stop
 from analytics_assets.checks.staleness import SNAPSHOTS, Stale
+from analytics_assets.compat.dagster import known_to_the_ui
 from analytics_assets.partitions import (
     COMMAND_LINE_TAG,
     KEEP_MODELS_TAG,
@@ -51,6 +52,9 @@ from analytics_assets.partitions import (
 )
 from analytics_assets.processes import Process
 from analytics_assets.sources.declared import SOURCES
+
+# Of the code location, in workspace.yaml and pyproject.toml.
+MODULE, LOCATION = "analytics_assets.definitions", "analytics_assets"
 
 Listener = Callable[[DagsterEvent], None]
 # Jobs that may fail without stopping the jobs after them.
@@ -247,11 +251,17 @@ def _run(
         watching(instance, run_id, say),
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
+        known_to_the_ui(instance, MODULE, LOCATION, plan.job) as place,
     ):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={**plan.tags, **Process.current().tags(run_id), COMMAND_LINE_TAG: "true"},
+            tags={
+                **plan.tags,
+                **place,
+                **Process.current().tags(run_id),
+                COMMAND_LINE_TAG: "true",
+            },
             asset_selection=[AssetKey(name) for name in plan.assets] or None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
