@@ -152,7 +152,7 @@ def test_a_file_that_appears_is_published_within_a_minute_and_a_changed_one_touc
         ]
         (scoring,) = runs(project, SCORE_DAY)
         assert scoring.tags["dagster/partition"] == str(end)
-        assert len(received) == 2, received
+        assert len(published(received)) == 2
         with open_build(current_build(project.settings.published_dir)) as session:
             for table, column in (
                 ("core.fact_orders", "order_date"),
@@ -170,7 +170,9 @@ def test_a_file_that_appears_is_published_within_a_minute_and_a_changed_one_touc
         file.write_text(corrected)
         wait_for(lambda: len(published(received)) == 3, "the message on the old day")
         wait_for(lambda: quiet(project), "the end of the runs")
-        assert len(received) == 3, received
+        assert len(published(received)) == 3
+        # Others may say that a day has unusually few rows, or that a run took long.
+        assert not [message for message in received if " failed" in message["text"]]
         for table in ("raw_orders", "fact_orders", "customer_days"):
             assert built_since(project, table, changed) == {str(OLD)}, table
         # The snapshots after that day depend on it, and the day of the newest one is scored.
