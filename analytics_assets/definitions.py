@@ -5,12 +5,16 @@ loads `defs`, which reads the environment when it is called, not at import.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import (
     BetaWarning,
     Definitions,
+    InitResourceContext,
     PartitionsDefinition,
+    ResourceDefinition,
     definitions,
     map_asset_specs,
 )
@@ -26,9 +30,10 @@ from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
+from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.heartbeat import executing
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, check_definitions
@@ -44,6 +49,7 @@ from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
+from analytics_assets.warehouse.occupancy import occupied
 
 # Known to be beta in the pinned Dagster; other warnings still show.
 warnings.filterwarnings(
@@ -78,6 +84,27 @@ def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
     return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads, patience)
 
 
+def _of_one_run(settings: Settings, warehouse: Warehouse) -> ResourceDefinition:
+    """The warehouse as a resource: the run that gets it has it until its last step."""
+
+    @contextmanager
+    def of_run(context: InitResourceContext) -> Iterator[Warehouse]:
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            yield warehouse
+            return
+
+        def say(occupant: str) -> None:
+            instance.add_run_tags(run.run_id, {WAITS_FOR_TAG: occupant})
+            if context.log:
+                context.log.info(f"Waiting for run {occupant[:8]}, which has the warehouse.")
+
+        with occupied(settings.occupancy_path, run.run_id, say):
+            yield warehouse
+
+    return ResourceDefinition(of_run)
+
+
 def build_definitions(settings: Settings) -> Definitions:
     """The whole project for the given settings.
 
@@ -97,7 +124,7 @@ def build_definitions(settings: Settings) -> Definitions:
     }
     warehouse = build_warehouse(settings)
     assets: list[Any] = [
-        *raw_assets(sources, daily),
+        *raw_assets(sources, daily, settings.max_run_days),
         dbt_models(settings, sources, partitions),
     ]
     for config in sources.sources.values():
@@ -122,9 +149,16 @@ def build_definitions(settings: Settings) -> Definitions:
     ]
     specs = [spec for asset in assets for spec in asset.specs]
     after_load = [key for check in staleness for key in check.check_keys]
-    jobs = build_jobs(job_plans(specs, sources), partitions, after_load)
+    observed = source_assets(sources, daily)
+    jobs = {
+        **build_jobs(job_plans(specs, sources), partitions, after_load),
+        **observing_jobs(
+            [key for source in observed for key in source.keys],
+            [key for check in checks for key in check.check_keys],
+        ),
+    }
     return Definitions(
-        assets=[*source_assets(sources, daily), *assets],
+        assets=[*observed, *assets],
         asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
@@ -132,7 +166,7 @@ def build_definitions(settings: Settings) -> Definitions:
             settings, sources, build_warehouse(settings, SENSOR_PATIENCE), daily, jobs
         ),
         resources={
-            "warehouse": warehouse,
+            "warehouse": _of_one_run(settings, warehouse),
             "io_manager": WarehouseIOManager(warehouse),
             "dbt": DbtCommand(settings),
         },

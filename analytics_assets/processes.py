@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-PROCESS_TAG = "analytics/process"
+PROCESS_TAG = ".analytics/process"  # hidden in the UI
 
 
 @dataclass(frozen=True)

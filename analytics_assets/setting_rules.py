@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from analytics_assets.addresses import address_problem
 
@@ -151,4 +152,34 @@ E_MAILS = _rule(
     lambda text: all("@" in part for part in text.split(",")),
     lambda text: tuple(part.strip() for part in text.split(",")),
     "{name} is {text!r}; write e-mail addresses, separated by commas.",
+)
+SWITCH = _rule(
+    lambda text: text in ("on", "off"),
+    lambda text: text == "on",
+    "{name} is {text!r}; set it to on or off.",
+)
+ZONE = _rule(
+    lambda text: text in available_timezones(),
+    str,
+    "{name} is {text!r}; set it to a time zone, such as Europe/Berlin, or unset it.",
+)
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day, month, weekday
+
+
+def _is_cron(text: str) -> bool:
+    """Whether a text is a time in cron's five fields: numbers, lists, ranges and steps."""
+    fields = text.split()
+    return len(fields) == len(_CRON_FIELDS) and all(
+        (match := re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", part))
+        and least <= int(match[1] or least) <= int(match[2] or match[1] or most) <= most
+        for field, (least, most) in zip(fields, _CRON_FIELDS, strict=True)
+        for part in field.split(",")
+    )
+
+
+CRON = _rule(
+    _is_cron,
+    lambda text: " ".join(text.split()),
+    "{name} is {text!r}; write minute, hour, day, month and weekday as cron does, such as "
+    "0 2 * * * for 02:00 each day.",
 )

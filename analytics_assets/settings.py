@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 from analytics_assets.addresses import FILE, SecretError, secret
 from analytics_assets.setting_rules import (
     CHECK_POLICIES,
+    CRON,
     DBT_PROJECT,
     DEPLOYMENT,
     E_MAILS,
@@ -26,9 +27,11 @@ from analytics_assets.setting_rules import (
     SMTP_HOST,
     SOURCES,
     STORAGE,
+    SWITCH,
     TEXT,
     UI,
     WEBHOOK,
+    ZONE,
     Rule,
     SettingsError,
     check_policies,
@@ -127,6 +130,35 @@ class Settings:
         ),
     ] = field(repr=False)
     mlflow_model: Annotated[str, Setting("churn", "name of the registered model", TEXT)]
+    automation: Annotated[
+        bool | None,
+        Setting(
+            *(None, "on or off: whether schedules and sensors run, unless the UI says otherwise"),
+            *(SWITCH, "off in dev, otherwise on"),
+        ),
+    ]
+    schedule_zone: Annotated[
+        str | None,
+        Setting(None, "time zone of the schedules", ZONE, shown="the zone of the shop's days"),
+    ]
+    refresh_at: Annotated[
+        str, Setting("0 2 * * *", "when closed days are loaded, as in cron", CRON)
+    ]
+    features_at: Annotated[
+        str, Setting("0 5 1 * *", "when monthly features are built, as in cron", CRON)
+    ]
+    retrain_at: Annotated[
+        str, Setting("0 6 * * 1", "when the churn model is trained again, as in cron", CRON)
+    ]
+    checks_at: Annotated[
+        str,
+        Setting("30 * * * *", "when sources and whole tables are looked at, as in cron", CRON),
+    ]
+    sensor_seconds: Annotated[int, Setting("30", "seconds between two looks of a sensor", whole(1))]
+    max_run_days: Annotated[
+        int,
+        Setting("366", "days that a run loads at most; a longer range is several runs", whole(1)),
+    ]
     refresh_days: Annotated[
         int, Setting("8", "closed days that the daily refresh loads again", whole(1))
     ]
@@ -204,9 +236,19 @@ class Settings:
     ]
 
     @property
+    def automatic(self) -> bool:
+        """Whether schedules and sensors run unless somebody stops them."""
+        return self.deployment != "dev" if self.automation is None else self.automation
+
+    @property
     def warehouse_path(self) -> Path:
         """The DuckDB file that runs write. Its stem is the catalog in dbt's manifest."""
         return self.home / "warehouse.duckdb"
+
+    @property
+    def occupancy_path(self) -> Path:
+        """The lock of the run that has the warehouse."""
+        return self.home / "warehouse.run"
 
     @property
     def published_dir(self) -> Path:

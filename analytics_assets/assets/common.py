@@ -14,6 +14,7 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     AssetSpec,
+    BackfillPolicy,
     Backoff,
     Jitter,
     PartitionsDefinition,
@@ -23,6 +24,8 @@ from dagster import (
 from analytics_assets.processes import Process
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.readers import read_whole
 
 OWNERS = ["team:analytics"]
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
@@ -79,6 +82,17 @@ def code_version(*parts: str) -> str:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def backfill_policy(most_days: int, sources: SourcesConfig) -> BackfillPolicy:
+    """How many partitions a run of a backfill has: all, or a limited number.
+
+    A run that fails is run again as a whole, and a range costs hardly more than a day. So a range
+    is one run up to a limit. A source that is read as a whole for any window is read once.
+    """
+    if read_whole(sources):
+        return BackfillPolicy.single_run()
+    return BackfillPolicy.multi_run(most_days)
 
 
 def run_started(context: AssetExecutionContext) -> datetime:

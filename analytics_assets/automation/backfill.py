@@ -34,13 +34,29 @@ from analytics_assets.automation.jobs import (
     RETRAIN,
     SCORE_DAY,
 )
-from analytics_assets.automation.ranges import contiguous, covering, months_of, range_tags
+from analytics_assets.automation.ranges import (
+    contiguous,
+    covering,
+    in_chunks,
+    months_of,
+    range_tags,
+)
 from analytics_assets.automation.stopping import Stop
 from analytics_assets.checks.staleness import SNAPSHOTS, Stale
+from analytics_assets.compat.dagster import known_to_the_ui
 from analytics_assets.json_logs import as_stdout, of_run
-from analytics_assets.partitions import KEEP_MODELS_TAG, Calendar, Window, next_month
+from analytics_assets.partitions import (
+    COMMAND_LINE_TAG,
+    KEEP_MODELS_TAG,
+    Calendar,
+    Window,
+    next_month,
+)
 from analytics_assets.processes import Process
 from analytics_assets.sources.declared import SOURCES
+
+# Of the code location, in workspace.yaml and pyproject.toml.
+MODULE, LOCATION = "analytics_assets.definitions", "analytics_assets"
 
 Listener = Callable[[DagsterEvent], None]
 # Jobs that may fail without stopping the jobs after them.
@@ -119,6 +135,7 @@ def plan_backfill(
     history: History = History(),
     every_snapshot: bool = False,
     own_jobs: Sequence[str] = (),
+    most_days: int | None = None,
 ) -> list[RunPlan]:
     """The runs that load windows and rebuild everything that depends on them, in order.
 
@@ -136,9 +153,10 @@ def plan_backfill(
         every_snapshot: build the snapshots and scores of every day from the first one, not only
             the newest. Scores of a past day by a model trained later are not predictions.
         own_jobs: sources whose own jobs run first.
+        most_days: days that one run loads at most; None for any number.
     """
     plans = [RunPlan(source, {}) for source in own_jobs]
-    plans += [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
+    plans += [RunPlan(LOAD_DAYS, range_tags(chunk)) for chunk in in_chunks(windows, most_days)]
     ends = [window.end for window in windows] + [day for day in (history.loaded_to,) if day]
     if not ends:
         return plans  # the job of a source publishes where there are no days
@@ -239,11 +257,17 @@ def _run(
         watching(instance, run_id, say),
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
+        known_to_the_ui(instance, MODULE, LOCATION, plan.job) as place,
     ):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={**plan.tags, **Process.current().tags(run_id)},
+            tags={
+                **plan.tags,
+                **place,
+                **Process.current().tags(run_id),
+                COMMAND_LINE_TAG: "true",
+            },
             asset_selection=[AssetKey(name) for name in plan.assets] or None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},

@@ -16,7 +16,6 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, Ru
 
 from analytics_assets.automation.heartbeat import DEAD_AFTER, silent_for
 from analytics_assets.processes import Process, started
-from analytics_assets.warehouse.connection import POOL
 
 Say = Callable[[str], None]
 
@@ -27,6 +26,8 @@ IN_PROGRESS = [
     DagsterRunStatus.CANCELING,
 ]
 LOOKS_EVERY = 2.0  # seconds
+# The run for which a run waits, or waited last: it had the warehouse.
+WAITS_FOR_TAG = "analytics/waits_for"
 
 
 def end_dead_runs(instance: DagsterInstance, say: Say = lambda line: None) -> list[str]:
@@ -85,15 +86,15 @@ def watching(instance: DagsterInstance, run_id: str, say: Say) -> Iterator[None]
 
 def occupants(instance: DagsterInstance, run_id: str) -> list[str]:
     """For whom a run waits: a line for each run that has the warehouse; none if it need not."""
-    pool = instance.event_log_storage.get_concurrency_info(POOL)
-    if run_id not in {step.run_id for step in pool.pending_steps}:
+    waiting = instance.get_run_by_id(run_id)
+    occupant = waiting and waiting.tags.get(WAITS_FOR_TAG)
+    record = instance.get_run_record_by_id(occupant) if occupant else None
+    if record is None or record.dagster_run.is_finished:
         return []
-    records = (instance.get_run_record_by_id(slot.run_id) for slot in pool.claimed_slots)
+    run = record.dagster_run
     return [
-        f"Waiting for run {record.dagster_run.run_id[:8]} of {record.dagster_run.job_name} "
-        f"({_process_in_words(instance, record.dagster_run)}), in progress since {_since(record)}."
-        for record in records
-        if record and record.dagster_run.run_id != run_id
+        f"Waiting for run {run.run_id[:8]} of {run.job_name} "
+        f"({_process_in_words(instance, run)}), in progress since {_since(record)}."
     ]
 
 

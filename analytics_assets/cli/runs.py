@@ -104,7 +104,7 @@ def materialize(
     from analytics_assets.automation.alerts.watch import watch
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.outdated import read_history, unfinished_days
-    from analytics_assets.automation.ranges import contiguous, windows_to_load
+    from analytics_assets.automation.ranges import contiguous, most_days_of, windows_to_load
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     began = time.monotonic()
@@ -132,6 +132,7 @@ def materialize(
             ),
             every_snapshot,
             own_jobs,
+            most_days_of(settings, sources),
         )
         with progress() as listener:
             outcome = run_backfill(

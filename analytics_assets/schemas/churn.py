@@ -201,7 +201,11 @@ class Score(TableModel):
     window_column="snapshot_date",
 )
 class ChurnPredictions(Score, SnapshotKey):
-    """Probability of churn of every customer who has bought, as of each day."""
+    """Probability of churn of every customer who has bought, as of each day.
+
+    Only days that were the newest when they were scored have rows. The other partitions are
+    missing by design: a later model has seen what followed them. The job score_day scores a day.
+    """
 
     expected_purchases: Double = column(
         "Days with a purchase expected within the horizon, by the BG/NBD model; null without one",

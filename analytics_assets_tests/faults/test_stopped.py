@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation.dead_runs import IN_PROGRESS
 from analytics_assets.processes import Process
-from analytics_assets.warehouse.connection import POOL
+from analytics_assets.warehouse.occupancy import occupied
 from analytics_assets_tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -90,15 +91,13 @@ def test_in_the_step_of_dbt(copied_project: Project, number: signal.Signals) -> 
 def test_while_waiting_for_the_warehouse(copied_project: Project) -> None:
     instance = copied_project.instance
     # A run of this process, which lives.
-    run = next(iter(instance.get_runs(limit=1)))
-    instance.add_run_tags(run.run_id, Process.current().tags(run.run_id))
-    storage = instance.event_log_storage
-    storage.initialize_concurrency_limit_to_default(POOL)
-    assert storage.claim_concurrency_slot(POOL, run.run_id, "step").is_claimed
-    process = start(copied_project, "-m", "analytics_assets.cli", "backfill", *DAYS)
-    wait_for(lambda: f"Waiting for run {run.run_id[:8]}" in said(copied_project))
-    stop(process, signal.SIGTERM)
-    storage.free_concurrency_slots_for_run(run.run_id)
+    other = create_run_for_test(instance, "load_days", status=DagsterRunStatus.STARTED)
+    instance.add_run_tags(other.run_id, Process.current().tags(other.run_id))
+    with occupied(copied_project.settings.occupancy_path, other.run_id):
+        process = start(copied_project, "-m", "analytics_assets.cli", "backfill", *DAYS)
+        wait_for(lambda: f"Waiting for run {other.run_id[:8]}" in said(copied_project))
+        stop(process, signal.SIGTERM)
+    instance.report_run_failed(other)
     require_free(copied_project)
-    (stopped,) = instance.get_runs(limit=1)
+    stopped = next(run for run in instance.get_runs(limit=2) if run.run_id != other.run_id)
     assert stopped.status in (DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)

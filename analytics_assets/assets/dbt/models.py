@@ -18,9 +18,9 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetKey,
+    AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    BackfillPolicy,
     DagsterExecutionInterruptedError,
     Failure,
     Output,
@@ -29,7 +29,7 @@ from dagster import (
     TableColumnLineage,
 )
 
-from analytics_assets.assets.common import RETRY, run_started, table_spec
+from analytics_assets.assets.common import RETRY, backfill_policy, run_started, table_spec
 from analytics_assets.assets.dbt.command import DbtCommand, DbtError, prepare_manifest
 from analytics_assets.assets.dbt.generations import Generation, built_from
 from analytics_assets.assets.dbt.lineage import column_lineage
@@ -234,7 +234,7 @@ def dbt_models(
         project=project,
         name="dbt_models",
         dagster_dbt_translator=translator,
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings.max_run_days, sources),
         pool=POOL,
         retry_policy=RETRY,
     )
@@ -275,6 +275,9 @@ def dbt_models(
             for event in DbtCoreCliEventMessage(result, {}).to_default_asset_events(
                 parsed, translator, context, target, project
             )
+            # A test of a table that is not selected: dagster-dbt would record it as an observation
+            # of assets that do not exist. If it fails, the step fails.
+            if not isinstance(event, AssetObservation)
         ]
         # Rows are counted here: dagster-dbt would leave the file locked in this process, and give
         # each partition the count of the whole range.
