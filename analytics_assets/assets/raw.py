@@ -4,6 +4,7 @@ Belongs here: the assets that load a source, and rejected_rows. Does not belong 
 typing rows (`sources`).
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from dagster import (
@@ -35,19 +36,25 @@ from analytics_assets.warehouse.connection import POOL, Warehouse
 ANY_VOLUME_TAG = "analytics/any_volume"
 
 
-def raw_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
+def raw_assets(
+    sources: SourcesConfig, daily: PartitionsDefinition, checked: Collection[str] = ()
+) -> list[AssetsDefinition]:
     """One asset for each configured source, and the rejected rows of all.
 
     Args:
         sources: the configured sources.
         daily: partitions of the sources that have days.
+        checked: tables with blocking checks.
     """
-    loads = [_raw_asset(config, sources, daily) for config in sources.sources.values()]
+    loads = [_raw_asset(config, sources, daily, checked) for config in sources.sources.values()]
     return [*loads, _rejected_rows(list(sources.sources))]
 
 
 def _raw_asset(
-    config: SourceConfig, sources: SourcesConfig, daily: PartitionsDefinition
+    config: SourceConfig,
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    checked: Collection[str],
 ) -> AssetsDefinition:
     table = config.contract.table
     has_days = config.contract.time_column is not None
@@ -86,6 +93,7 @@ def _raw_asset(
                 window,
                 run_started(context),
                 any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
+                checked=checked,
             )
         except SourceError as error:
             # A retry would read the same input.

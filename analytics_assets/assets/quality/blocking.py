@@ -8,7 +8,7 @@ Dagster stops only the run in which a blocking check fails. Publishing and train
 any later run, too, until the check has passed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dagster import AssetExecutionContext, DagsterInstance, Failure
@@ -17,7 +17,13 @@ from analytics_assets.assets.quality.ledgers import record_runs
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
-from analytics_assets.warehouse.unfinished import UnfinishedError, require_finished, unfinished
+from analytics_assets.warehouse.unfinished import (
+    UnfinishedError,
+    is_load,
+    is_snapshot,
+    require_finished,
+    unfinished,
+)
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
@@ -100,14 +106,19 @@ def unfinished_ends_the_step() -> Iterator[None]:
         raise Failure(str(error), allow_retries=False) from error
 
 
-def wait_for_loads(warehouse: Warehouse) -> None:
+def wait_for_loads(warehouse: Warehouse, of: Callable[[str], bool] = is_load) -> None:
     """End a step before it reads what an unfinished load has left.
+
+    Args:
+        warehouse: the warehouse.
+        of: the entries of the record that count: those of loads. Checks that are to be evaluated
+            stop training and publishing only.
 
     Raises:
         Failure: the days, and what to do.
     """
     with warehouse.read() as session, unfinished_ends_the_step():
-        require_finished(unfinished(session))
+        require_finished(unfinished(session, of))
 
 
 def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
@@ -117,7 +128,7 @@ def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> 
         Failure: a load is unfinished, or a check has failed; the message names the days or the
             checks, and what to do.
     """
-    wait_for_loads(warehouse)
+    wait_for_loads(warehouse, lambda entry: not is_snapshot(entry))
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:
         raise Failure(
