@@ -34,6 +34,7 @@ from analytics_assets.automation.jobs import (
 )
 from analytics_assets.automation.outdated import read_history
 from analytics_assets.automation.ranges import contiguous, months_of, range_tags, windows_to_load
+from analytics_assets.automation.retention import retention_sensor
 from analytics_assets.checks.predictions import reasons_to_retrain
 from analytics_assets.partitions import KEEP_MODELS_TAG, Window, run_window
 from analytics_assets.settings import Settings
@@ -61,6 +62,7 @@ def build_sensors(
         *(_changed_source(config, sources, warehouse, jobs) for config in sources.separate),
         alert_sensor(settings, warehouse),
         _end_dead_runs(),
+        retention_sensor(settings, warehouse),
     ]
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,9 @@ def materialize(
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.outdated import read_history, unfinished_days
     from analytics_assets.automation.ranges import contiguous, windows_to_load
+    from analytics_assets.automation.retention import prune
     from analytics_assets.definitions import build_definitions, build_warehouse
+    from analytics_assets.warehouse.connection import WarehouseError
 
     began = time.monotonic()
     code = 0
@@ -156,6 +159,8 @@ def materialize(
         # There may be no daemon whose sensor would tell people.
         checks = sorted(composed.resolve_asset_graph().asset_check_keys)
         problems = watch(settings, instance, build_warehouse(settings, patience=5.0), checks)
+        with suppress(WarehouseError):  # another run has it; then the next one prunes
+            prune(settings, instance, build_warehouse(settings, patience=5.0))
     click.echo(outcome_table(outcome.assets))
     for failure in outcome.failures:
         click.secho(f"FAILED  {failure}", fg="red", err=True)
