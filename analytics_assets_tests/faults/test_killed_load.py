@@ -221,3 +221,21 @@ def test_unfinished_days_that_the_calendar_no_longer_has_are_removed(
     with open_build(current_build(copied_project.settings.published_dir)) as session:
         assert len(set(grosses(session).values())) == 1
         assert session.value("SELECT max(order_date) FROM core.fact_orders") < sources.calendar.end
+
+
+def test_columns_that_change_leave_the_published_build(
+    copied_project: Project,
+) -> None:
+    file = copied_project.settings.sample_dir / "orders" / f"orders_{DAY}.csv"
+    whole = file.read_text()
+    file.write_text(whole.replace("unit_price", "price_each", 1))
+    published = current_build(copied_project.settings.published_dir)
+    before = copied_project.query("SELECT count(*), max(loaded_at) FROM raw.raw_orders")
+    done = command(copied_project, "analytics_assets.cli", "run", *SAMPLE)
+    assert done.returncode == 1
+    assert "unit_price" in done.stdout + done.stderr
+    assert current_build(copied_project.settings.published_dir) == published
+    assert copied_project.query("SELECT count(*), max(loaded_at) FROM raw.raw_orders") == before
+    file.write_text(whole)
+    done = command(copied_project, "analytics_assets.cli", "run", *SAMPLE)
+    assert done.returncode == 0, done.stdout + done.stderr
