@@ -134,7 +134,7 @@ def test_while_loading_and_publishing(copied_project: Project, module: str, func
     build = current_build(copied_project.settings.published_dir)
     code = BLOCKED.format(module=module, function=function)
     process = start(copied_project, "-c", code, "backfill", *DAYS)
-    wait_for(lambda: "blocked" in said(copied_project))
+    wait_for(lambda: "blocked" in said(copied_project), 5 * STARTS_WITHIN)  # after three runs
     stop(process, signal.SIGTERM)
     require_free(copied_project)
     assert current_build(copied_project.settings.published_dir) == build
