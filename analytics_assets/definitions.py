@@ -36,7 +36,7 @@ from analytics_assets.automation.heartbeat import executing
 from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
-from analytics_assets.checks.registry import all_checks, check_definitions
+from analytics_assets.checks.registry import all_checks, blocking_tables, check_definitions
 from analytics_assets.checks.staleness import staleness_checks
 from analytics_assets.compat.executor import in_process_executor
 from analytics_assets.compat.loggers import json_logger, log_as_json
@@ -123,17 +123,20 @@ def build_definitions(settings: Settings) -> Definitions:
         None: None,
     }
     warehouse = build_warehouse(settings)
+    checked = blocking_tables(
+        all_checks(settings, sources, daily, [*TABLES.values()]), settings.checks
+    )
     assets: list[Any] = [
-        *raw_assets(sources, daily, settings.max_run_days),
-        dbt_models(settings, sources, partitions),
+        *raw_assets(sources, daily, settings.max_run_days, checked),
+        dbt_models(settings, sources, partitions, checked),
     ]
     for config in sources.sources.values():
         if config.source in MODELLED:
             assets += MODELLED[config.source](settings, config, daily)
     built = _names(assets)
-    checked = [table for table in TABLES.values() if table.name in built]
-    modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
-    checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
+    tables = [table for table in TABLES.values() if table.name in built]
+    modelled = [table.name for table in tables if table.group in ("core", "marts", "churn")]
+    checks = check_definitions(all_checks(settings, sources, daily, tables), settings.checks)
     staleness = staleness_checks(settings, sources)
     checks += staleness
     last = _leaves(modelled, assets)

@@ -163,6 +163,12 @@ class Settings:
         int, Setting("8", "closed days that the daily refresh loads again", whole(1))
     ]
     published_builds: Annotated[int, Setting("3", "published builds that are kept", whole(1))]
+    retention_days: Annotated[
+        int, Setting("90", "days that runs and their events are kept", whole(1))
+    ]
+    retention_runs: Annotated[
+        int, Setting("10000", "newest runs that are kept with their events", whole(1))
+    ]
     webhook_url: Annotated[
         str | None,
         Setting(None, "address that messages are posted to, as JSON", WEBHOOK, secret=True),

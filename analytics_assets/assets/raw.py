@@ -4,6 +4,7 @@ Belongs here: the assets that load a source, and rejected_rows. Does not belong 
 typing rows (`sources`).
 """
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 
@@ -44,7 +45,10 @@ ANY_VOLUME_TAG = "analytics/any_volume"
 
 
 def raw_assets(
-    sources: SourcesConfig, daily: PartitionsDefinition, most_days: int
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    most_days: int,
+    checked: Collection[str] = (),
 ) -> list[AssetsDefinition]:
     """One asset for each configured source, and the rejected rows of all.
 
@@ -52,13 +56,21 @@ def raw_assets(
         sources: the configured sources.
         daily: partitions of the sources that have days.
         most_days: days that a run of a backfill has at most.
+        checked: tables with blocking checks.
     """
-    loads = [_raw_asset(config, sources, daily, most_days) for config in sources.sources.values()]
+    loads = [
+        _raw_asset(config, sources, daily, most_days, checked)
+        for config in sources.sources.values()
+    ]
     return [*loads, _rejected_rows(list(sources.sources))]
 
 
 def _raw_asset(
-    config: SourceConfig, sources: SourcesConfig, daily: PartitionsDefinition, most_days: int
+    config: SourceConfig,
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    most_days: int,
+    checked: Collection[str],
 ) -> AssetsDefinition:
     table = config.contract.table
     has_days = config.contract.time_column is not None
@@ -97,6 +109,7 @@ def _raw_asset(
                 window,
                 run_started(context),
                 any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
+                checked=checked,
             )
         except SourceError as error:
             # A wrong source is the same at another try; one that is away may be back.

@@ -116,11 +116,18 @@ class History:
         loaded: days of the leading source.
         snapshots: days that have a snapshot of the customers.
         stale: what of it has to be built again, whatever is loaded now.
+        untrained: features were built after the last training.
     """
 
     loaded: Collection[date] = frozenset()
     snapshots: Collection[date] = frozenset()
     stale: Stale = field(default_factory=Stale)
+    untrained: bool = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has to be built, whatever is loaded now."""
+        return bool(self.stale.snapshots or self.stale.months or self.untrained)
 
     @property
     def loaded_to(self) -> date | None:
@@ -175,6 +182,7 @@ def plan_backfill(
         snapshots |= last_days - set(history.loaded)
     if months:
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(covering(months), monthly=True)))
+    if months or history.untrained:
         plans.append(RunPlan(RETRAIN, {}))
     scored = Window(windows[0].start if every_snapshot and windows else newest, end)
     plans += [

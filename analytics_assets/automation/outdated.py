@@ -12,16 +12,24 @@ from dagster import AssetKey, DagsterInstance, Definitions
 from analytics_assets.automation.backfill import History
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
 from analytics_assets.automation.ranges import windows_to_load
-from analytics_assets.checks.staleness import Stale, find_stale, snapshot_days
+from analytics_assets.checks.staleness import FEATURES, Stale, find_stale, snapshot_days
 from analytics_assets.partitions import Calendar, Window, month_start
 from analytics_assets.sources.changes import changed_days, changed_whole
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.unfinished import unfinished
+from analytics_assets.warehouse.unfinished import (
+    RAW,
+    forget,
+    is_monthly,
+    is_snapshot,
+    table_of,
+    unfinished,
+)
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
+MODEL = "churn_model"
 
 
 def outdated(
@@ -49,7 +57,7 @@ def outdated(
         for key in _assets(composed, job)
     }
     begun = unfinished_days(composed, sources, warehouse)
-    if not _is_current(composed, instance, assets, may_be_behind=bool(begun)):
+    if not _is_current(composed, instance, assets, may_be_behind=bool(_record(warehouse))):
         return [Window.of_days(keys[0], keys[-1])]
     return windows_to_load({*changed_days(sources, warehouse, keys), *begun}, sources)
 
@@ -60,7 +68,7 @@ def unfinished_days(
     """The days whose load was begun and has not finished, and must be loaded again.
 
     What has no days is loaded with any of them: it asks for the newest. A day outside the calendar
-    cannot be loaded.
+    cannot be loaded; `forget_unloadable` removes it.
     """
     keys = _day_keys(composed) if sources.has_days else []
     if not keys:
@@ -73,12 +81,41 @@ def unfinished_days(
 def _unfinished(
     composed: Definitions, job: str, warehouse: Warehouse
 ) -> dict[str, set[date | None]]:
-    """What is unfinished of the tables of a job."""
+    """What is unfinished of the tables of a job, and of their checks."""
+    tables = {key.path[-1] for key in _assets(composed, job)}
+    return {name: days for name, days in _record(warehouse).items() if table_of(name) in tables}
+
+
+def _record(warehouse: Warehouse) -> dict[str, set[date | None]]:
     if not warehouse.path.exists():
         return {}
-    tables = {key.path[-1] for key in _assets(composed, job)}
     with warehouse.read() as session:
-        return {name: days for name, days in unfinished(session).items() if name in tables}
+        return unfinished(session)
+
+
+def forget_unloadable(
+    composed: Definitions, sources: SourcesConfig, warehouse: Warehouse
+) -> list[date]:
+    """Remove what is unfinished and outside the calendar, and return its days and months.
+
+    The calendar has shrunk since: nobody can finish them, and nothing would be published again.
+    """
+    if not sources.has_days:
+        return []
+    covered = {date.fromisoformat(key) for key in _day_keys(composed)}
+    first = month_start(sources.calendar.start)
+    days, months = set(), set()
+    for name, unfinished_of in _record(warehouse).items():
+        for day in filter(None, unfinished_of):
+            if is_monthly(name):
+                end = sources.calendar.end
+                if day < first or (end and day >= end):
+                    months.add(day)
+            elif day not in covered:
+                days.add(day)
+    if days or months:
+        forget(warehouse, days, months, [f"{RAW}{LEADING}"])
+    return sorted(days | months)
 
 
 def _day_keys(composed: Definitions) -> list[str]:
@@ -99,14 +136,29 @@ def read_history(
     with warehouse.read() as session:
         loaded = [day for day in loaded_versions(session, LEADING) if day]
         stale = find_stale(session, instance, horizon_days)
+        snapshots = {day for days in unfinished(session, is_snapshot).values() for day in days}
+        months = {month for some in unfinished(session, is_monthly).values() for month in some}
         return History(
             loaded,
             within(snapshot_days(session), calendar.start),
             Stale(
-                within(stale.snapshots, calendar.start),
-                within(stale.months, month_start(calendar.start)),
+                within(_with(stale.snapshots, snapshots), calendar.start),
+                within(_with(stale.months, months), month_start(calendar.start)),
             ),
+            _model_is_behind(instance),
         )
+
+
+def _with(days: Iterable[date], more: Iterable[date | None]) -> list[date]:
+    return sorted({*days, *filter(None, more)})
+
+
+def _model_is_behind(instance: DagsterInstance) -> bool:
+    """Whether features were built after the last training."""
+    built, trained = (
+        instance.get_latest_materialization_event(AssetKey(name)) for name in (FEATURES, MODEL)
+    )
+    return built is not None and (trained is None or trained.timestamp < built.timestamp)
 
 
 def outdated_jobs(

@@ -35,6 +35,7 @@ from analytics_assets.automation.ranges import (
     range_tags,
     windows_to_load,
 )
+from analytics_assets.automation.retention import retention_sensor
 from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
 from analytics_assets.sources.changes import changed_whole, changes
@@ -67,6 +68,7 @@ def build_sensors(
         *(_changed_source(settings, one, sources, warehouse, jobs) for one in sources.separate),
         alert_sensor(settings, warehouse),
         _end_dead_runs(),
+        retention_sensor(settings, warehouse),
     ]
 
 

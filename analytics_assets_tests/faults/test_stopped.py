@@ -14,6 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from analytics_assets.automation.dead_runs import IN_PROGRESS
 from analytics_assets.processes import Process
 from analytics_assets.warehouse.occupancy import occupied
+from analytics_assets.warehouse.publish import current_build, open_build
 from analytics_assets_tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -33,6 +34,21 @@ def endless(arguments, listen):
     duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
 
 command.call_dbt = endless
+main()
+"""
+
+# The same at the end of the transaction of a load, and before the pointer moves to a new build.
+BLOCKED = """
+import importlib
+import sys
+from analytics_assets.cli import main
+
+def endless(*arguments, **named):
+    import duckdb
+    print("blocked", flush=True, file=sys.__stderr__)
+    duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
+
+setattr(importlib.import_module("{module}"), "{function}", endless)
 main()
 """
 
@@ -101,3 +117,27 @@ def test_while_waiting_for_the_warehouse(copied_project: Project) -> None:
     require_free(copied_project)
     stopped = next(run for run in instance.get_runs(limit=2) if run.run_id != other.run_id)
     assert stopped.status in (DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("analytics_assets.sources.load", "write_ledger"),
+        ("analytics_assets.warehouse.publish", "_verify"),
+    ],
+    ids=["loading", "publishing"],
+)
+def test_while_loading_and_publishing(copied_project: Project, module: str, function: str) -> None:
+    orders = "SELECT count(*), max(loaded_at) FROM raw.raw_orders"
+    before = copied_project.query(orders)
+    build = current_build(copied_project.settings.published_dir)
+    code = BLOCKED.format(module=module, function=function)
+    process = start(copied_project, "-c", code, "backfill", *DAYS)
+    wait_for(lambda: "blocked" in said(copied_project), 5 * STARTS_WITHIN)  # after three runs
+    stop(process, signal.SIGTERM)
+    require_free(copied_project)
+    assert current_build(copied_project.settings.published_dir) == build
+    if function == "write_ledger":
+        assert copied_project.query(orders) == before
+    with open_build(build) as session:
+        assert session.count("core.fact_orders")

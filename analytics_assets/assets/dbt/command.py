@@ -8,6 +8,7 @@ interpreter, import dbt and parse the project. Here dbt is imported once, and re
 last parsed.
 """
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -42,6 +43,14 @@ def prepare_manifest(settings: Settings) -> Path:
     Raises:
         DbtProjectError: dbt cannot parse the project; the message is dbt's.
     """
+    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.dbt_target_dir / "parsing.lock").open("w") as lock:
+        # Another process that starts now would read a manifest that is half written.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _parse(settings)
+
+
+def _parse(settings: Settings) -> Path:
     manifest = settings.dbt_target_dir / "manifest.json"
     parsed = settings.dbt_target_dir / "parsed.txt"
     content = _parsed_content(settings)
@@ -53,7 +62,6 @@ def prepare_manifest(settings: Settings) -> Path:
         and parsed.read_text() == content
     ):
         return manifest
-    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     errors: list[str] = []
     target, environment = settings.dbt_target_dir, dbt_environment(settings)
     result = _call(settings, ["--quiet", "parse"], target, environment, _errors_to(errors))

@@ -209,10 +209,17 @@ def dbt_models(
     settings: Settings,
     sources: SourcesConfig,
     partitions: Mapping[str | None, PartitionsDefinition | None],
+    checked: Collection[str] = (),
 ) -> AssetsDefinition:
     """All models as one multi-asset: one call of dbt builds the models that a run selects.
 
     A step for each layer would start dbt several times; dbt orders the models itself.
+
+    Args:
+        settings: the settings.
+        sources: the configured sources.
+        partitions: the partitions by their names in the declared tables.
+        checked: tables with blocking checks in steps of their own.
     """
     manifest = prepare_manifest(settings)
     absent = absent_models(sources, manifest)
@@ -249,7 +256,8 @@ def dbt_models(
         )
         views = any(table.is_view and table.group == "churn" for table in selected)
         warehouse.prepare([*sources.stand_ins, *(READ_BY_VIEWS if views else ())])
-        generation = Generation(warehouse, origins, [table.name for table in selected], window)
+        names = [table.name for table in selected]
+        generation = Generation(warehouse, origins, checked, names, window)
         generation.begin(run_started(context))
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         # All models: dbt also runs the tests between a selected model and an absent one.

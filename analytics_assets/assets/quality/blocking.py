@@ -8,7 +8,7 @@ Dagster stops only the run in which a blocking check fails. Publishing and train
 any later run, too, until the check has passed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +22,8 @@ from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.unfinished import (
     DAYS_NAMED,
     UnfinishedError,
+    is_load,
+    is_snapshot,
     require_finished,
     unfinished,
 )
@@ -145,14 +147,19 @@ def unfinished_ends_the_step() -> Iterator[None]:
         raise Failure(str(error), allow_retries=False) from error
 
 
-def wait_for_loads(warehouse: Warehouse) -> None:
+def wait_for_loads(warehouse: Warehouse, of: Callable[[str], bool] = is_load) -> None:
     """End a step before it reads what an unfinished load has left.
+
+    Args:
+        warehouse: the warehouse.
+        of: the entries of the record that count: those of loads. Checks that are to be evaluated
+            stop training and publishing only.
 
     Raises:
         Failure: the days, and what to do.
     """
     with warehouse.read() as session, unfinished_ends_the_step():
-        require_finished(unfinished(session))
+        require_finished(unfinished(session, of))
 
 
 def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
@@ -162,7 +169,7 @@ def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> 
         Failure: a load is unfinished, or a check has failed; the message names the days or the
             checks, and what to do.
     """
-    wait_for_loads(warehouse)
+    wait_for_loads(warehouse, lambda entry: not is_snapshot(entry))
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:
         raise Failure(
