@@ -20,7 +20,13 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.common import RETRY, code_version, run_started, table_spec
+from analytics_assets.assets.common import (
+    RETRY,
+    code_version,
+    run_started,
+    table_spec,
+    table_version,
+)
 from analytics_assets.assets.sources import source_key
 from analytics_assets.compat.dagster import add_partition_metadata
 from analytics_assets.partitions import window_of
@@ -66,7 +72,7 @@ def _raw_asset(
                 table,
                 deps=[source],
                 partitions_def=daily if has_days else None,
-                code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
+                code_version=f"{code_version('sources')}-{table_version(table)}-{config.fingerprint}",
             )
         ],
         backfill_policy=BackfillPolicy.single_run(),
@@ -115,7 +121,13 @@ def _rejected_rows(sources: list[str]) -> AssetsDefinition:
 
     @multi_asset(
         name=table.name,
-        specs=[table_spec(table, deps=raw_tables, code_version=code_version("sources", "schemas"))],
+        specs=[
+            table_spec(
+                table,
+                deps=raw_tables,
+                code_version=f"{code_version('sources')}-{table_version(table)}",
+            )
+        ],
         pool=POOL,
         retry_policy=RETRY,
     )

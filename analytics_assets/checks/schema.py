@@ -36,8 +36,8 @@ STORED_IN = {
 }
 REMEDY = (
     "Rows of a raw table: the load accepted what the model refuses; load the days again. Rows of a "
-    "model: correct its SQL or the declared rule. Columns or types: after a change to a table, "
-    "delete the warehouse and run again. An empty table: check whether the source has rows and "
+    "model: correct its SQL or the declared rule. Columns or types: run "
+    "analytics-assets run, which migrates tables of other code. An empty table: check whether the source has rows and "
     "whether the load ran."
 )
 

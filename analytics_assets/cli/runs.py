@@ -84,9 +84,11 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
             *(build_definitions(settings), instance),
             *(read_sources(settings), build_warehouse(settings)),
         )
-        windows, own_jobs = outdated(*state), outdated_jobs(*state)
+        for line in state[3].migrate():
+            click.echo(line)
+        windows, own_jobs = outdated(*state, click.echo), outdated_jobs(*state)
         calendar, horizon = state[2].calendar, settings.churn_horizon_days
-        stale = read_history(instance, state[3], calendar, horizon).stale
+        stale = read_history(instance, state[3], calendar, horizon, state[0]).stale
     if windows or own_jobs or stale.snapshots or stale.months:
         return materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs, stop=stop)
     click.echo("Everything is up to date: neither the sources nor the code have changed.")
@@ -129,6 +131,7 @@ def materialize(
                 build_warehouse(settings),
                 sources.calendar,
                 settings.churn_horizon_days,
+                composed,
             ),
             every_snapshot,
             own_jobs,
