@@ -20,7 +20,7 @@ from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import Warehouse
-from analytics_assets.warehouse.unfinished import unfinished
+from analytics_assets.warehouse.unfinished import forget, unfinished
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
 NAMED = 3  # assets that a line names
@@ -81,6 +81,37 @@ def unfinished_days(
     covered = [date.fromisoformat(key) for key in keys]
     record = _unfinished(composed, LOAD_DAYS, warehouse)
     return {day or covered[-1] for days in record.values() for day in days} & set(covered)
+
+
+def forget_unreachable(
+    composed: Definitions, sources: SourcesConfig, warehouse: Warehouse
+) -> list[str]:
+    """Take out of the record what no load can finish, as it is configured no more.
+
+    Returns:
+        A line for each table.
+    """
+    if not warehouse.path.exists():
+        return []
+    covered = {date.fromisoformat(key) for key in _day_keys(composed)}
+    jobs = [LOAD_DAYS, *(config.source for config in sources.separate)]
+    known = {key.path[-1] for job in jobs for key in _assets(composed, job)}
+    with warehouse.read() as session:
+        record = unfinished(session)
+    gone = {
+        name: {day for day in days if name not in known or (day and day not in covered)}
+        for name, days in record.items()
+    }
+    gone = {name: days for name, days in gone.items() if days}
+    if gone:
+        with warehouse.transaction() as session:
+            for name, days in gone.items():
+                forget(session, name, days)
+    return [
+        f"{name}: the load of {len(days):,} days was begun and cannot be finished, because "
+        f"{'they are' if name in known else 'its source is'} configured no more."
+        for name, days in gone.items()
+    ]
 
 
 def _unfinished(

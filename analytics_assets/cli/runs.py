@@ -75,7 +75,12 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
         with clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
     from analytics_assets.automation.dead_runs import end_dead_runs
-    from analytics_assets.automation.outdated import outdated, outdated_jobs, read_history
+    from analytics_assets.automation.outdated import (
+        forget_unreachable,
+        outdated,
+        outdated_jobs,
+        read_history,
+    )
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with project_errors(), open_instance(settings) as instance:
@@ -85,6 +90,8 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
             *(read_sources(settings), build_warehouse(settings)),
         )
         for line in state[3].migrate():
+            click.echo(line)
+        for line in forget_unreachable(state[0], state[2], state[3]):
             click.echo(line)
         windows, own_jobs = outdated(*state, click.echo), outdated_jobs(*state)
         calendar, horizon = state[2].calendar, settings.churn_horizon_days

@@ -128,7 +128,7 @@ class Warehouse:
         if not self.path.exists():
             return []
         self._is_current = False
-        with self._connection(read_only=True) as session:
+        with self.as_stored() as session:
             behind = differences(session)
         lines = []
         if behind:
@@ -139,6 +139,12 @@ class Warehouse:
                 session.execute("COMMIT")
         self._is_current = True
         return lines
+
+    @contextmanager
+    def as_stored(self, *, read_only: bool = True) -> Iterator[DuckDBSession]:
+        """A connection to the tables as they are: nothing is migrated."""
+        with self._connection(read_only=read_only) as session:
+            yield session
 
     @contextmanager
     def _open(self, *, read_only: bool) -> Iterator[DuckDBSession]:

@@ -57,6 +57,15 @@ def finish(session: Session, tables: Collection[str], window: Window | None) -> 
         _delete(session, tables, None)
 
 
+def forget(session: Session, table: str, days: Collection[date | None]) -> None:
+    """Take days of a table out of the record, though it has not been replaced."""
+    session.execute(
+        f"DELETE FROM {RECORD.relation} WHERE table_name = ? AND (window_date IN "
+        "(SELECT unnest(?::DATE[])) OR (window_date IS NULL AND ?))",
+        [table, [day for day in days if day], None in days],
+    )
+
+
 def _delete(session: Session, tables: Collection[str], window: Window | None) -> None:
     inside = window_predicate("window_date", window) if window else "window_date IS NULL"
     session.execute(
