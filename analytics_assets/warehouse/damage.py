@@ -46,15 +46,21 @@ def remedy(text: str) -> str | None:
     return None
 
 
+def is_damage(error: Exception, path: Path | None = None) -> bool:
+    """Whether an error says that the warehouse is damaged, and names no other file."""
+    named = NAMED_FILE.search(str(error))
+    is_other = named and not (path and named[1].startswith(str(path)))
+    return not is_other and remedy(str(error)) is not None
+
+
 def raise_if_damaged(path: Path, error: Exception) -> None:
     """Raise an error with a remedy, if DuckDB's error says that the file cannot be read.
 
     Raises:
         DamagedError: it does.
     """
-    named = NAMED_FILE.search(str(error))
     text = remedy(str(error))
-    if text and (named is None or named[1].startswith(str(path))):
+    if text and is_damage(error, path):
         raise DamagedError(f"{path}: {text}") from error
 
 

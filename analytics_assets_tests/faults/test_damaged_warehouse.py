@@ -48,9 +48,9 @@ def test_opening_a_damaged_file_is_an_error_with_its_remedy(
         connection.execute("CREATE SCHEMA raw; CREATE TABLE raw.t AS FROM range(200000) t(i)")
     damage(path)
     left = path.read_bytes()
-    with pytest.raises(DamagedError, match="doctor --mend"):
-        with getattr(Warehouse(path), method)() as session:
-            session.rows("SELECT sum(hash(i)) FROM raw.t")
+    opened = getattr(Warehouse(path), method)
+    with pytest.raises(DamagedError, match="doctor --mend"), opened() as session:
+        session.rows("SELECT sum(hash(i)) FROM raw.t")
     assert path.read_bytes() == left
 
 
