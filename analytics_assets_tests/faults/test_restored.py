@@ -53,10 +53,8 @@ def test_after_a_restore_everything_is_up_to_date(copied_project: Project, tmp_p
         assert instance.get_runs(RunsFilter(statuses=IN_PROGRESS)) == []
         assert instance.event_log_storage.get_concurrency_run_ids() == set()
     assert "Everything is up to date" in run(copied_project)
-    different = [
-        o for o in diff_builds(before, copied_project.settings.warehouse_path) if not o.same
-    ]
-    assert different == []
+    compared = diff_builds(Path(before), copied_project.settings.warehouse_path)
+    assert [one for one in compared if not one.same] == []
     assert {one["state"] for some in doctor(copied_project).values() for one in some} == {"ok"}
 
 
@@ -90,9 +88,9 @@ def test_a_backup_waits_for_its_turn_or_says_for_whom(
     storage = instance.event_log_storage
     storage.initialize_concurrency_limit_to_default(POOL)
     assert storage.claim_concurrency_slot(POOL, living.run_id, "step").is_claimed
-    with pytest.raises(BackupError, match=f"Waiting for run {living.run_id[:8]}"):
-        with turn(instance, lambda line: None, wait=False):
-            pass
+    refused = turn(instance, lambda line: None, wait=False)
+    with pytest.raises(BackupError, match=f"Waiting for run {living.run_id[:8]}"), refused:
+        pytest.fail("it has no turn")
     lines: list[str] = []
 
     def say(line: str) -> None:

@@ -90,17 +90,17 @@ def test_old_backups_are_removed_and_nothing_else_is(home: Path, tmp_path: Path)
     assert (folder / "notes.txt").exists()
 
 
-@pytest.mark.parametrize(
-    "moment", ["_copy_warehouse", "_copy_folder", "_copy_sqlite", "_sum", "_sync"]
-)
+MOMENTS = ("_copy_warehouse", "_copy_folder", "_copy_sqlite", "_sum", "_sync")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_one_that_is_killed_leaves_no_backup_and_the_next_cleans_up(
     home: Path, tmp_path: Path, moment: str
 ) -> None:
     folder = tmp_path / "backups"
     whole = write(home, folder)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(home), str(folder), moment], check=False
-    )
+    arguments = ["-c", KILLED, str(home), str(folder), moment]
+    done = subprocess.run([sys.executable, *arguments], check=False)
     assert done.returncode == -signal.SIGKILL
     assert backups(folder) == [whole]
     assert len([*folder.glob(".*.writing")]) == 1
@@ -189,16 +189,17 @@ def test_a_backup_of_another_format_says_so(home: Path, tmp_path: Path) -> None:
 def test_nobody_writes_to_the_warehouse_while_it_is_copied(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copyfile, opened = shutil.copyfile, []
+    copyfile = shutil.copyfile
+    opened: dict[Path, bool] = {}
 
-    def slow(source: Path, target: Path) -> None:
+    def slow(source: Path, target: Path, **options: bool) -> None:
         writer = "import duckdb, sys; duckdb.connect(sys.argv[1])"
         done = subprocess.run(
             [sys.executable, "-c", writer, str(source)], capture_output=True, check=False
         )
-        opened.append(done.returncode == 0)
-        copyfile(source, target)
+        opened[source] = done.returncode == 0
+        copyfile(source, target, **options)
 
     monkeypatch.setattr(backup.shutil, "copyfile", slow)
     write(home, tmp_path / "backups")
-    assert opened == [False]
+    assert opened[home / "warehouse.duckdb"] is False
