@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from dagster import RunsFilter
+from dagster import DagsterInstance, RunsFilter
 
 from analytics_assets.automation.dead_runs import IN_PROGRESS, end_dead_runs
 from analytics_assets.automation.doctor.findings import ERROR, OK, WARNING, Context, Finding
@@ -76,7 +76,7 @@ def _value(config: Any, key: str) -> Any:
 
 def instance_schema(context: Context) -> Iterator[Finding]:
     """Tables of Dagster's storage against the installed Dagster."""
-    behind = storages_behind(context)
+    behind = storages_behind(context.instance)
     if not behind:
         yield Finding("instance_schema", OK, "Dagster's storage has the tables of this version.")
     elif context.mend:
@@ -96,12 +96,12 @@ def instance_schema(context: Context) -> Iterator[Finding]:
         )
 
 
-def storages_behind(context: Context) -> list[str]:
+def storages_behind(instance: DagsterInstance) -> list[str]:
     """Dagster's storages whose tables are not of the installed version."""
     storages = {
-        "runs": context.instance.run_storage,
-        "events": context.instance.event_log_storage,
-        "schedules": context.instance.schedule_storage,
+        "runs": instance.run_storage,
+        "events": instance.event_log_storage,
+        "schedules": instance.schedule_storage,
     }
     behind = []
     for name, storage in storages.items():
