@@ -114,6 +114,11 @@ def backfill_policy(most_days: int, sources: SourcesConfig) -> BackfillPolicy:
     return BackfillPolicy.multi_run(most_days)
 
 
+def table_version(table: Table) -> str:
+    """Hash of a table's columns and types: descriptions and rules change no row."""
+    return hashlib.sha256(repr(table.sql_types).encode()).hexdigest()[:12]
+
+
 def run_started(context: AssetExecutionContext) -> datetime:
     """When the run was created, naive UTC: the load time of all that its steps write.
 

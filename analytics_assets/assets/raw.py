@@ -28,6 +28,7 @@ from analytics_assets.assets.common import (
     code_version,
     run_started,
     table_spec,
+    table_version,
 )
 from analytics_assets.assets.sources import not_observed, source_key
 from analytics_assets.compat.dagster import DATA_VERSION_TAG, add_partition_metadata
@@ -89,7 +90,7 @@ def _raw_asset(
                 table,
                 deps=[source],
                 partitions_def=daily if has_days else None,
-                code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
+                code_version=f"{code_version('sources')}-{table_version(table)}-{config.fingerprint}",
             )
         ],
         backfill_policy=backfill_policy(most_days, sources),
@@ -159,7 +160,13 @@ def _rejected_rows(sources: list[str]) -> AssetsDefinition:
 
     @multi_asset(
         name=table.name,
-        specs=[table_spec(table, deps=raw_tables, code_version=code_version("sources", "schemas"))],
+        specs=[
+            table_spec(
+                table,
+                deps=raw_tables,
+                code_version=f"{code_version('sources')}-{table_version(table)}",
+            )
+        ],
         pool=POOL,
         retry_policy=RETRY,
     )

@@ -77,7 +77,7 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
             write_sample(settings.sample_dir, customers, months, settings.seed)
     from analytics_assets.automation.dead_runs import end_dead_runs
     from analytics_assets.automation.outdated import (
-        forget_unloadable,
+        forget_what_is_gone,
         outdated,
         outdated_jobs,
         read_history,
@@ -90,14 +90,13 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
             *(build_definitions(settings), instance),
             *(read_sources(settings), build_warehouse(settings)),
         )
-        if gone := forget_unloadable(state[0], state[2], state[3]):
-            click.echo(
-                f"Removed, as their load has not finished and the calendar no longer has them: "
-                f"{', '.join(map(str, gone))}."
-            )
-        windows, own_jobs = outdated(*state), outdated_jobs(*state)
+        for line in state[3].migrate():
+            click.echo(line)
+        for line in forget_what_is_gone(state[0], state[2], state[3]):
+            click.echo(line)
+        windows, own_jobs = outdated(*state, click.echo), outdated_jobs(*state)
         calendar, horizon = state[2].calendar, settings.churn_horizon_days
-        history = read_history(instance, state[3], calendar, horizon)
+        history = read_history(instance, state[3], calendar, horizon, state[0])
     if windows or own_jobs or history.is_behind:
         return materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs, stop=stop)
     click.echo("Everything is up to date: neither the sources nor the code have changed.")
@@ -142,6 +141,7 @@ def materialize(
                 build_warehouse(settings),
                 sources.calendar,
                 settings.churn_horizon_days,
+                composed,
             ),
             every_snapshot,
             own_jobs,

@@ -141,7 +141,12 @@ class Training(Measures, ModelKey):
     decision_reason: Text = column("Why", nullable=True)
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+@table(
+    group="churn",
+    key=("model_version", "candidate"),
+    volatile=("registered_version",),
+    is_history=True,
+)
 class ChurnModel(Training):
     """Every training: how its candidates did on as-of dates after their data, and the choice.
 
@@ -155,7 +160,7 @@ class ChurnModel(Training):
     horizon_days: Integer = column("Days without a sale that make a churned customer", ge=1)
 
 
-@table(group="churn", key=("model_version", "candidate", "test_as_of"))
+@table(group="churn", key=("model_version", "candidate", "test_as_of"), is_history=True)
 class ChurnBacktest(Measures, BacktestKey):
     """How each candidate of each training did on each test date."""
 
@@ -319,7 +324,12 @@ class ChurnDrift(TableModel):
     )
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+@table(
+    group="churn",
+    key=("model_version", "candidate"),
+    volatile=("registered_version",),
+    is_history=True,
+)
 class SubscriptionModel(Training):
     """Every training on subscribers: how its candidates did in cross-validation, and the choice.
 

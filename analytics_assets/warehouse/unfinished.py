@@ -111,6 +111,13 @@ def finish_checks(session: Session, tables: Collection[str], window: Window | No
         )
 
 
+def drop_tables(session: Session, tables: Collection[str]) -> None:
+    """Take tables out of the record that nothing builds any more."""
+    session.execute(
+        f"DELETE FROM {RECORD.relation} WHERE table_name IN (SELECT unnest(?))", [list(tables)]
+    )
+
+
 def _delete(session: Session, tables: Collection[str], window: Window | None) -> None:
     inside = window_predicate("window_date", window) if window else "window_date IS NULL"
     session.execute(
