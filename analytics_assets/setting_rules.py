@@ -152,3 +152,21 @@ E_MAILS = _rule(
     lambda text: tuple(part.strip() for part in text.split(",")),
     "{name} is {text!r}; write e-mail addresses, separated by commas.",
 )
+ORIGINS = _rule(
+    lambda text: all(
+        re.fullmatch(r"https?://[\w.-]+(:\d+)?", part.strip()) for part in text.split(",")
+    ),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write origins of web pages, separated by commas, such as "
+    "https://shop.example.com.",
+)
+JWKS = _rule(
+    lambda text: (
+        re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", text)
+        if "://" in text
+        else _path(text).is_file()
+    ),
+    lambda text: text if "://" in text else str(_path(text)),
+    "{name} is neither a file nor an address that begins with https://; set it to the jwks_uri of "
+    "your identity provider, or to a file of its keys.",
+)

@@ -19,8 +19,10 @@ from analytics_assets.setting_rules import (
     DEPLOYMENT,
     E_MAILS,
     FOLDER,
+    JWKS,
     LOG_FORMAT,
     MEMORY,
+    ORIGINS,
     POSTGRES_HOST,
     SECURITY,
     SMTP_HOST,
@@ -45,6 +47,7 @@ TOGETHER = (
     ("ANALYTICS_SLACK_TOKEN", "ANALYTICS_SLACK_CHANNEL"),
     ("ANALYTICS_SMTP_HOST", "ANALYTICS_EMAIL_FROM", "ANALYTICS_EMAIL_TO"),
     ("ANALYTICS_SMTP_USER", "ANALYTICS_SMTP_PASSWORD"),
+    ("ANALYTICS_API_OIDC_ISSUER", "ANALYTICS_API_OIDC_AUDIENCE", "ANALYTICS_API_OIDC_JWKS"),
 )
 STORAGE_VARIABLE = "ANALYTICS_DAGSTER_STORAGE"
 # What Dagster's storage in PostgreSQL needs; the database and the port have defaults.
@@ -183,6 +186,31 @@ class Settings:
     log_format: Annotated[
         str,
         Setting("text", "text, or json: an object a line, of the command and of runs", LOG_FORMAT),
+    ]
+    api_rate: Annotated[
+        int, Setting("6000", "requests a minute of a key or token; 0 for no limit", whole(0))
+    ]
+    api_page_rows: Annotated[int, Setting("10000", "most rows of a page of the API", whole(1))]
+    api_query_seconds: Annotated[
+        float, Setting("10", "seconds after which a query of the API is cancelled", number())
+    ]
+    api_answer_mb: Annotated[int, Setting("50", "most megabytes of an answer of the API", whole(1))]
+    api_memory: Annotated[
+        str, Setting("200MB", "memory of DuckDB for each build that the API has open", MEMORY)
+    ]
+    api_cors: Annotated[
+        tuple[str, ...] | None,
+        Setting(None, "origins of web pages that may ask the API, separated by commas", ORIGINS),
+    ]
+    api_oidc_issuer: Annotated[
+        str | None, Setting(None, "issuer of tokens that the API accepts", TEXT)
+    ]
+    api_oidc_audience: Annotated[
+        str | None, Setting(None, "audience that these tokens are for", TEXT)
+    ]
+    api_oidc_jwks: Annotated[
+        str | None,
+        Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
     ]
     seed: Annotated[int, Setting("7", "seed of the sample and of training", whole(0))]
     checks: Annotated[
