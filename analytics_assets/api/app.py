@@ -3,7 +3,6 @@
 Belongs here: composition. Does not belong here: any one answer.
 """
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,17 +12,32 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from analytics_assets.api.gate import Gate
+from analytics_assets.api.health import health, metrics, ready
+from analytics_assets.api.openapi import description
 from analytics_assets.api.problems import ProblemError
-from analytics_assets.api.service import MOST_BODY, Service
+from analytics_assets.api.questions import by_contract, cohorts, customer, quality, summary
+from analytics_assets.api.scoring import predict
+from analytics_assets.api.service import Service
 from analytics_assets.api.tables import list_tables, read_table
 from analytics_assets.settings import Settings
 
-log = logging.getLogger(__name__)
-KINDS = {404: "unknown-address", 405: "wrong-method", 413: "body-too-large"}
+KINDS = {404: "unknown-address", 405: "wrong-method"}
 DETAILS = {
     404: "There is nothing at this address; GET /openapi.json describes what there is.",
     405: "This address does not know the method; the header Allow has those that it does.",
-    413: f"The body has more than {MOST_BODY} bytes; send fewer records.",
+}
+ROUTES = {
+    "/v1/customers/{customer_id:path}": customer,
+    "/v1/tables/{name}": read_table,
+    "/v1/tables": list_tables,
+    "/v1/cohorts": cohorts,
+    "/v1/summary": summary,
+    "/v1/churn/by-contract": by_contract,
+    "/v1/quality": quality,
+    "/health": health,
+    "/ready": ready,
+    "/metrics": metrics,
+    "/openapi.json": description,
 }
 REFUSED = "The request is refused; GET /openapi.json has its form."
 
@@ -42,20 +56,23 @@ def create_app(settings: Settings, *, loopback: bool = True) -> FastAPI:
         yield
         service.close()
 
-    # Their pages load scripts from other sites.
+    # The description is ours; the pages that FastAPI has for it load scripts from other sites.
     app = FastAPI(
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        max_body_size=MOST_BODY,
+        telemetry={"tracing": False},
+        redirect_slashes=False,
     )
     app.state.service = service
-    app.add_route("/v1/tables", list_tables, methods=["GET"])
-    app.add_route("/v1/tables/{name}", read_table, methods=["GET"])
+    for path, answer in ROUTES.items():
+        app.add_route(path, answer, methods=["GET"])
+    app.add_route("/v1/predictions", predict, methods=["POST"])
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
-    app.add_middleware(Gate, service=service)
+    templates = {answer: path for path, answer in ROUTES.items()}
+    app.add_middleware(Gate, service=service, templates={**templates, predict: "/v1/predictions"})
     if settings.api_cors:
         app.add_middleware(
             CORSMiddleware,
@@ -78,11 +95,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
     kind = KINDS.get(error.status_code, "refused")
     detail = DETAILS.get(error.status_code, REFUSED)
     return ProblemError(error.status_code, kind, detail, error.headers).response()
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """What nobody foresaw: the log has it, the answer does not."""
-    log.error("a request to %s failed", request.scope.get("path"), exc_info=error)
-    return ProblemError(
-        500, "failed", "The request failed in a way nobody foresaw; the operator's log has it."
-    ).response()

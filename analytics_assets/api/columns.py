@@ -41,6 +41,7 @@ class Column:
         nullable: whether it may be null.
         personal: whether it says who a row is about.
         choices: the values it may have, where they are declared; else empty.
+        bounds: its least and its greatest value, each None where none is declared.
         description: what it means.
     """
 
@@ -50,6 +51,7 @@ class Column:
     nullable: bool
     personal: bool
     choices: tuple[Any, ...]
+    bounds: tuple[float | None, float | None]
     description: str
 
     @property
@@ -102,13 +104,27 @@ def _column(name: str, declared: Any) -> Column:
         case other:
             kind = "timestamp" if other.startswith("timestamp") else "decimal"
     choices: tuple[Any, ...] = ()
+    bounds: tuple[float | None, float | None] = (None, None)
     for check in declared.checks:
         if check.name == "isin":
             choices = tuple(check.statistics["allowed_values"])
+        elif check.name == "in_range":
+            bounds = (check.statistics["min_value"], check.statistics["max_value"])
+        elif check.name == "greater_than_or_equal_to":
+            bounds = (check.statistics["min_value"], None)
     metadata = declared.metadata or {}
     personal = bool(metadata.get("personal")) or name in OF_PEOPLE
     return Column(
-        *(name, kind, bits, declared.nullable, personal, choices, declared.description or "")
+        *(
+            name,
+            kind,
+            bits,
+            declared.nullable,
+            personal,
+            choices,
+            bounds,
+            declared.description or "",
+        )
     )
 
 

@@ -11,7 +11,7 @@ Parquet have the types of the table.
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,8 @@ import orjson
 from analytics_assets.api.columns import Column
 from analytics_assets.api.problems import ProblemError, bad_request
 from analytics_assets.quoting import identifier
+from analytics_assets.schemas import Table
+from analytics_assets.warehouse.lookup import iso_time
 from analytics_assets.warehouse.session import Row, Session
 
 CHUNK = 1000
@@ -294,7 +296,7 @@ def _cell(column: Column) -> str:
     """SQL of a cell of a CSV line."""
     name = identifier(column.name)
     if column.kind == "timestamp":
-        return f"coalesce(strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ'), '')"
+        return f"coalesce({iso_time(name)}, '')"
     if column.kind != "text":
         return f"coalesce({name}::VARCHAR, '')"
     begins = " OR ".join(
@@ -304,6 +306,27 @@ def _cell(column: Column) -> str:
     return f"""coalesce('"' || CASE WHEN {begins} THEN '''' ELSE '' END || {text} || '"', '')"""
 
 
-def joined(parts: Iterable[bytes]) -> bytes:
-    """The parts of a body as one."""
-    return b"".join(parts)
+def objects(
+    session: Session,
+    table: Table,
+    columns: Sequence[Column],
+    rest: str,
+    parameters: Sequence[Any] = (),
+) -> list[dict[str, Any]]:
+    """Rows of a table as JSON has them.
+
+    Args:
+        session: the session.
+        table: the table, which is `t` in SQL.
+        columns: the columns.
+        rest: SQL after FROM.
+        parameters: parameters of `rest`.
+    """
+    selected = ", ".join(JSON.selected(columns))
+    rows = session.rows(f"SELECT {selected} FROM {table.relation} t {rest}", parameters)
+    names = [column.name for column in columns]
+    found = [dict(zip(names, row, strict=False)) for row in rows]
+    for one, row in zip(found, rows, strict=True):
+        if row[-1]:
+            spell_not_finite(one)
+    return found

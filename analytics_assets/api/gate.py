@@ -4,8 +4,10 @@ Belongs here: authentication, limits of requests, the audit log and the metrics,
 application. Does not belong here: what a caller may read (`access`).
 """
 
+import logging
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -17,6 +19,10 @@ from analytics_assets.api.keys import PREFIX, KeyFileError
 from analytics_assets.api.problems import ProblemError
 from analytics_assets.api.service import Record, Service
 
+log = logging.getLogger(__name__)
+FAILED = ProblemError(
+    500, "failed", "The request failed in a way nobody foresaw; the operator's log has it."
+)
 OPEN = ("/health", "/ready")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_QUERY = 16_000
@@ -28,10 +34,11 @@ class Gate:
     Args:
         app: the application.
         service: what its requests share.
+        templates: path template of each endpoint: a path itself may have the id of a customer.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, service: Service, templates: Mapping[Any, str]) -> None:
+        self._app, self._service, self._templates = app, service, templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -67,10 +74,16 @@ class Gate:
                 if started:
                     raise
                 await problem.response()(scope, receive, recorded)
+            except Exception:
+                # The log has it, the answer does not.
+                log.exception("a request to %s failed", self._route(scope))
+                if started:
+                    raise
+                await FAILED.response()(scope, receive, recorded)
         finally:
             monitor.busy.dec()
             seconds = time.perf_counter() - began
-            monitor.count(_route(scope), status, seconds, record.rows, size)
+            monitor.count(self._route(scope), status, seconds, record.rows, size)
 
     async def _admitted(self, scope: Scope, headers: Headers) -> Caller:
         """Who asks.
@@ -116,6 +129,9 @@ class Gate:
         service.rate.take(caller.id, caller.rate)
         return caller
 
+    def _route(self, scope: Scope) -> str:
+        return self._templates.get(scope.get("endpoint"), "unknown")
+
     def _audit(
         self, scope: Scope, record: Record, status: int, began: float, request_id: str
     ) -> None:
@@ -131,7 +147,7 @@ class Gate:
             "caller": record.caller.id,
             "client": (scope.get("client") or ("",))[0],
             "method": scope["method"],
-            "route": _route(scope),
+            "route": self._route(scope),
             "status": status,
             "milliseconds": round((time.perf_counter() - began) * 1000, 2),
         }
@@ -150,11 +166,6 @@ class Gate:
                 "The audit log cannot be written, so nothing is answered. The operator checks the "
                 "disk of ANALYTICS_HOME.",
             ) from error
-
-
-def _route(scope: Scope) -> str:
-    """The route's template: a path may contain the id of a customer."""
-    return getattr(scope.get("route"), "path", "unknown")
 
 
 def _require_local_host(headers: Headers) -> None:

@@ -22,7 +22,7 @@ from analytics_assets.schemas import Table
 
 WORDS = ("columns", "sort", "limit", "cursor", "build")
 DEFAULT_LIMIT = 100
-MOST_CONDITIONS = 30
+MOST_CONDITIONS = 200
 MOST_VALUES = 500
 ROW = "_row"  # the place of a row in the build
 _SIGNS = {"": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

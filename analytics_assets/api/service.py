@@ -10,7 +10,9 @@ from typing import Any
 
 from analytics_assets.api.access import NOBODY, Caller
 from analytics_assets.api.audit import AuditLog
+from analytics_assets.api.champion import Champion
 from analytics_assets.api.cursors import Cursors, secret_of
+from analytics_assets.api.kept import Kept
 from analytics_assets.api.keys import Keys
 from analytics_assets.api.limits import Queries, RateLimit
 from analytics_assets.api.monitor import Monitor
@@ -18,8 +20,8 @@ from analytics_assets.api.tokens import Tokens
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Builds
 
-MOST_BODY = 1_000_000  # bytes of a request
 AT_ONCE = 4  # queries
+MOST_KEPT = 32_000_000  # bytes of answers
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Service:
         self.rate = RateLimit(settings.api_rate)
         self.failures = RateLimit(settings.api_rate)
         self.audit = AuditLog(folder / "audit")
+        self.champion = Champion(settings)
+        self.kept = Kept(MOST_KEPT)
         self.monitor = Monitor(self.builds, time.time)
         self.queries = Queries(AT_ONCE, settings.api_query_seconds, self.monitor.cancelled.inc)
 

@@ -4,19 +4,29 @@ Belongs here: `/v1/tables` and `/v1/tables/{name}`. Does not belong here: questi
 several tables (`questions`).
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics_assets.api.access import Caller
-from analytics_assets.api.columns import columns_of, readable_tables
+from analytics_assets.api.answers import (
+    answer_headers,
+    answered,
+    build_of,
+    etag_of,
+    is_known,
+    known_parameters,
+    not_modified,
+    parameters_of,
+    within,
+)
+from analytics_assets.api.columns import Column, columns_of, readable_tables
 from analytics_assets.api.cursors import Cursor
 from analytics_assets.api.formats import JSON, Format, Page, chosen
 from analytics_assets.api.limits import Deadline
@@ -25,34 +35,26 @@ from analytics_assets.api.query import TableQuery, parse_query
 from analytics_assets.api.service import Record, Service, record_of, service_of
 from analytics_assets.schemas import Table
 from analytics_assets.warehouse.builds import (
-    BuildGoneError,
-    Builds,
-    NothingPublishedError,
     OpenBuild,
 )
-
-MOST_PARAMETERS = 60
+from analytics_assets.warehouse.session import Session
 
 
 async def list_tables(request: Request) -> Response:
     """The tables that the caller may read, with their columns and numbers of rows."""
-    service, record = service_of(request.scope), record_of(request.scope)
-    refuse_parameters(request)
+    service, caller = service_of(request.scope), record_of(request.scope).caller
+    known_parameters(request)
     with build_of(service.builds) as build:
-        record.build = build.name
-        etag = etag_of(build, "tables", sorted(record.caller.scopes))
-        if is_known(request, etag):
-            return not_modified(etag)
-        tables = [
-            table
-            for name, table in readable_tables().items()
-            if name in build.columns and record.caller.columns(table)
-        ]
-        counts = await service.queries.run(partial(_counts, build, tables))
-        listed = [_described(table, record.caller, build, counts) for table in tables]
-        record.rows = len(listed)
-        body = orjson.dumps({"build": build.name, "tables": listed})
-        return Response(body, headers=answer_headers(etag, build.name), media_type=JSON.media_type)
+
+        def listed(session: Session) -> tuple[dict[str, Any], int]:
+            tables = [
+                _described(table, caller, build, session.count(table.relation))
+                for name, table in readable_tables().items()
+                if name in build.columns and caller.columns(table)
+            ]
+            return {"tables": tables}, len(tables)
+
+        return await answered(request, build, "tables", None, listed)
 
 
 async def read_table(request: Request) -> Response:
@@ -85,9 +87,11 @@ async def read_table(request: Request) -> Response:
         etag = etag_of(build, query.fingerprint, query.limit, place, form.media_type)
         if is_known(request, etag):
             return not_modified(etag)
-        page = await service.queries.run(
-            partial(_page, build, query, place, form, service.most_bytes)
-        )
+        page = looked_up(build, query) if form is JSON and place < 0 else None
+        if page is None:
+            page = await service.queries.run(
+                partial(_page, build, query, place, form, service.most_bytes)
+            )
         record.rows = page.rows
         return _answer(request, service, build, query, form, page, etag)
 
@@ -104,33 +108,6 @@ def named_table(name: str) -> Table:
             404, "unknown-table", "There is no such table; GET /v1/tables lists them."
         )
     return table
-
-
-class build_of:  # noqa: N801 (a context manager, used as a function)
-    """A build that answers a request; its errors are answers.
-
-    Raises:
-        ProblemError: nothing is published, or the named build is gone.
-    """
-
-    def __init__(self, builds: Builds, name: str | None = None, mark: str | None = None) -> None:
-        self._used = builds.use(name, mark)
-
-    def __enter__(self) -> OpenBuild:
-        try:
-            return self._used.__enter__()
-        except NothingPublishedError as error:
-            raise ProblemError(
-                503,
-                "nothing-published",
-                "Nothing is published yet. Materialize published_warehouse, then ask again.",
-                {"Retry-After": "60"},
-            ) from error
-        except BuildGoneError as error:
-            raise ProblemError(410, "build-gone", str(error)) from error
-
-    def __exit__(self, *error: Any) -> None:
-        self._used.__exit__(*error)
 
 
 def in_build(query: TableQuery, build: OpenBuild, *, named: bool) -> TableQuery:
@@ -172,64 +149,31 @@ def record_query(record: Record, query: TableQuery, build: OpenBuild) -> None:
     ]
 
 
-def parameters_of(request: Request) -> list[tuple[str, str]]:
-    """Names and values of the URL's query, in order.
-
-    Raises:
-        ProblemError: there are too many, or they are no UTF-8.
-    """
-    text = request.scope["query_string"].decode("latin-1")
-    if not text:
-        return []
-    try:
-        return parse_qsl(
-            text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS
-        )
-    except ValueError as error:
-        raise bad_request(
-            "wrong-query",
-            f"The query cannot be read; write at most {MOST_PARAMETERS} parameters, as UTF-8.",
-        ) from error
+def looked_up(build: OpenBuild, query: TableQuery) -> Page | None:
+    """The row of a key as JSON, where that is all that is asked; else None."""
+    if len(query.conditions) != 1 or build.lookup is None:
+        return None
+    condition = query.conditions[0]
+    if (
+        condition.operator
+        or (condition.column.name,) != query.table.key
+        or query.table.name not in build.lookup.columns
+    ):
+        return None
+    row = row_by_key(build, query.table, condition.values[0], query.columns)
+    return Page([] if row is None else [orjson.dumps(row)], int(row is not None), None)
 
 
-def refuse_parameters(request: Request) -> None:
-    """Refuse all parameters: one that is not known would be silently of no effect.
-
-    Raises:
-        ProblemError: there are some.
-    """
-    if request.scope["query_string"]:
-        raise bad_request("unknown-parameter", "This address has no parameters; leave them out.")
-
-
-def etag_of(build: OpenBuild, *query: Any) -> str:
-    """The name of an answer: the build, and what was asked of it."""
-    asked = hashlib.sha256(repr(query).encode()).hexdigest()[:16]
-    return f'"{build.name}-{build.mark}-{asked}"'
-
-
-def is_known(request: Request, etag: str) -> bool:
-    """Whether the caller has the answer already."""
-    header = request.headers.get("if-none-match", "")
-    return bool(header) and (
-        header.strip() == "*"
-        or etag in (part.strip().removeprefix("W/") for part in header.split(","))
-    )
-
-
-def not_modified(etag: str) -> Response:
-    """The answer to a caller that has it already."""
-    return Response(status_code=304, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
-
-
-def answer_headers(etag: str, build: str) -> dict[str, str]:
-    """Headers of every answer from a build: it may be kept, and asked for again by its ETag."""
-    return {
-        "ETag": etag,
-        "Cache-Control": "private, no-cache",
-        "Vary": "Accept, Authorization",
-        "X-Build": build,
-    }
+def row_by_key(
+    build: OpenBuild, table: Table, key: str, columns: Sequence[Column]
+) -> dict[str, Any] | None:
+    """The row of a key in the lookup of a build that has one; None where there is none."""
+    assert build.lookup
+    text = build.lookup.row(table.name, key)
+    if text is None:
+        return None
+    row = dict(zip(build.lookup.columns[table.name], orjson.loads(text), strict=True))
+    return {column.name: row[column.name] for column in columns}
 
 
 def _page(
@@ -241,17 +185,17 @@ def _page(
     deadline: Deadline,
 ) -> Page:
     """A page, in some format; runs in a thread."""
-    with build.session() as session:
-        deadline.watch(session)
-        try:
-            after = None
-            if place >= 0:
-                after = (session.row(query.anchor_sql(), [place]), place)
-                deadline.check()
-            sql, parameters = query.page_sql(form.selected(query.columns), after)
-            return form.write(session, sql, parameters, query.columns, query.limit, most_bytes)
-        finally:
-            deadline.forget()
+
+    def read(session: Session) -> Page:
+        after = None
+        if place >= 0:
+            after = (session.row(query.anchor_sql(), [place]), place)
+            deadline.check()
+        sql, parameters = query.page_sql(form.selected(query.columns), after)
+        return form.write(session, sql, parameters, query.columns, query.limit, most_bytes)
+
+    page: Page = within(build, deadline, read)
+    return page
 
 
 def _answer(
@@ -278,24 +222,13 @@ def _answer(
     return Response(b"".join(body), headers=headers, media_type=form.media_type + form.parameters)
 
 
-def _counts(build: OpenBuild, tables: Sequence[Table], deadline: Deadline) -> dict[str, int]:
-    with build.session() as session:
-        deadline.watch(session)
-        try:
-            return {table.name: session.count(table.relation) for table in tables}
-        finally:
-            deadline.forget()
-
-
-def _described(
-    table: Table, caller: Caller, build: OpenBuild, counts: dict[str, int]
-) -> dict[str, Any]:
+def _described(table: Table, caller: Caller, build: OpenBuild, rows: int) -> dict[str, Any]:
     return {
         "name": table.name,
         "group": table.group,
         "description": table.description,
         "key": list(table.key),
-        "rows": counts[table.name],
+        "rows": rows,
         "href": f"/v1/tables/{table.name}",
         "columns": [
             {

@@ -6,7 +6,7 @@ Belongs here: text and progress for a terminal. Does not belong here: the work i
 
 import click
 
-from analytics_assets.cli import metrics, models, published, runs, setup, sources
+from analytics_assets.cli import api, metrics, models, published, runs, setup, sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,5 +19,6 @@ for command in (
     *(runs.backfill, runs.run),
     *(models.model, published.profile, published.diff),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
+    *(api.api, api.api_keys),
 ):
     main.add_command(command)

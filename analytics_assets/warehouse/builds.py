@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets.warehouse.lookup import FILE, Lookup
 from analytics_assets.warehouse.publish import POINTER, PUBLISHED_GROUPS, current_build
 
 MOST_OPEN = 3
@@ -44,6 +46,8 @@ class OpenBuild:
         path: its file.
         published_at: when it was written, in seconds since 1970.
         columns: columns of each of its declared tables, by the table's name.
+        lookup: rows by key; None in builds that were made without.
+        facts: what readers have found out and keep, by name: a build does not change.
     """
 
     name: str
@@ -51,7 +55,9 @@ class OpenBuild:
     path: Path
     published_at: float
     columns: dict[str, dict[str, str]]
+    lookup: Lookup | None
     _connection: duckdb.DuckDBPyConnection = field(repr=False)
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
     readers: int = 0
 
     @contextmanager
@@ -64,8 +70,10 @@ class OpenBuild:
             cursor.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._connection.close()
+        if self.lookup:
+            self.lookup.close()
 
 
 class Builds:
@@ -190,7 +198,16 @@ class Builds:
             declared = TABLES.get(table)
             if declared and declared.group == schema and schema in PUBLISHED_GROUPS:
                 columns.setdefault(table, {})[column] = type_
-        return OpenBuild(path.parent.name, mark, path, path.stat().st_mtime, columns, connection)
+        lookup = Lookup(path.with_name(FILE)) if path.with_name(FILE).exists() else None
+        return OpenBuild(
+            name=path.parent.name,
+            mark=mark,
+            path=path,
+            published_at=path.stat().st_mtime,
+            columns=columns,
+            lookup=lookup,
+            _connection=connection,
+        )
 
     def _close_replaced(self) -> None:
         """Close what nobody reads and is gone or beyond the number of builds that stay open."""

@@ -5,12 +5,16 @@ needed to test how they are read. `test_pipeline.py` reads the API over a whole 
 """
 
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from analytics_assets.api.app import create_app
@@ -76,6 +80,23 @@ def client_of() -> Iterator[Client]:
 @pytest.fixture
 def client(home: Settings, client_of: Client) -> TestClient:
     return client_of(home)
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The address of an application that a server of this process serves."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
 
 
 @pytest.fixture
