@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 FAILED = ProblemError(
     500, "failed", "The request failed in a way nobody foresaw; the operator's log has it."
 )
+NOT_RECORDED = ProblemError(
+    503,
+    "not-recorded",
+    "The audit log cannot be written, so nothing is answered. The operator checks the disk of "
+    "ANALYTICS_HOME.",
+)
 OPEN = ("/health", "/ready")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_QUERY = 16_000
@@ -48,15 +54,20 @@ class Gate:
         began = time.perf_counter()
         record = scope["analytics"] = Record()
         request_id = uuid.uuid4().hex
-        status, size, started = 500, 0, False
+        status, size, started, withheld = 500, 0, False, False
         monitor = self._service.monitor
 
         async def recorded(message: Message) -> None:
-            nonlocal status, size, started
+            nonlocal status, size, started, withheld
+            if withheld:
+                return
             if message["type"] == "http.response.start":
-                status = message["status"]
-                self._audit(scope, record, status, began, request_id)
-                started = True
+                status, started = message["status"], True
+                if not self._audit(scope, record, status, began, request_id):
+                    # What is not recorded is not answered.
+                    status, withheld, record.rows = NOT_RECORDED.status, True, 0
+                    await NOT_RECORDED.response()(scope, receive, send)
+                    return
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -134,14 +145,10 @@ class Gate:
 
     def _audit(
         self, scope: Scope, record: Record, status: int, began: float, request_id: str
-    ) -> None:
-        """Write the line of a request.
-
-        Raises:
-            ProblemError: it cannot be written: what is not recorded is not answered.
-        """
+    ) -> bool:
+        """Write the line of a request; whether that was possible."""
         if scope["path"] in OPEN:
-            return
+            return True
         line: dict[str, Any] = {
             "request": request_id,
             "caller": record.caller.id,
@@ -157,15 +164,10 @@ class Gate:
             line |= {"table": record.table, "columns": record.columns, "filters": record.filters}
         try:
             self._service.audit.write(line)
-        except OSError as error:
-            if status == 503:
-                return
-            raise ProblemError(
-                503,
-                "not-recorded",
-                "The audit log cannot be written, so nothing is answered. The operator checks the "
-                "disk of ANALYTICS_HOME.",
-            ) from error
+        except OSError:
+            log.exception("the audit log cannot be written")
+            return False
+        return True
 
 
 def _require_local_host(headers: Headers) -> None:

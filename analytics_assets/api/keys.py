@@ -135,9 +135,9 @@ class Keys:
                     now = datetime.now(UTC).isoformat(timespec="seconds")
                     keys[number] = replace(key, withdrawn_at=key.withdrawn_at or now)
                     return keys[number]
-        raise KeyFileError(
-            f"There is no key {key_id}. Look it up with `analytics-assets api-keys list`."
-        )
+            raise KeyFileError(
+                f"There is no key {key_id}. Look it up with `analytics-assets api-keys list`."
+            )
 
     def caller(self, token: str) -> Caller | None:
         """Who has a key; None where it is none, has expired or is withdrawn."""

@@ -40,6 +40,7 @@ def api(port: int, host: str) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen(128)
         except OSError as error:
             raise click.ClickException(
                 f"Port {port} of {host} cannot be used: {error.strerror}. Name another with --port."
