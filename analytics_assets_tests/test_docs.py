@@ -46,15 +46,20 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "quality", "churn-and-value", "operations", "performance", "architecture",
-    "extending",
+    "sources", "systems", "quality", "churn-and-value", "operations", "api", "performance",
+    "architecture", "extending",
 ))]  # fmt: skip
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
+MEDIA_TYPES = ("application/", "text/")
 LANGUAGES = ("shell", "python", "yaml", "text", "sql", "diff")
 
 # Beginnings of commands that the test does not run, and why.
 NOT_RUN = {
     "make test": "it is this very test run",
+    "make api": "a server; api/test_server.py starts one",
+    "curl 'http://127.0.0.1:8000": "asks that server",
+    "curl http://127.0.0.1:8000": "asks that server",
+    "curl -H 'Accept: text/csv'": "asks that server",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
     ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",
@@ -185,7 +190,8 @@ def test_a_block_says_its_language(block: Block) -> None:
 
 # What a home has in it, and names that the code puts together.
 HOME = {
-    "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb", "sqlite",
+    "api", "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb",
+    "sqlite",
 }  # fmt: skip
 COMPOSED = {"churn_subscriptions", "analytics"}
 
@@ -229,7 +235,7 @@ def test_variables_exist(page: Path) -> None:
 def test_paths_exist(page: Path) -> None:
     """Those of the repository, of the package, and of a home."""
     for name in quoted(page):
-        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name):
+        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name) or name.startswith(MEDIA_TYPES):
             continue
         parts = name.removeprefix(".analytics/").split("/")
         in_home = parts[0] in HOME
