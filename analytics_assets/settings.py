@@ -196,7 +196,7 @@ class Settings:
     ]
     api_answer_mb: Annotated[int, Setting("50", "most megabytes of an answer of the API", whole(1))]
     api_memory: Annotated[
-        str, Setting("200MB", "memory of DuckDB for each build that the API has open", MEMORY)
+        str, Setting("128MB", "memory of DuckDB for each build that the API has open", MEMORY)
     ]
     api_cors: Annotated[
         tuple[str, ...] | None,

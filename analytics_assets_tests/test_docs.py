@@ -66,6 +66,7 @@ NOT_RUN = {
     ".venv/bin/analytics-assets check-sources orders_export.csv": "cases/test_systems.py does",
     "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",
+    ".venv/bin/python benchmarks/api.py": "takes minutes, and a machine without other work",
     "PATH=.venv/bin:$PATH mlflow models serve": "a server; assets/churn/test_predictions.py does",
     "curl http://127.0.0.1:5001": "asks that server; assets/churn/test_predictions.py does",
 }

@@ -3,8 +3,8 @@
 Run with `python benchmarks/api.py [CUSTOMERS] [--write]`. Each server is a process of its own, over
 the same build; the script has an index on the customer. Servers take turns, and the figures are
 medians of the turns. Ours asks for a key, counts, and writes its audit log. Prints requests a
-second, the 99th percentile, the peak of the memory, and ratios. Limits: a row by its key twice as many
-requests as the script, a page of 1,000 rows and the cohort table 0.9 of them, 500 MB.
+second, the 99th percentile, the peak of the memory, and ratios. Limits: a row by its key twice as
+many requests as the script, a page of 1,000 rows and the cohort table 0.9 of them, 500 MB.
 """
 
 import argparse

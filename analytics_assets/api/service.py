@@ -21,7 +21,7 @@ from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Builds
 
 AT_ONCE = 4  # queries
-MOST_KEPT = 32_000_000  # bytes of answers
+MOST_KEPT = 16_000_000  # bytes of answers
 
 
 @dataclass
