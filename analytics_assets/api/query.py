@@ -10,6 +10,7 @@ place in the build, so that each order is total.
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -240,13 +241,16 @@ def _values(column: Column, operator: str, text: str) -> tuple[Any, ...]:
     if operator != "in":
         return (column.parse(text),)
     try:
-        texts = next(csv.reader([text], strict=True), [""])
-    except csv.Error as error:
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[""]]
+    except csv.Error:
+        lines = []
+    if len(lines) != 1:
         raise bad_request(
             "wrong-value",
-            f"{column.name}__in has unbalanced quotes; separate values by commas, and put a value "
-            'with a comma into double quotes, as in "a,b",c.',
-        ) from error
+            f"{column.name}__in cannot be read; separate values by commas, and put a value with a "
+            'comma, a quote or a line break into double quotes, as in "a,b",c.',
+        )
+    texts = lines[0] or [""]
     if len(texts) > MOST_VALUES:
         raise bad_request("too-many", f"{column.name}__in has at most {MOST_VALUES} values.")
     return tuple(column.parse(one) for one in texts)

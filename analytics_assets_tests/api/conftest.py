@@ -102,7 +102,8 @@ def served(app: Any) -> Iterator[str]:
 @pytest.fixture
 def build_rows(published: Settings) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
     """Answers SQL on the published file."""
-    builds = Builds(published.published_dir, "200MB", 2)
+    # As the API opens it: one process opens a file in one way.
+    builds = Builds(published.published_dir, published.api_memory, published.threads)
     with builds.use() as build, build.session() as session:
         yield session.rows
     builds.close()

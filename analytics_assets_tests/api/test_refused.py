@@ -65,6 +65,7 @@ REFUSED: list[tuple[str, int]] = [
     (f"{SALES}?customer_id=%ff%fe", 400),
     (f"{SALES}?lines__in={','.join(['1'] * 501)}", 400),
     (f'{SALES}?customer_id__in="a', 400),
+    (f"{SALES}?customer_id__in=a%0Ab", 400),
     (f"{SALES}?{'&'.join(['lines=1'] * 201)}", 400),
     (f"{SALES}?{'&'.join(['lines=1'] * 251)}", 400),
     (f"{SALES}?customer_id={'a' * 17000}", 414),

@@ -109,8 +109,8 @@ def requests(draw: st.DrawFn) -> tuple[Table, list[Column], list[tuple[str, str]
         elif operator == "in":
             values = draw(st.lists(values_of(column), min_size=1, max_size=4))
             line = io.StringIO()
-            csv.writer(line, lineterminator="").writerow([written(column, v) for v in values])
-            pairs.append((name, line.getvalue()))
+            csv.writer(line).writerow([written(column, v) for v in values])
+            pairs.append((name, line.getvalue().removesuffix("\r\n")))
             where.append(f"{column.name} IN ({', '.join(map(sql_literal, values))})")
         elif operator == "prefix":
             text = draw(st.sampled_from(["C", "C0000", "=", "f", "Z", "%", "_"]))
