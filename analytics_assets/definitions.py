@@ -5,14 +5,17 @@ loads `defs`, which reads the environment when it is called, not at import.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import (
     BetaWarning,
     Definitions,
+    InitResourceContext,
     PartitionsDefinition,
+    ResourceDefinition,
     definitions,
-    in_process_executor,
     map_asset_specs,
 )
 
@@ -27,12 +30,16 @@ from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
+from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
 from analytics_assets.automation.freshness import with_freshness
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.heartbeat import executing
+from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
-from analytics_assets.checks.registry import all_checks, check_definitions
+from analytics_assets.checks.registry import all_checks, blocking_tables, check_definitions
 from analytics_assets.checks.staleness import staleness_checks
+from analytics_assets.compat.executor import in_process_executor
+from analytics_assets.compat.loggers import json_logger, log_as_json
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
@@ -42,6 +49,7 @@ from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
+from analytics_assets.warehouse.occupancy import occupied
 
 # Known to be beta in the pinned Dagster; other warnings still show.
 warnings.filterwarnings(
@@ -76,12 +84,37 @@ def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
     return Warehouse(settings.warehouse_path, settings.memory_limit, settings.threads, patience)
 
 
+def _of_one_run(settings: Settings, warehouse: Warehouse) -> ResourceDefinition:
+    """The warehouse as a resource: the run that gets it has it until its last step."""
+
+    @contextmanager
+    def of_run(context: InitResourceContext) -> Iterator[Warehouse]:
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            yield warehouse
+            return
+
+        def say(occupant: str) -> None:
+            instance.add_run_tags(run.run_id, {WAITS_FOR_TAG: occupant})
+            if context.log:
+                context.log.info(f"Waiting for run {occupant[:8]}, which has the warehouse.")
+
+        with occupied(settings.occupancy_path, run.run_id, say):
+            yield warehouse
+
+    return ResourceDefinition(of_run)
+
+
 def build_definitions(settings: Settings) -> Definitions:
     """The whole project for the given settings.
 
     Raises:
         SourceConfigError: the source configuration is wrong.
     """
+    loggers = {}
+    if settings.log_format == "json":
+        log_as_json()
+        loggers["console"] = json_logger
     sources = configured_sources(settings)
     daily = daily_partitions(sources.calendar)
     partitions: dict[str | None, PartitionsDefinition | None] = {
@@ -90,17 +123,20 @@ def build_definitions(settings: Settings) -> Definitions:
         None: None,
     }
     warehouse = build_warehouse(settings)
+    checked = blocking_tables(
+        all_checks(settings, sources, daily, [*TABLES.values()]), settings.checks
+    )
     assets: list[Any] = [
-        *raw_assets(sources, daily),
-        dbt_models(settings, sources, partitions),
+        *raw_assets(sources, daily, settings.max_run_days, checked),
+        dbt_models(settings, sources, partitions, checked),
     ]
     for config in sources.sources.values():
         if config.source in MODELLED:
             assets += MODELLED[config.source](settings, config, daily)
     built = _names(assets)
-    checked = [table for table in TABLES.values() if table.name in built]
-    modelled = [table.name for table in checked if table.group in ("core", "marts", "churn")]
-    checks = check_definitions(all_checks(settings, sources, daily, checked), settings.checks)
+    tables = [table for table in TABLES.values() if table.name in built]
+    modelled = [table.name for table in tables if table.group in ("core", "marts", "churn")]
+    checks = check_definitions(all_checks(settings, sources, daily, tables), settings.checks)
     staleness = staleness_checks(settings, sources)
     checks += staleness
     last = _leaves(modelled, assets)
@@ -116,9 +152,16 @@ def build_definitions(settings: Settings) -> Definitions:
     ]
     specs = [spec for asset in assets for spec in asset.specs]
     after_load = [key for check in staleness for key in check.check_keys]
-    jobs = build_jobs(job_plans(specs, sources), partitions, after_load)
+    observed = source_assets(sources, daily)
+    jobs = {
+        **build_jobs(job_plans(specs, sources), partitions, after_load),
+        **observing_jobs(
+            [key for source in observed for key in source.keys],
+            [key for check in checks for key in check.check_keys],
+        ),
+    }
     return Definitions(
-        assets=[*source_assets(sources, daily), *assets],
+        assets=[*observed, *assets],
         asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, sources.calendar, jobs),
@@ -126,12 +169,13 @@ def build_definitions(settings: Settings) -> Definitions:
             settings, sources, build_warehouse(settings, SENSOR_PATIENCE), daily, jobs
         ),
         resources={
-            "warehouse": warehouse,
+            "warehouse": _of_one_run(settings, warehouse),
             "io_manager": WarehouseIOManager(warehouse),
             "dbt": DbtCommand(settings),
         },
         # DuckDB allows one writing process, so the steps of a run share one process.
-        executor=in_process_executor,
+        executor=in_process_executor(executing),
+        loggers=loggers,
     )
 
 

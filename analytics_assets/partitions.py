@@ -18,6 +18,9 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 # Days that were scored before keep their models, and no model scores what it has seen.
 KEEP_MODELS_TAG = "analytics/keep_models"
+# Runs of the command line, which goes on with what depends on them. The UI hides tags with a dot:
+# in its list of runs they would take the place of the partitions.
+COMMAND_LINE_TAG = ".analytics/command_line"
 
 
 @dataclass(frozen=True)

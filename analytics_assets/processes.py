@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-PROCESS_TAG = "analytics/process"
+PROCESS_TAG = ".analytics/process"  # hidden in the UI
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class Process:
         return self.host == socket.gethostname()
 
     @property
+    def is_of_this_boot(self) -> bool:
+        """Whether the machine has not begun again since; two of one name differ in this, too."""
+        if not PROC.joinpath("stat").exists():
+            return True
+        return self.started.endswith(f" {_boot()}")
+
+    @property
     def lives(self) -> bool:
         """Whether it exists on this machine; a later process with its number does not count."""
         return started(self.pid) == self.started
@@ -71,8 +78,11 @@ def started(pid: int) -> str | None:
     if fields[0] in "ZX":  # ended, and nobody has asked for its exit code
         return None
     # Ticks since the machine began: unlike a time, no clock that is set changes them.
-    boot = PROC.joinpath("sys/kernel/random/boot_id").read_text().strip()
-    return f"{fields[19]} {boot}"
+    return f"{fields[19]} {_boot()}"
+
+
+def _boot() -> str:
+    return PROC.joinpath("sys/kernel/random/boot_id").read_text().strip()
 
 
 def _started_by_ps(pid: int) -> str | None:

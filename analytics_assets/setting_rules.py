@@ -6,7 +6,8 @@ Belongs here: a rule for each kind of value. Does not belong here: the settings 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import available_timezones
 
 from analytics_assets.addresses import address_problem
 
@@ -27,6 +28,18 @@ class SettingsError(ValueError):
 
 
 Rule = Callable[[str, str], Any]  # the value of a variable, from its name and text
+
+
+class Setting(NamedTuple):
+    """The properties of a setting besides the name and type of its field."""
+
+    default: str | None  # text of the value where the variable is not set; None for no value
+    meaning: str
+    rule: Rule
+    shown: str | None = None  # the default in words, where its text does not say it
+    variable: str | None = None  # where it is not ANALYTICS_ and the name of the field
+    dev_only: bool = False  # other deployments have no default
+    secret: bool = False  # the value is never printed
 
 
 def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
@@ -169,4 +182,34 @@ JWKS = _rule(
     lambda text: text if "://" in text else str(_path(text)),
     "{name} is neither a file nor an address that begins with https://; set it to the jwks_uri of "
     "your identity provider, or to a file of its keys.",
+)
+SWITCH = _rule(
+    lambda text: text in ("on", "off"),
+    lambda text: text == "on",
+    "{name} is {text!r}; set it to on or off.",
+)
+ZONE = _rule(
+    lambda text: text in available_timezones(),
+    str,
+    "{name} is {text!r}; set it to a time zone, such as Europe/Berlin, or unset it.",
+)
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day, month, weekday
+
+
+def _is_cron(text: str) -> bool:
+    """Whether a text is a time in cron's five fields: numbers, lists, ranges and steps."""
+    fields = text.split()
+    return len(fields) == len(_CRON_FIELDS) and all(
+        (match := re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", part))
+        and least <= int(match[1] or least) <= int(match[2] or match[1] or most) <= most
+        for field, (least, most) in zip(fields, _CRON_FIELDS, strict=True)
+        for part in field.split(",")
+    )
+
+
+CRON = _rule(
+    _is_cron,
+    lambda text: " ".join(text.split()),
+    "{name} is {text!r}; write minute, hour, day, month and weekday as cron does, such as "
+    "0 2 * * * for 02:00 each day.",
 )

@@ -10,28 +10,30 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from analytics_assets.addresses import FILE, SecretError, secret
+from analytics_assets.api_settings import ApiSettings
 from analytics_assets.setting_rules import (
     CHECK_POLICIES,
+    CRON,
     DBT_PROJECT,
     DEPLOYMENT,
     E_MAILS,
     FOLDER,
-    JWKS,
     LOG_FORMAT,
     MEMORY,
-    ORIGINS,
     POSTGRES_HOST,
     SECURITY,
     SMTP_HOST,
     SOURCES,
     STORAGE,
+    SWITCH,
     TEXT,
     UI,
     WEBHOOK,
-    Rule,
+    ZONE,
+    Setting,
     SettingsError,
     check_policies,
     mlflow_address,
@@ -55,20 +57,8 @@ POSTGRES = tuple(f"ANALYTICS_DAGSTER_POSTGRES_{part}" for part in ("HOST", "USER
 CHANNELS = ("ANALYTICS_WEBHOOK_URL", "ANALYTICS_SLACK_TOKEN", "ANALYTICS_SMTP_HOST")
 
 
-class Setting(NamedTuple):
-    """The properties of a setting besides the name and type of its field."""
-
-    default: str | None  # text of the value where the variable is not set; None for no value
-    meaning: str
-    rule: Rule
-    shown: str | None = None  # the default in words, where its text does not say it
-    variable: str | None = None  # where it is not ANALYTICS_ and the name of the field
-    dev_only: bool = False  # other deployments have no default
-    secret: bool = False  # the value is never printed
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(ApiSettings):
     """All settings. Paths are absolute."""
 
     deployment: Annotated[str, Setting("dev", "dev, staging or production", DEPLOYMENT)]
@@ -130,10 +120,45 @@ class Settings:
         ),
     ] = field(repr=False)
     mlflow_model: Annotated[str, Setting("churn", "name of the registered model", TEXT)]
+    automation: Annotated[
+        bool | None,
+        Setting(
+            *(None, "on or off: whether schedules and sensors run, unless the UI says otherwise"),
+            *(SWITCH, "off in dev, otherwise on"),
+        ),
+    ]
+    schedule_zone: Annotated[
+        str | None,
+        Setting(None, "time zone of the schedules", ZONE, shown="the zone of the shop's days"),
+    ]
+    refresh_at: Annotated[
+        str, Setting("0 2 * * *", "when closed days are loaded, as in cron", CRON)
+    ]
+    features_at: Annotated[
+        str, Setting("0 5 1 * *", "when monthly features are built, as in cron", CRON)
+    ]
+    retrain_at: Annotated[
+        str, Setting("0 6 * * 1", "when the churn model is trained again, as in cron", CRON)
+    ]
+    checks_at: Annotated[
+        str,
+        Setting("30 * * * *", "when sources and whole tables are looked at, as in cron", CRON),
+    ]
+    sensor_seconds: Annotated[int, Setting("30", "seconds between two looks of a sensor", whole(1))]
+    max_run_days: Annotated[
+        int,
+        Setting("366", "days that a run loads at most; a longer range is several runs", whole(1)),
+    ]
     refresh_days: Annotated[
         int, Setting("8", "closed days that the daily refresh loads again", whole(1))
     ]
     published_builds: Annotated[int, Setting("3", "published builds that are kept", whole(1))]
+    retention_days: Annotated[
+        int, Setting("90", "days that runs and their events are kept", whole(1))
+    ]
+    retention_runs: Annotated[
+        int, Setting("10000", "newest runs that are kept with their events", whole(1))
+    ]
     webhook_url: Annotated[
         str | None,
         Setting(None, "address that messages are posted to, as JSON", WEBHOOK, secret=True),
@@ -187,31 +212,6 @@ class Settings:
         str,
         Setting("text", "text, or json: an object a line, of the command and of runs", LOG_FORMAT),
     ]
-    api_rate: Annotated[
-        int, Setting("6000", "requests a minute of a key or token; 0 for no limit", whole(0))
-    ]
-    api_page_rows: Annotated[int, Setting("10000", "most rows of a page of the API", whole(1))]
-    api_query_seconds: Annotated[
-        float, Setting("10", "seconds after which a query of the API is cancelled", number())
-    ]
-    api_answer_mb: Annotated[int, Setting("50", "most megabytes of an answer of the API", whole(1))]
-    api_memory: Annotated[
-        str, Setting("128MB", "memory of DuckDB for each build that the API has open", MEMORY)
-    ]
-    api_cors: Annotated[
-        tuple[str, ...] | None,
-        Setting(None, "origins of web pages that may ask the API, separated by commas", ORIGINS),
-    ]
-    api_oidc_issuer: Annotated[
-        str | None, Setting(None, "issuer of tokens that the API accepts", TEXT)
-    ]
-    api_oidc_audience: Annotated[
-        str | None, Setting(None, "audience that these tokens are for", TEXT)
-    ]
-    api_oidc_jwks: Annotated[
-        str | None,
-        Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
-    ]
     seed: Annotated[int, Setting("7", "seed of the sample and of training", whole(0))]
     checks: Annotated[
         Mapping[str, str],
@@ -232,9 +232,19 @@ class Settings:
     ]
 
     @property
+    def automatic(self) -> bool:
+        """Whether schedules and sensors run unless somebody stops them."""
+        return self.deployment != "dev" if self.automation is None else self.automation
+
+    @property
     def warehouse_path(self) -> Path:
         """The DuckDB file that runs write. Its stem is the catalog in dbt's manifest."""
         return self.home / "warehouse.duckdb"
+
+    @property
+    def occupancy_path(self) -> Path:
+        """The lock of the run that has the warehouse."""
+        return self.home / "warehouse.run"
 
     @property
     def published_dir(self) -> Path:
@@ -292,7 +302,10 @@ class Settings:
 
 VARIABLES = {
     hint.__metadata__[0].variable or f"ANALYTICS_{name.upper()}": (name, hint.__metadata__[0])
-    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    for name, hint in sorted(
+        get_type_hints(Settings, include_extras=True).items(),
+        key=lambda named: named[0] not in Settings.__annotations__,  # its own ones first
+    )
 }
 
 
@@ -352,13 +365,14 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
                 f"{present} {'is' if ',' not in present else 'are'} set, and "
                 f"{', '.join(missing)} not. Set all of {', '.join(group)}, or none."
             )
-    if values[STORAGE_VARIABLE] == "postgres":
-        if missing := [variable for variable in POSTGRES if not _given(variable, env)]:
-            yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
-    elif unused := [variable for variable in POSTGRES if _given(variable, env)]:
+    missing = [variable for variable in POSTGRES if not _given(variable, env)]
+    if missing and values[STORAGE_VARIABLE] == "postgres":
+        yield f"{STORAGE_VARIABLE} is postgres, and {', '.join(missing)} not set. Set all."
+    unused = [variable for variable in POSTGRES if _given(variable, env)]
+    if unused and values[STORAGE_VARIABLE] == "sqlite":
         yield (
-            f"{', '.join(unused)} set, and {STORAGE_VARIABLE} is "
-            f"{values[STORAGE_VARIABLE] or 'not'}. Set it to postgres, or unset the others."
+            f"{', '.join(unused)} set, and {STORAGE_VARIABLE} is sqlite. Set it to postgres, "
+            "or unset the others."
         )
     told = [variable for variable in CHANNELS if _given(variable, env)]
     if told and values["ANALYTICS_DEPLOYMENT"] != "dev" and not _given("ANALYTICS_UI_URL", env):

@@ -238,6 +238,7 @@ def share_parsed(manifest: Path, warehouse: Path, target: Path) -> None:
     text = manifest.with_name("parsed.txt").read_text()
     (target / "parsed.txt").write_text(text.replace(profile["path"], str(warehouse)))
     shutil.copy(manifest, target)
+    (target / "parsed.sums").unlink(missing_ok=True)  # of a parse of its own
 
 
 def share_manifest(manifest: Path, settings: Settings) -> Settings:

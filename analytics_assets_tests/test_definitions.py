@@ -18,8 +18,10 @@ from dagster import (
 )
 
 from analytics_assets.automation.jobs import (
+    CHECK_TABLES,
     LOAD_DAYS,
     MONTHLY_FEATURES,
+    OBSERVE_SOURCES,
     RETRAIN,
     SCORE_DAY,
 )
@@ -201,6 +203,8 @@ def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions
     graph = composed.resolve_asset_graph()
     assets, checks = Counter[Any](), Counter[Any]()
     for job in composed.jobs or []:
+        if job.name in (OBSERVE_SOURCES, CHECK_TABLES):
+            continue  # they build nothing
         layer = composed.resolve_job_def(job.name).asset_layer
         assets.update(layer.executable_asset_keys)
         checks.update(layer.asset_graph.asset_check_keys)
@@ -211,6 +215,21 @@ def test_every_asset_and_every_check_is_in_exactly_one_job(composed: Definitions
     # A load, too, says what it has made stale.
     twice = AssetCheckKey(AssetKey(STALENESS.asset), STALENESS.name)
     assert checks == Counter([*graph.asset_check_keys, twice])
+
+
+def test_what_looks_each_hour_looks_at_all_sources_and_evaluates_checks_that_have_steps(
+    composed: Definitions,
+) -> None:
+    graph = composed.resolve_asset_graph()
+    observed = composed.resolve_job_def(OBSERVE_SOURCES).asset_layer.executable_asset_keys
+    assert observed == {
+        key for key in graph.executable_asset_keys if not graph.get(key).is_materializable
+    }
+    checks = composed.resolve_job_def(CHECK_TABLES).asset_layer
+    assert not checks.executable_asset_keys
+    with_assets = {key for made in composed.assets or [] for key in getattr(made, "check_keys", ())}
+    assert len(with_assets) < 10  # tests of dbt, and whether the champion has scored
+    assert checks.asset_graph.asset_check_keys == graph.asset_check_keys - with_assets
 
 
 def test_jobs_do_not_ask_for_checks_of_a_family_that_is_off(tmp_path: Path, manifest: Path) -> None:
@@ -278,7 +297,11 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
     assert set(job.asset_graph.asset_check_keys) == set(graph.asset_check_keys)
     assert {key.asset_key.path[-1] for key in graph.asset_check_keys} <= set(nodes(composed))
     repository = composed.get_repository_def()
-    assert [made.name for made in repository.schedule_defs] == ["daily_subscriptions"]
+    assert sorted(made.name for made in repository.schedule_defs) == [
+        "daily_subscriptions",
+        "hourly_check_tables",
+        "hourly_observe_sources",
+    ]
     assert sorted(made.name for made in repository.sensor_defs) == [
         "alerts",
         "changed_subscriptions",

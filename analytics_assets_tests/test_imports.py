@@ -10,7 +10,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "analytics_assets"
 LAYERS = (
-    {"settings", "setting_rules", "addresses", "partitions", "processes", "quoting", "compat"},
+    {
+        "settings",
+        "setting_rules",
+        "api_settings",
+        "addresses",
+        "json_logs",
+        "partitions",
+        "processes",
+        "quoting",
+        "compat",
+    },
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},

@@ -14,7 +14,9 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     AssetSpec,
+    BackfillPolicy,
     Backoff,
+    DagsterInstance,
     Jitter,
     PartitionsDefinition,
     RetryPolicy,
@@ -23,6 +25,9 @@ from dagster import (
 from analytics_assets.processes import Process
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.dagster_types import column_schema
+from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.sources.readers import read_whole
+from analytics_assets.warehouse.connection import POOL
 
 OWNERS = ["team:analytics"]
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
@@ -30,6 +35,12 @@ RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=
 CADENCE = "analytics/cadence"
 MONTHLY = "monthly"
 ON_DEMAND = "on_demand"
+NO_LIMIT = (
+    f"This Dagster instance has no limit for the pool '{POOL}', or one above 1: of two runs at "
+    "once, one waits for the file of the warehouse and may give up. In the dagster.yaml of "
+    "DAGSTER_HOME, set `concurrency: {pools: {granularity: op, default_limit: 1}}`, or use "
+    "analytics-assets dev, which has it set."
+)
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -70,6 +81,17 @@ def table_metadata(table: Table) -> dict[str, Any]:
     return metadata
 
 
+def _one_at_a_time(instance: DagsterInstance) -> bool:
+    """Whether the instance lets one step at a time write to the warehouse."""
+    storage = instance.event_log_storage
+    if instance.is_ephemeral or not storage.supports_global_concurrency_limits:
+        return True  # nothing else is recorded there that could run
+    limit = instance.global_op_concurrency_default_limit
+    if POOL in storage.get_concurrency_keys():
+        limit = storage.get_concurrency_info(POOL).slot_count
+    return limit == 1
+
+
 @cache
 def code_version(*parts: str) -> str:
     """Hash of the source code of parts of the package: files or folders, by name."""
@@ -81,15 +103,34 @@ def code_version(*parts: str) -> str:
     return digest.hexdigest()[:12]
 
 
+def backfill_policy(most_days: int, sources: SourcesConfig) -> BackfillPolicy:
+    """How many partitions a run of a backfill has: all, or a limited number.
+
+    A run that fails is run again as a whole, and a range costs hardly more than a day. So a range
+    is one run up to a limit. A source that is read as a whole for any window is read once.
+    """
+    if read_whole(sources):
+        return BackfillPolicy.single_run()
+    return BackfillPolicy.multi_run(most_days)
+
+
+def table_version(table: Table) -> str:
+    """Hash of a table's columns and types: descriptions and rules change no row."""
+    return hashlib.sha256(repr(table.sql_types).encode()).hexdigest()[:12]
+
+
 def run_started(context: AssetExecutionContext) -> datetime:
     """When the run was created, naive UTC: the load time of all that its steps write.
 
     It comes from the instance, so results do not depend on the clock. The run also learns which
-    process executes it, so that others can see whether it lives.
+    process executes it, so that others can see whether it lives, and says it once if nothing keeps
+    another run from writing at the same time.
     """
     process = Process.current().tags(context.run.run_id)
     if process.items() - context.run.tags.items():
         context.instance.add_run_tags(context.run.run_id, process)
+        if not _one_at_a_time(context.instance):
+            context.log.warning(NO_LIMIT)
     record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None:
         raise LookupError(f"the instance has no record of the run {context.run.run_id}")

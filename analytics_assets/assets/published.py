@@ -14,7 +14,11 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import OWNERS, RETRY, code_version
-from analytics_assets.assets.quality.blocking import failed_checks, unfinished_ends_the_step
+from analytics_assets.assets.quality.blocking import (
+    failed_checks,
+    still_failing,
+    unfinished_ends_the_step,
+)
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL, Warehouse
@@ -50,8 +54,7 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
             failed = failed_checks(session)
         if failed:
             raise Failure(
-                f"Not published, the last build stays: {', '.join(failed)} failed when last "
-                "evaluated. Correct the data and load the days again, or evaluate the check again.",
+                still_failing(failed, "Not published, the last build stays."),
                 allow_retries=False,
             )
         with unfinished_ends_the_step():

@@ -4,12 +4,14 @@ Belongs here: the assets that load a source, and rejected_rows. Does not belong 
 typing rows (`sources`).
 """
 
+from collections.abc import Collection
+from datetime import date
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
+    AssetObservation,
     AssetsDefinition,
-    BackfillPolicy,
     Failure,
     MaterializeResult,
     MetadataValue,
@@ -20,34 +22,56 @@ from dagster import (
     multi_asset,
 )
 
-from analytics_assets.assets.common import RETRY, code_version, run_started, table_spec
-from analytics_assets.assets.sources import source_key
-from analytics_assets.compat.dagster import add_partition_metadata
-from analytics_assets.partitions import window_of
+from analytics_assets.assets.common import (
+    RETRY,
+    backfill_policy,
+    code_version,
+    run_started,
+    table_spec,
+    table_version,
+)
+from analytics_assets.assets.sources import not_observed, source_key
+from analytics_assets.compat.dagster import DATA_VERSION_TAG, add_partition_metadata
+from analytics_assets.partitions import Window, window_of
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.ledger import DayLoad
+from analytics_assets.sources.ledger import DayLoad, loaded_versions
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
+from analytics_assets.sources.readers.base import UnreachableError
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 ANY_VOLUME_TAG = "analytics/any_volume"
 
 
-def raw_assets(sources: SourcesConfig, daily: PartitionsDefinition) -> list[AssetsDefinition]:
+def raw_assets(
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    most_days: int,
+    checked: Collection[str] = (),
+) -> list[AssetsDefinition]:
     """One asset for each configured source, and the rejected rows of all.
 
     Args:
         sources: the configured sources.
         daily: partitions of the sources that have days.
+        most_days: days that a run of a backfill has at most.
+        checked: tables with blocking checks.
     """
-    loads = [_raw_asset(config, sources, daily) for config in sources.sources.values()]
+    loads = [
+        _raw_asset(config, sources, daily, most_days, checked)
+        for config in sources.sources.values()
+    ]
     return [*loads, _rejected_rows(list(sources.sources))]
 
 
 def _raw_asset(
-    config: SourceConfig, sources: SourcesConfig, daily: PartitionsDefinition
+    config: SourceConfig,
+    sources: SourcesConfig,
+    daily: PartitionsDefinition,
+    most_days: int,
+    checked: Collection[str],
 ) -> AssetsDefinition:
     table = config.contract.table
     has_days = config.contract.time_column is not None
@@ -66,10 +90,10 @@ def _raw_asset(
                 table,
                 deps=[source],
                 partitions_def=daily if has_days else None,
-                code_version=f"{code_version('sources', 'schemas')}-{config.fingerprint}",
+                code_version=f"{code_version('sources')}-{table_version(table)}-{config.fingerprint}",
             )
         ],
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(most_days, sources),
         pool=POOL,
         retry_policy=RETRY,
     )
@@ -86,10 +110,13 @@ def _raw_asset(
                 window,
                 run_started(context),
                 any_volume=context.run.tags.get(ANY_VOLUME_TAG) == "true",
+                checked=checked,
             )
         except SourceError as error:
-            # A retry would read the same input.
-            raise Failure(str(error), allow_retries=False) from error
+            # A wrong source is the same at another try; one that is away may be back.
+            away = isinstance(error, UnreachableError)
+            raise Failure(str(error), allow_retries=away) from error
+        _observe(context, warehouse, config, window)
         metadata: dict[str, Any] = {"dagster/column_lineage": lineage}
         for warning in result.warnings:
             context.log.warning(f"{config.source}: {warning}")
@@ -109,13 +136,37 @@ def _raw_asset(
     return load
 
 
+def _observe(
+    context: AssetExecutionContext,
+    warehouse: Warehouse,
+    config: SourceConfig,
+    window: Window | None,
+) -> None:
+    """Record which versions of the source were loaded, so that the UI shows what came after."""
+    key = source_key(config.source)
+    with warehouse.read() as session:
+        loaded = loaded_versions(session, config.source)
+    if window is None:
+        context.log_event(AssetObservation(key, tags={DATA_VERSION_TAG: loaded[None]}))
+        return
+    of_window: dict[date | None, str] = {day: loaded[day] for day in window if day in loaded}
+    for day, version in not_observed(context.instance, config.source, of_window).items():
+        context.log_event(AssetObservation(key, partition=day, tags={DATA_VERSION_TAG: version}))
+
+
 def _rejected_rows(sources: list[str]) -> AssetsDefinition:
     table = TABLES["rejected_rows"]
     raw_tables = [f"raw_{source}" for source in sources]
 
     @multi_asset(
         name=table.name,
-        specs=[table_spec(table, deps=raw_tables, code_version=code_version("sources", "schemas"))],
+        specs=[
+            table_spec(
+                table,
+                deps=raw_tables,
+                code_version=f"{code_version('sources')}-{table_version(table)}",
+            )
+        ],
         pool=POOL,
         retry_policy=RETRY,
     )

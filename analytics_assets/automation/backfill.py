@@ -27,18 +27,36 @@ from dagster import (
 )
 
 from analytics_assets.automation.dead_runs import Say, end_dead_runs, watching
+from analytics_assets.automation.heartbeat import beating
 from analytics_assets.automation.jobs import (
     LOAD_DAYS,
     MONTHLY_FEATURES,
     RETRAIN,
     SCORE_DAY,
 )
-from analytics_assets.automation.ranges import contiguous, covering, months_of, range_tags
+from analytics_assets.automation.ranges import (
+    contiguous,
+    covering,
+    in_chunks,
+    months_of,
+    range_tags,
+)
 from analytics_assets.automation.stopping import Stop
 from analytics_assets.checks.staleness import SNAPSHOTS, Stale
-from analytics_assets.partitions import KEEP_MODELS_TAG, Calendar, Window, next_month
+from analytics_assets.compat.dagster import known_to_the_ui
+from analytics_assets.json_logs import as_stdout, of_run
+from analytics_assets.partitions import (
+    COMMAND_LINE_TAG,
+    KEEP_MODELS_TAG,
+    Calendar,
+    Window,
+    next_month,
+)
 from analytics_assets.processes import Process
 from analytics_assets.sources.declared import SOURCES
+
+# Of the code location, in workspace.yaml and pyproject.toml.
+MODULE, LOCATION = "analytics_assets.definitions", "analytics_assets"
 
 Listener = Callable[[DagsterEvent], None]
 # Jobs that may fail without stopping the jobs after them.
@@ -98,11 +116,18 @@ class History:
         loaded: days of the leading source.
         snapshots: days that have a snapshot of the customers.
         stale: what of it has to be built again, whatever is loaded now.
+        untrained: features were built after the last training.
     """
 
     loaded: Collection[date] = frozenset()
     snapshots: Collection[date] = frozenset()
     stale: Stale = field(default_factory=Stale)
+    untrained: bool = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has to be built, whatever is loaded now."""
+        return bool(self.stale.snapshots or self.stale.months or self.untrained)
 
     @property
     def loaded_to(self) -> date | None:
@@ -117,6 +142,7 @@ def plan_backfill(
     history: History = History(),
     every_snapshot: bool = False,
     own_jobs: Sequence[str] = (),
+    most_days: int | None = None,
 ) -> list[RunPlan]:
     """The runs that load windows and rebuild everything that depends on them, in order.
 
@@ -134,9 +160,10 @@ def plan_backfill(
         every_snapshot: build the snapshots and scores of every day from the first one, not only
             the newest. Scores of a past day by a model trained later are not predictions.
         own_jobs: sources whose own jobs run first.
+        most_days: days that one run loads at most; None for any number.
     """
     plans = [RunPlan(source, {}) for source in own_jobs]
-    plans += [RunPlan(LOAD_DAYS, range_tags(window)) for window in windows]
+    plans += [RunPlan(LOAD_DAYS, range_tags(chunk)) for chunk in in_chunks(windows, most_days)]
     ends = [window.end for window in windows] + [day for day in (history.loaded_to,) if day]
     if not ends:
         return plans  # the job of a source publishes where there are no days
@@ -155,6 +182,7 @@ def plan_backfill(
         snapshots |= last_days - set(history.loaded)
     if months:
         plans.append(RunPlan(MONTHLY_FEATURES, range_tags(covering(months), monthly=True)))
+    if months or history.untrained:
         plans.append(RunPlan(RETRAIN, {}))
     scored = Window(windows[0].start if every_snapshot and windows else newest, end)
     plans += [
@@ -191,10 +219,11 @@ def run_backfill(
     """
     outcome, stop = Outcome(), stop or Stop()
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("a", encoding="utf-8") as log:
+    with log_file.open("a", encoding="utf-8") as file:
+        log = as_stdout(file)
         for plan in plans:
             end_dead_runs(instance, say)
-            failure = _run(composed, instance, plan, outcome, listener, log, say, stop)
+            failure = _run(composed, instance, plan, outcome, listener, log, log_file, say, stop)
             if stop.signal is not None:
                 break
             if failure:
@@ -211,6 +240,7 @@ def _run(
     outcome: Outcome,
     listener: Listener,
     log: TextIO,
+    log_file: Path,
     say: Say,
     stop: Stop,
 ) -> str | None:
@@ -229,22 +259,30 @@ def _run(
     starts: dict[str, float] = {}
     instance.add_event_listener(run_id, observe)
     with (
+        of_run(run_id),
         stop.of_run(instance, run_id),
+        beating(instance, run_id),
         watching(instance, run_id, say),
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
+        known_to_the_ui(instance, MODULE, LOCATION, plan.job) as place,
     ):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={**plan.tags, **Process.current().tags(run_id)},
+            tags={
+                **plan.tags,
+                **place,
+                **Process.current().tags(run_id),
+                COMMAND_LINE_TAG: "true",
+            },
             asset_selection=[AssetKey(name) for name in plan.assets] or None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         )
     if result.success:
         return None
-    return f"{'; '.join(causes) or 'failed'} (run {run_id[:8]}; log {log.name})"
+    return f"{'; '.join(causes) or 'failed'} (run {run_id[:8]}; log {log_file})"
 
 
 def _record(

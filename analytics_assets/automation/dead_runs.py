@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
+from analytics_assets.automation.heartbeat import DEAD_AFTER, silent_for
 from analytics_assets.processes import Process, started
-from analytics_assets.warehouse.connection import POOL
 
 Say = Callable[[str], None]
 
@@ -26,12 +26,15 @@ IN_PROGRESS = [
     DagsterRunStatus.CANCELING,
 ]
 LOOKS_EVERY = 2.0  # seconds
+# The run for which a run waits, or waited last: it had the warehouse.
+WAITS_FOR_TAG = "analytics/waits_for"
 
 
 def end_dead_runs(instance: DagsterInstance, say: Say = lambda line: None) -> list[str]:
     """End the runs whose process is gone, free their slots, and return their ids.
 
-    A run of another machine counts as living, and so does one whose process is not known yet.
+    A run of another machine is dead when its heartbeat has been silent for long. Without one, it
+    counts as living, and so does a run whose process is not known yet.
     """
     ended = []
     for record in instance.get_run_records(RunsFilter(statuses=IN_PROGRESS)):
@@ -40,7 +43,7 @@ def end_dead_runs(instance: DagsterInstance, say: Say = lambda line: None) -> li
             continue
         reason = (
             f"The process of this run ({_process_in_words(instance, run)}) is gone: it was killed, "
-            "or the machine was restarted. The run was ended by the next one."
+            "or its machine was restarted or is away. The run was ended by the next one."
         )
         cancelled = run.status == DagsterRunStatus.CANCELING
         (instance.report_run_canceled if cancelled else instance.report_run_failed)(run, reason)
@@ -83,23 +86,29 @@ def watching(instance: DagsterInstance, run_id: str, say: Say) -> Iterator[None]
 
 def occupants(instance: DagsterInstance, run_id: str) -> list[str]:
     """For whom a run waits: a line for each run that has the warehouse; none if it need not."""
-    pool = instance.event_log_storage.get_concurrency_info(POOL)
-    if run_id not in {step.run_id for step in pool.pending_steps}:
+    waiting = instance.get_run_by_id(run_id)
+    occupant = waiting and waiting.tags.get(WAITS_FOR_TAG)
+    record = instance.get_run_record_by_id(occupant) if occupant else None
+    if record is None or record.dagster_run.is_finished:
         return []
-    records = (instance.get_run_record_by_id(slot.run_id) for slot in pool.claimed_slots)
+    run = record.dagster_run
     return [
-        f"Waiting for run {record.dagster_run.run_id[:8]} of {record.dagster_run.job_name} "
-        f"({_process_in_words(instance, record.dagster_run)}), in progress since {_since(record)}."
-        for record in records
-        if record and record.dagster_run.run_id != run_id
+        f"Waiting for run {run.run_id[:8]} of {run.job_name} "
+        f"({_process_in_words(instance, run)}), in progress since {_since(record)}."
     ]
 
 
 def _lives(instance: DagsterInstance, run: DagsterRun) -> bool | None:
     """Whether the process of a run lives; None where that cannot be known here."""
     process = Process.of_run(run.run_id, run.tags)
+    if process and process.is_here and process.is_of_this_boot:
+        return process.lives
     if process:
-        return process.lives if process.is_here else None
+        silent = silent_for(instance, run.run_id)
+        if silent is not None:
+            return silent < DEAD_AFTER
+        # Without a heartbeat only this machine has such runs, and it has begun again.
+        return False if process.is_here else None
     pid = _reported_pid(instance, run)
     # A later process may have the number: only its absence says something.
     return False if pid is not None and started(pid) is None else None

@@ -123,6 +123,13 @@ class PooledSqliteEventLogStorage(SqliteEventLog):
                 self._engines.pop(old).dispose()
         return engine
 
+    def close_file(self, shard: str) -> None:
+        """Close the connection to a file, if it is open."""
+        with self._lock:
+            engine = self._engines.pop(shard, None)
+            if engine:
+                engine.dispose()
+
     def wipe(self) -> None:
         """Delete all events; closes the connections before their files are deleted."""
         self.dispose()

@@ -83,8 +83,9 @@ def _without_postgres(settings: Settings) -> dict[str, Any]:
     return {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        # A pool without a limit has no effect: one run at a time writes to the warehouse.
-        "concurrency": {"pools": {"granularity": "op", "default_limit": 1}},
+        # A pool without a limit has no effect. Its slot is the run's: between the steps of one run
+        # no other is launched, but waits in the queue.
+        "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 30,

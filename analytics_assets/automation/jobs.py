@@ -2,7 +2,7 @@
 
 Dagster does not allow daily and monthly assets in one job, and only the newest day is scored, not
 every day that is loaded again: so there are four jobs. The pages have their own job, and so has
-each source that declares one.
+each source that declares one. Two more build nothing, and only look.
 
 No asset is listed here. An asset's job follows from its tags, partitions and parents, so a new
 table gets its job by itself.
@@ -14,6 +14,7 @@ from typing import Any
 
 from dagster import (
     AssetCheckKey,
+    AssetKey,
     AssetSelection,
     AssetSpec,
     PartitionsDefinition,
@@ -31,6 +32,8 @@ SCORE_DAY = "score_day"
 PROFILE_TABLES = "profile_tables"
 MONTHLY_FEATURES = "monthly_features"
 RETRAIN = "retrain"
+OBSERVE_SOURCES = "observe_sources"
+CHECK_TABLES = "check_tables"
 OF_DAYS = (LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY)
 
 
@@ -122,6 +125,28 @@ def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
             names.add(name)
             waiting += parents.get(name, ())
     return names
+
+
+def observing_jobs(sources: Iterable[AssetKey], checks: Iterable[AssetCheckKey]) -> dict[str, Any]:
+    """The jobs that build nothing: they look at the sources, and at whole tables.
+
+    Args:
+        sources: the source assets.
+        checks: the checks that need no step of dbt.
+    """
+    return {
+        OBSERVE_SOURCES: define_asset_job(
+            OBSERVE_SOURCES,
+            AssetSelection.assets(*sources),
+            description="Records the data version of each day of the sources, so that days show "
+            "that have changed since they were loaded.",
+        ),
+        CHECK_TABLES: define_asset_job(
+            CHECK_TABLES,
+            AssetSelection.checks(*checks),
+            description="Evaluates the checks on whole tables, also between loads.",
+        ),
+    }
 
 
 def build_jobs(

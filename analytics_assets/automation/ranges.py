@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 
+from dagster import DagsterRunStatus
+
 from analytics_assets.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -12,8 +14,16 @@ from analytics_assets.partitions import (
     month_start,
     next_month,
 )
+from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
-from analytics_assets.sources.readers import reader_of
+from analytics_assets.sources.readers import read_whole
+
+# A run that has not ended: it waits in the queue, or goes on.
+UNFINISHED = [
+    status
+    for status in DagsterRunStatus
+    if status not in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+]
 
 # Each range is a run, which costs as much as loading weeks of days.
 RANGES_AT_ONCE = 3
@@ -71,6 +81,20 @@ def covering(windows: Iterable[Window]) -> Window:
     return Window(min(w.start for w in windows), max(w.end for w in windows))
 
 
+def in_chunks(windows: Iterable[Window], most_days: int | None) -> list[Window]:
+    """The windows, cut into such of so many days at most; None cuts nothing."""
+    return [
+        Window(start, min(start + timedelta(days=most_days or window.days), window.end))
+        for window in windows
+        for start in list(window)[:: most_days or window.days]
+    ]
+
+
+def most_days_of(settings: Settings, sources: SourcesConfig) -> int | None:
+    """How many days a run loads at most: the setting, unless each run reads a whole source."""
+    return None if read_whole(sources) else settings.max_run_days
+
+
 def windows_to_load(days: Iterable[date], sources: SourcesConfig) -> list[Window]:
     """The windows to load so that the given days are loaded, and as little as possible between.
 
@@ -79,13 +103,9 @@ def windows_to_load(days: Iterable[date], sources: SourcesConfig) -> list[Window
     gaps between them.
     """
     windows = list(contiguous(days))
-    read_whole = any(
-        config.contract.time_column and reader_of(config).reads_whole
-        for config in sources.sources.values()
-    )
     gaps = [later.start - earlier.end for earlier, later in pairwise(windows)]
     widest = sorted(range(len(gaps)), key=lambda n: gaps[n], reverse=True)
-    cuts = sorted(n + 1 for n in widest[: 0 if read_whole else RANGES_AT_ONCE - 1])
+    cuts = sorted(n + 1 for n in widest[: 0 if read_whole(sources) else RANGES_AT_ONCE - 1])
     return [
         Window(windows[first].start, windows[end - 1].end)
         for first, end in pairwise([0, *cuts, len(windows)])

@@ -1,12 +1,13 @@
-"""Sensors: react to changed sources and finished runs.
+"""Sensors on the sources: what has changed is loaded. What follows a load is in `after_load`.
 
-Belongs here: reactions to an event. Does not belong here: what runs at a time (`schedules`),
-or telling people (`alerts`).
+Belongs here: which days are asked for, and when. Does not belong here: what runs at a time
+(`schedules`), or telling people (`alerts`).
 """
 
 import hashlib
-from collections.abc import Iterator
-from datetime import date, timedelta
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from dagster import (
@@ -16,30 +17,30 @@ from dagster import (
     PartitionsDefinition,
     RunRequest,
     RunsFilter,
-    RunStatusSensorContext,
     SensorDefinition,
     SensorEvaluationContext,
+    SensorResult,
     SkipReason,
-    run_status_sensor,
     sensor,
 )
 
+from analytics_assets.automation.after_load import after_load_sensors, default_status
 from analytics_assets.automation.alerts.watch import alert_sensor
 from analytics_assets.automation.dead_runs import end_dead_runs
-from analytics_assets.automation.jobs import (
-    LOAD_DAYS,
-    MONTHLY_FEATURES,
-    RETRAIN,
-    SCORE_DAY,
+from analytics_assets.automation.jobs import LOAD_DAYS
+from analytics_assets.automation.ranges import (
+    UNFINISHED,
+    in_chunks,
+    most_days_of,
+    range_tags,
+    windows_to_load,
 )
-from analytics_assets.automation.outdated import read_history
-from analytics_assets.automation.ranges import contiguous, months_of, range_tags, windows_to_load
-from analytics_assets.checks.predictions import reasons_to_retrain
-from analytics_assets.partitions import KEEP_MODELS_TAG, Window, run_window
+from analytics_assets.automation.retention import retention_sensor
+from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
-from analytics_assets.sources.changes import changed_days, changed_whole
+from analytics_assets.sources.changes import changed_whole, changes
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
-from analytics_assets.sources.ledger import last_load, loaded_to
+from analytics_assets.sources.ledger import last_load
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 
@@ -54,165 +55,115 @@ def build_sensors(
     daily: PartitionsDefinition,
     jobs: dict[str, Any],
 ) -> list[SensorDefinition]:
-    """The sensors of the jobs. Those that launch runs are stopped, to be started in the UI."""
-    has_days = LOAD_DAYS in jobs
+    """The sensors of the jobs; those that launch runs do so by default where automation is on."""
+    if LOAD_DAYS in jobs:
+        of_days = [
+            _changed_sources(settings, sources, warehouse, daily, jobs),
+            *after_load_sensors(settings, sources, warehouse, jobs),
+        ]
+    else:
+        of_days = []
     return [
-        *(_day_sensors(settings, sources, warehouse, daily, jobs) if has_days else ()),
-        *(_changed_source(config, sources, warehouse, jobs) for config in sources.separate),
+        *of_days,
+        *(_changed_source(settings, one, sources, warehouse, jobs) for one in sources.separate),
         alert_sensor(settings, warehouse),
         _end_dead_runs(),
+        retention_sensor(settings, warehouse),
     ]
 
 
-def _day_sensors(
+def _changed_sources(
     settings: Settings,
     sources: SourcesConfig,
     warehouse: Warehouse,
     daily: PartitionsDefinition,
     jobs: dict[str, Any],
-) -> list[SensorDefinition]:
+) -> SensorDefinition:
     @sensor(
         name="changed_sources",
         job=jobs[LOAD_DAYS],
-        minimum_interval_seconds=300,
-        default_status=DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=settings.sensor_seconds,
+        default_status=default_status(settings),
         description=(
-            "Requests the days whose source files are new or changed since their load, and once "
-            "more the days whose load failed after its rows were written."
+            "Requests the days whose source files are new or changed since their load, once two "
+            "looks have seen the same content, and once more the days whose load failed after its "
+            "rows were written."
         ),
     )
-    def changed_sources(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+    def changed_sources(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        if context.instance.get_run_ids(
+            RunsFilter(job_name=LOAD_DAYS, statuses=UNFINISHED), limit=1
+        ):
+            return SkipReason("A load waits or goes on. What has changed is asked for after it.")
         keys = daily.get_partition_keys()
         try:
-            changed = changed_days(sources, warehouse, keys)
+            found = changes(sources, warehouse, keys)
         except (SourceError, WarehouseError) as error:
-            yield SkipReason(str(error))
-            return
+            return SkipReason(str(error))
+        seen = {str(day): _digest(files_of(versions, sources)) for day, versions in found.items()}
+        before = json.loads(context.cursor or "{}")
+        wanted = {
+            day: "".join(versions.values())
+            for day, versions in found.items()
+            if not files_of(versions, sources) or before.get(str(day)) == seen[str(day)]
+        }
+        coming = len(found) - len(wanted)
         failed = failed_loads(context.instance)
         for day, runs in failed.items():
-            if len(runs) < ATTEMPTS:
-                changed.setdefault(day, runs[0])
-        if failed and not changed:
-            first = min(failed)
-            yield SkipReason(
-                f"{len(failed):,} days failed {ATTEMPTS} times; the first is {first}, last in run "
-                f"{failed[first][0][:8]}. Fix the cause, then load them."
-            )
-        elif not changed:
-            yield SkipReason("The sources have not changed since each day was loaded.")
-        for window in windows_to_load(changed, sources):
-            # The load is part of the key: content that returns to an earlier state is loaded again.
-            versions = [changed.get(day, "") for day in window]
-            content = "".join([*versions, str(last_load(warehouse, window))])
-            digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-            # The key identifies the content: a repeated tick starts no second run.
-            yield RunRequest(run_key=f"{window}-{digest}", tags=range_tags(window))
-
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name="score_after_load",
-        monitored_jobs=[jobs[LOAD_DAYS]],
-        request_job=jobs[SCORE_DAY],
-        default_status=DefaultSensorStatus.STOPPED,
-        description=(
-            "Scores the newest day after a successful load, and publishes; before it, builds the "
-            "snapshots of earlier days again that depend on days that changed."
-        ),
-    )
-    def score_after_load(context: RunStatusSensorContext) -> list[RunRequest] | SkipReason:
-        loaded = _loaded(context, warehouse)
-        if isinstance(loaded, SkipReason):
-            return loaded
-        newest = loaded[1] - timedelta(days=1)
-        try:
-            built = read_history(
-                context.instance, warehouse, sources.calendar, settings.churn_horizon_days
-            )
-        except WarehouseError as error:
-            return SkipReason(str(error))
-        run_id = context.dagster_run.run_id
-        return [
-            *(
-                RunRequest(f"{run_id}-{days}", tags={**range_tags(days), KEEP_MODELS_TAG: "true"})
-                for days in contiguous(day for day in built.stale.snapshots if day < newest)
-            ),
-            RunRequest(run_key=run_id, partition_key=newest.isoformat()),
-        ]
-
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name="features_after_old_days",
-        monitored_jobs=[jobs[LOAD_DAYS]],
-        request_job=jobs[MONTHLY_FEATURES],
-        default_status=DefaultSensorStatus.STOPPED,
-        description=(
-            "Rebuilds the features of past months after a load of days older than those that the "
-            "daily refresh loads; retraining follows."
-        ),
-    )
-    def features_after_old_days(context: RunStatusSensorContext) -> RunRequest | SkipReason:
-        loaded = _loaded(context, warehouse)
-        if isinstance(loaded, SkipReason):
-            return loaded
-        window, end = loaded
-        months = months_of(sources.calendar, window.start, end, settings.churn_horizon_days)
-        if window.start >= end - timedelta(days=settings.refresh_days) or months is None:
-            return SkipReason("The monthly schedule builds the features that these days change.")
-        return RunRequest(run_key=context.dagster_run.run_id, tags=range_tags(months, monthly=True))
-
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name="retrain_after_features",
-        monitored_jobs=[jobs[MONTHLY_FEATURES]],
-        request_job=jobs[RETRAIN],
-        default_status=DefaultSensorStatus.STOPPED,
-        description="Trains the churn model again after the monthly features were built.",
-    )
-    def retrain_after_features(context: RunStatusSensorContext) -> RunRequest:
-        return RunRequest(run_key=context.dagster_run.run_id)
-
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name="retrain_when_scores_fail",
-        monitored_jobs=[jobs[SCORE_DAY]],
-        request_job=jobs[RETRAIN],
-        default_status=DefaultSensorStatus.STOPPED,
-        description=(
-            "Requests another training if past scores were worse than the backtest, or inputs have "
-            "drifted; at most once a month for each model."
-        ),
-    )
-    def retrain_when_scores_fail(context: RunStatusSensorContext) -> RunRequest | SkipReason:
-        try:
-            with warehouse.read() as session:
-                version, reasons = reasons_to_retrain(session)
-        except WarehouseError as error:
-            return SkipReason(str(error))
-        if not reasons:
-            return SkipReason("Neither the scores nor their inputs give a reason.")
-        window = run_window(context.dagster_run.tags)
-        month = f"{window.end:%Y-%m}" if window else ""
-        return RunRequest(
-            run_key=f"{version}-{month}", tags={"analytics/because": "; ".join(reasons)[:200]}
+            if len(runs) < ATTEMPTS and day not in found:
+                wanted[day] = runs[0]
+        return SensorResult(
+            run_requests=[
+                # The key identifies the content: a repeated tick starts no second run. The load is
+                # part of it: content that returns to an earlier state is loaded again.
+                RunRequest(
+                    run_key=f"{window}-"
+                    + _digest(
+                        [
+                            *(wanted.get(day, "") for day in window),
+                            str(last_load(warehouse, window)),
+                        ]
+                    ),
+                    tags=range_tags(window),
+                )
+                for window in in_chunks(
+                    windows_to_load(wanted, sources), most_days_of(settings, sources)
+                )
+            ],
+            skip_reason=None if wanted else SkipReason(_why_nothing(coming, failed)),
+            cursor=json.dumps(seen),
         )
 
+    return changed_sources
+
+
+def files_of(versions: Mapping[str, str], sources: SourcesConfig) -> list[str]:
+    """The versions of the sources in files, which may be written at the moment.
+
+    A database shows what has been committed.
+    """
     return [
-        *(changed_sources, score_after_load, features_after_old_days),
-        *(retrain_after_features, retrain_when_scores_fail),
+        version
+        for source, version in versions.items()
+        if sources.sources[source].connection_env is None
     ]
 
 
-def _loaded(
-    context: RunStatusSensorContext, warehouse: Warehouse
-) -> tuple[Window, date] | SkipReason:
-    """The window of a load and the exclusive end of all days loaded; or why to skip it."""
-    window = run_window(context.dagster_run.tags)
-    if window is None:
-        return SkipReason("The load had no window.")
-    try:
-        return window, max(window.end, loaded_to(warehouse) or window.end)
-    except WarehouseError as error:
-        return SkipReason(str(error))
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def _why_nothing(coming: int, failed: Mapping[date, list[str]]) -> str:
+    """Why a tick asks for no load, in words."""
+    if coming:
+        return f"{coming:,} days are new or changed; the next look shows whether they are whole."
+    if failed:
+        first = min(failed)
+        return (
+            f"{len(failed):,} days failed {ATTEMPTS} times; the first is {first}, last in run "
+            f"{failed[first][0][:8]}. Fix the cause, then load them."
+        )
+    return "The sources have not changed since each day was loaded."
 
 
 def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
@@ -233,16 +184,23 @@ def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
 
 
 def _changed_source(
-    config: SourceConfig, sources: SourcesConfig, warehouse: Warehouse, jobs: dict[str, Any]
+    settings: Settings,
+    config: SourceConfig,
+    sources: SourcesConfig,
+    warehouse: Warehouse,
+    jobs: dict[str, Any],
 ) -> SensorDefinition:
     rows = config.declared.rows
 
     @sensor(
         name=f"changed_{config.source}",
         job=jobs[config.source],
-        minimum_interval_seconds=300,
-        default_status=DefaultSensorStatus.STOPPED,
-        description=f"Requests the {rows} if their source has changed since its load.",
+        minimum_interval_seconds=settings.sensor_seconds,
+        default_status=default_status(settings),
+        description=(
+            f"Requests the {rows} if their source has changed since its load, once two looks have "
+            "seen the same content."
+        ),
     )
     def changed_source(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         try:
@@ -251,6 +209,10 @@ def _changed_source(
             return SkipReason(str(error))
         if version is None:
             return SkipReason(f"The source of the {rows} has not changed since its load.")
+        seen = _digest(files_of({config.source: version}, sources))
+        if config.connection_env is None and context.cursor != seen:
+            context.update_cursor(seen)
+            return SkipReason("It has changed; the next look shows whether it is whole.")
         return RunRequest(run_key=version)
 
     return changed_source

@@ -8,7 +8,7 @@ tables. A failed blocking check stops the later steps of its run; in later runs 
 reads the ledger.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -43,6 +43,7 @@ from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import RECORD, finish_checks, is_monthly
 
 EVALUATE: Mapping[str, Evaluate] = {
     "schema": schema.evaluate,
@@ -105,6 +106,11 @@ def evaluate(
         yield from of_family(session, scans, members, window)
 
 
+def blocking_tables(checks: Iterable[Check], policies: Mapping[str, str]) -> frozenset[str]:
+    """The tables that have a blocking check."""
+    return frozenset(c.asset for c in checks if c.spec(policies[c.family]).blocking)
+
+
 def check_definitions(
     checks: Sequence[Check], policies: Mapping[str, str]
 ) -> list[AssetChecksDefinition]:
@@ -129,6 +135,10 @@ def _definition(
 ) -> AssetChecksDefinition:
     by_key = {AssetCheckKey(AssetKey(check.asset), check.name): check for check in checks}
     assert len(by_key) == len(checks), f"two checks of one table have one name in {name}"
+    blocking: dict[str, set[AssetCheckKey]] = {}
+    for key, check in by_key.items():
+        if check.spec(policies[check.family]).blocking:
+            blocking.setdefault(check.asset, set()).add(key)
 
     @multi_asset_check(
         name=name,
@@ -144,6 +154,13 @@ def _definition(
         with warehouse.read() as session:
             for finding in evaluate(session, selected, lambda check: check_window(check, tags)):
                 yield finding.result(policies[finding.check.family])
+        keys = context.selected_asset_check_keys
+        done = [table for table, needed in blocking.items() if needed <= keys]
+        with warehouse.transaction() as session:
+            if session.exists(RECORD):
+                for monthly in (False, True):
+                    of = [table for table in done if is_monthly(table) == monthly]
+                    finish_checks(session, of, run_window(tags, monthly=monthly))
 
     return step
 

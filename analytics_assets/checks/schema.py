@@ -36,9 +36,9 @@ STORED_IN = {
 }
 REMEDY = (
     "Rows of a raw table: the load accepted what the model refuses; load the days again. Rows of a "
-    "model: correct its SQL or the declared rule. Columns or types: after a change to a table, "
-    "delete the warehouse and run again. An empty table: check whether the source has rows and "
-    "whether the load ran."
+    "model: correct its SQL or the declared rule. Columns or types: analytics-assets run "
+    "migrates tables of other code and loads their days again. An empty table: check whether the "
+    "source has rows and whether the load ran."
 )
 
 

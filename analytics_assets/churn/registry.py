@@ -15,7 +15,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,15 @@ import pandas as pd
 from analytics_assets.addresses import has_password, without_password
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.run_records import BACKTEST_FILE, MODEL_FILE, log_run, write_files
+from analytics_assets.churn.version_list import Version, read_list, write_list
 
 CHAMPION = "champion"
 PROMOTED, REFUSED, WITHDRAWN = "promoted", "refused", "withdrawn"
 
+MEND = (
+    "Run analytics-assets doctor --mend: it sets the database aside and registers the models, "
+    "whose files are in the folder mlflow, in a new one. Or restore a backup."
+)
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -40,31 +44,6 @@ _ENVIRONMENT = {
 
 class RegistryError(RuntimeError):
     """The registry cannot be reached, or does not have what was asked for."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version.
-
-    Attributes:
-        number: MLflow's number of the version.
-        model_version: version of the model, from its data, settings and code.
-        decision: promoted, refused or withdrawn; empty before the decision.
-        reason: reason of the decision.
-        candidate: name of the candidate.
-        trained_to: end of the last label window in training.
-        source: address of its files.
-        sha256: hash of the model's bytes.
-    """
-
-    number: int
-    model_version: str
-    decision: str
-    reason: str
-    candidate: str
-    trained_to: str
-    source: str
-    sha256: str
 
 
 class Registry:
@@ -100,8 +79,18 @@ class Registry:
         return sorted(map(_version, versions), key=lambda version: -version.number)
 
     def find(self, model_version: str) -> Version | None:
-        """The registered version of a model; None where it is not registered."""
-        return next((v for v in self.versions() if v.model_version == model_version), None)
+        """The registered version of a model; None where it is not registered.
+
+        Where the database is damaged, the list next to it knows the version.
+        """
+        listed = read_list(self._folder, self.name)[1] if self._folder else []
+        try:
+            versions = self.versions()
+        except RegistryError:
+            if not listed:
+                raise
+            versions = []
+        return next((v for v in [*versions, *listed] if v.model_version == model_version), None)
 
     def champion(self) -> Version | None:
         """The version in use; None before the first training."""
@@ -152,7 +141,19 @@ class Registry:
             ModelError: no model can be read.
         """
         problems: list[str] = []
-        candidates = self.good_versions()
+        listed = read_list(self._folder, self.name)[0] if self._folder else []
+        try:
+            candidates = self.good_versions()
+            lost = "" if candidates or not listed else f"{self.uri} has lost its versions. {MEND}"
+            if candidates and not listed:
+                self._write_list()  # of models that were registered before there was a list
+        except RegistryError as error:
+            if not listed:
+                raise
+            candidates, lost = [], str(error)
+        if lost:
+            candidates = listed
+            problems.append(lost)
         for version in candidates:
             try:
                 return self.load(version), version, problems
@@ -210,6 +211,7 @@ class Registry:
                     "data_hash": result.data_hash,
                 },
             )
+        self._write_list()
         return _version(registered)
 
     def decide(self, version: Version, promote: bool, reason: str) -> Version:
@@ -223,7 +225,9 @@ class Registry:
             # Last, as a version without this tag is decided again.
             decision = PROMOTED if promote else REFUSED
             client.set_model_version_tag(self.name, number, "decision", decision)
-            return _version(client.get_model_version(self.name, number))
+            decided = _version(client.get_model_version(self.name, number))
+        self._write_list()
+        return decided
 
     def rollback(self, to: int | None = None) -> tuple[Version, Version]:
         """Make an earlier version the champion and withdraw the present one.
@@ -264,7 +268,43 @@ class Registry:
             client.set_model_version_tag(
                 self.name, number, "reason", f"Rolled back to version {target.number}."
             )
+        self._write_list()
         return present, champion
+
+    def restore(self) -> list[Version]:
+        """Register the listed versions again, in a new database: their files are there.
+
+        Returns:
+            The versions; none without a list, or where versions are registered.
+        """
+        good, listed = read_list(self._folder, self.name) if self._folder else ([], [])
+        if not listed or self.versions():
+            return []
+        client = self._client()
+        with _clear_errors(self.uri):
+            self._experiment()
+            self._create_model()
+            # MLflow counts from 1, and numbers are never given again.
+            for version in sorted(listed, key=lambda one: one.number):
+                tags = {
+                    name: str(getattr(version, name))
+                    for name in ("model_version", "candidate", "trained_to", "sha256")
+                } | {name: getattr(version, name) for name in ("decision", "reason")}
+                client.create_model_version(
+                    self.name,
+                    source=version.source,
+                    tags={name: value for name, value in tags.items() if value},
+                )
+            by_version = {v.model_version: v.number for v in self.versions()}
+            if good:
+                number = str(by_version[good[0].model_version])
+                client.set_registered_model_alias(self.name, CHAMPION, number)
+        self._write_list()
+        return self.versions()
+
+    def _write_list(self) -> None:
+        if self._folder:
+            write_list(self._folder, self.name, self.good_versions(), self.versions())
 
     def _read(self, version: Version, path: str) -> bytes:
         import mlflow
@@ -331,9 +371,14 @@ def _version(registered: Any) -> Version:
 def _clear_errors(uri: str) -> Iterator[None]:
     """Turn MLflow's errors into one that names the registry and says what to do."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import DatabaseError
 
     try:
         yield
+    except DatabaseError as error:
+        raise RegistryError(
+            f"The database of the model registry, {uri}, is damaged: {error.orig}. {MEND}"
+        ) from error
     except MlflowException as error:
         address = uri.partition("://")[2].rpartition("@")[2] if has_password(uri) else uri
         first = without_password(str(error).splitlines()[0], uri)

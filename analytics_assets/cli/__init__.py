@@ -4,12 +4,39 @@ Belongs here: text and progress for a terminal. Does not belong here: the work i
 (`automation.backfill`, `sources`, `warehouse`).
 """
 
+import os
+from typing import Any
+
 import click
 
-from analytics_assets.cli import api, metrics, models, published, runs, setup, sources
+from analytics_assets.cli import (
+    api,
+    backup,
+    doctor,
+    metrics,
+    models,
+    published,
+    runs,
+    setup,
+    sources,
+)
+from analytics_assets.json_logs import printed_as_json
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Group(click.Group):
+    """Prints lines of JSON where that is set, errors included."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command."""
+        if os.environ.get("ANALYTICS_LOG_FORMAT", "").strip() != "json":
+            return super().main(*args, **kwargs)
+        with printed_as_json():
+            return super().main(*args, **kwargs)
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 def main() -> None:
     """Customer analytics as Dagster assets: samples, backfills, and the development server."""
 
@@ -20,5 +47,6 @@ for command in (
     *(models.model, published.profile, published.diff),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
     *(api.api, api.api_keys),
+    *(doctor.doctor, backup.backup, backup.restore),
 ):
     main.add_command(command)

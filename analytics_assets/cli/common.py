@@ -4,8 +4,9 @@ Libraries are imported only when a command needs them, so `--help` is fast.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -42,8 +43,14 @@ def open_instance(settings: Settings) -> Iterator[Any]:
     from dagster import DagsterInstance
 
     prepare(settings)
-    with DagsterInstance.get() as instance:
-        yield instance
+    with ExitStack() as stack:
+        if settings.dagster_storage == "postgres":
+            from analytics_assets.automation.postgres_storage import RecordsError
+            from analytics_assets.automation.postgres_storage import clear_errors as of_postgres
+
+            stack.enter_context(clear_errors(RecordsError))
+            stack.enter_context(of_postgres(settings))
+        yield stack.enter_context(DagsterInstance.get())
 
 
 @contextmanager
@@ -54,10 +61,36 @@ def project_errors() -> Iterator[None]:
     from analytics_assets.sources.readers.base import SourceError
     from analytics_assets.warehouse.connection import WarehouseError
 
-    with clear_errors(
-        SettingsError, SourceConfigError, SourceError, WarehouseError, DbtProjectError
+    with (
+        _damaged_storage(),
+        clear_errors(
+            SettingsError, SourceConfigError, SourceError, WarehouseError, DbtProjectError
+        ),
     ):
         yield
+
+
+@contextmanager
+def _damaged_storage() -> Iterator[None]:
+    """Errors of SQLite files that are damaged, Dagster's or MLflow's, with what to do."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not _is_damage(cause):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise click.ClickException(
+            f"A file of Dagster's runs and events is damaged ({cause}). Run analytics-assets "
+            "doctor, which names it, and doctor --mend, which sets it aside; then run again."
+        ) from error
+
+
+def _is_damage(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.IntegrityError
+    )
 
 
 @contextmanager

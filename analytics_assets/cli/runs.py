@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,12 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
         with clear_errors(ValueError):
             write_sample(settings.sample_dir, customers, months, settings.seed)
     from analytics_assets.automation.dead_runs import end_dead_runs
-    from analytics_assets.automation.outdated import outdated, outdated_jobs, read_history
+    from analytics_assets.automation.outdated import (
+        forget_what_is_gone,
+        outdated,
+        outdated_jobs,
+        read_history,
+    )
     from analytics_assets.definitions import build_definitions, build_warehouse
 
     with project_errors(), open_instance(settings) as instance:
@@ -84,10 +90,14 @@ def _bring_up_to_date(settings: Settings, customers: int, months: int, stop: "St
             *(build_definitions(settings), instance),
             *(read_sources(settings), build_warehouse(settings)),
         )
-        windows, own_jobs = outdated(*state), outdated_jobs(*state)
+        for line in state[3].migrate():
+            click.echo(line)
+        for line in forget_what_is_gone(state[0], state[2], state[3]):
+            click.echo(line)
+        windows, own_jobs = outdated(*state, click.echo), outdated_jobs(*state)
         calendar, horizon = state[2].calendar, settings.churn_horizon_days
-        stale = read_history(instance, state[3], calendar, horizon).stale
-    if windows or own_jobs or stale.snapshots or stale.months:
+        history = read_history(instance, state[3], calendar, horizon, state[0])
+    if windows or own_jobs or history.is_behind:
         return materialize(settings, windows, every_snapshot=False, own_jobs=own_jobs, stop=stop)
     click.echo("Everything is up to date: neither the sources nor the code have changed.")
     return 0
@@ -104,8 +114,10 @@ def materialize(
     from analytics_assets.automation.alerts.watch import watch
     from analytics_assets.automation.backfill import plan_backfill, run_backfill
     from analytics_assets.automation.outdated import read_history, unfinished_days
-    from analytics_assets.automation.ranges import contiguous, windows_to_load
+    from analytics_assets.automation.ranges import contiguous, most_days_of, windows_to_load
+    from analytics_assets.automation.retention import prune
     from analytics_assets.definitions import build_definitions, build_warehouse
+    from analytics_assets.warehouse.connection import WarehouseError
 
     began = time.monotonic()
     code = 0
@@ -129,9 +141,11 @@ def materialize(
                 build_warehouse(settings),
                 sources.calendar,
                 settings.churn_horizon_days,
+                composed,
             ),
             every_snapshot,
             own_jobs,
+            most_days_of(settings, sources),
         )
         with progress() as listener:
             outcome = run_backfill(
@@ -146,6 +160,8 @@ def materialize(
         # There may be no daemon whose sensor would tell people.
         checks = sorted(composed.resolve_asset_graph().asset_check_keys)
         problems = watch(settings, instance, build_warehouse(settings, patience=5.0), checks)
+        with suppress(WarehouseError):  # another run has it; then the next one prunes
+            prune(settings, instance, build_warehouse(settings, patience=5.0))
     click.echo(outcome_table(outcome.assets))
     for failure in outcome.failures:
         click.secho(f"FAILED  {failure}", fg="red", err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from analytics_assets.addresses import FILE
-from analytics_assets.cli.common import prepare, project_errors, read_settings
+from analytics_assets.cli.common import open_instance, prepare, project_errors, read_settings
 from analytics_assets.settings import (
     PROJECT_ROOT,
     VARIABLES,
@@ -37,9 +37,15 @@ def dev(arguments: tuple[str, ...]) -> None:
 @click.command("prepare")
 def prepare_command() -> None:
     """Set the instance up (DAGSTER_HOME, its dagster.yaml, dbt's manifest) and print its folder."""
+    from analytics_assets.automation.doctor.instance import storages_behind
+
     settings = read_settings()
-    with project_errors():
-        prepare(settings)
+    with project_errors(), open_instance(settings) as instance:
+        behind = storages_behind(instance)
+        if behind:
+            # As `dagster instance migrate` does, after an upgrade of Dagster.
+            instance.upgrade()
+            click.echo(f"Dagster's storage was migrated ({', '.join(behind)}).", err=True)
     click.echo(settings.dagster_home)
 
 

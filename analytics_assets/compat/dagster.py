@@ -2,21 +2,47 @@
 
 `DbIOManager` and `TableSlice`: dagster-duckdb-pandas is a plug-in of that IO manager, and Dagster
 exports neither; the public `DuckDBPandasIOManager` opens its own connections, read-write.
+
+`DATA_VERSION_TAG` and `GLOBAL_CONCURRENCY_TAG`: an observation that a step logs, and the pool of an
+observation, have no other way to be said.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import Any
 
-from dagster import AssetKey, AssetsDefinition, SourceAsset
+from dagster import AssetKey, AssetsDefinition, DagsterEventType, DagsterInstance, SourceAsset
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
+from dagster._core.definitions.repository_definition.valid_definitions import (
+    SINGLETON_REPOSITORY_NAME,
+)
 from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
     OutputMetadataAccumulator,
 )
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.db_io_manager import DbIOManager, TableSlice
+from dagster._core.storage.tags import GLOBAL_CONCURRENCY_TAG, REPOSITORY_LABEL_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-__all__ = ["DbIOManager", "TableSlice", "add_partition_metadata", "external_asset"]
+__all__ = [
+    "DATA_VERSION_TAG",
+    "GLOBAL_CONCURRENCY_TAG",
+    "DbIOManager",
+    "TableSlice",
+    "add_partition_metadata",
+    "external_asset",
+    "known_to_the_ui",
+    "observed_versions",
+]
 
 
 def external_asset(source: SourceAsset) -> AssetsDefinition:
@@ -26,6 +52,43 @@ def external_asset(source: SourceAsset) -> AssetsDefinition:
     them, no data version for each partition.
     """
     return create_external_asset_from_source_asset(source)
+
+
+@contextmanager
+def known_to_the_ui(
+    instance: DagsterInstance, module: str, location: str, job: str
+) -> Iterator[dict[str, str]]:
+    """Meanwhile, runs that this process creates have the place of their job; gives their tags.
+
+    The timeline of the UI, and its pages of jobs, show only such runs. `execute_in_process`, which
+    creates its run itself, takes no place.
+
+    Args:
+        instance: the instance.
+        module: the module of the definitions.
+        location: the name of the code location.
+        job: the job.
+    """
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=module)
+    place = ManagedGrpcPythonEnvCodeLocationOrigin(target, location)
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(place, SINGLETON_REPOSITORY_NAME), job)
+    create = instance.create_run_for_job
+    instance.create_run_for_job = partial(create, remote_job_origin=origin)  # type: ignore[method-assign]
+    try:
+        yield {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{location}"}
+    finally:
+        del instance.create_run_for_job
+
+
+def observed_versions(instance: DagsterInstance, asset: AssetKey) -> dict[str, str]:
+    """The data version of each partition when it was last observed.
+
+    The public `get_latest_data_version_record` reads an event for each partition.
+    """
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+    )
+    return {day: by_tag[DATA_VERSION_TAG] for day, by_tag in tags.items()}
 
 
 def add_partition_metadata(

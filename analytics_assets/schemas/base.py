@@ -57,6 +57,7 @@ class Table:
         is_view: whether it is a view: it has no rows of its own to copy, count or profile.
         view_day: DATE column by which a window of a view can be read.
         may_be_empty: whether the table may have no rows.
+        is_history: whether it has rows that no rebuild brings back, such as those of a ledger.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Table:
     is_view: bool = False
     view_day: str | None = None
     may_be_empty: bool = False
+    is_history: bool = False
 
     @cached_property
     def schema(self) -> Any:
@@ -115,6 +117,15 @@ class Table:
         return f"CREATE TABLE IF NOT EXISTS {self.relation} (\n  {columns}\n)"
 
     @property
+    def values_before(self) -> dict[str, str]:
+        """SQL values, in rows stored before a column existed, of the columns that declare one."""
+        return {
+            name: column.metadata["before"]
+            for name, column in self.schema.columns.items()
+            if (column.metadata or {}).get("before")
+        }
+
+    @property
     def personal_columns(self) -> list[str]:
         """Columns that identify a person; only raw and staging may have them."""
         return [
@@ -137,6 +148,7 @@ def table(
     is_view: bool = False,
     view_day: str | None = None,
     may_be_empty: bool = False,
+    is_history: bool = False,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -148,19 +160,36 @@ def table(
             raise ValueError(f"table {name} is declared twice")
         TABLES[name] = Table(
             *(name, group, model, key, partitioning, window_column, volatile),
-            *(is_view, view_day, may_be_empty),
+            *(is_view, view_day, may_be_empty, is_history),
         )
         return model
 
     return register
 
 
-def column(description: str, *, nullable: bool = False, personal: bool = False, **checks: Any):
-    """A column: what it means, whether it may be null, and Pandera's value checks by name."""
+def column(
+    description: str,
+    *,
+    nullable: bool = False,
+    personal: bool = False,
+    before: str | None = None,
+    **checks: Any,
+):
+    """A column of a table.
+
+    Args:
+        description: what it means.
+        nullable: whether it may be null.
+        personal: whether it identifies a person.
+        before: SQL of its value in rows that were stored before the column existed. Without it the
+            value has to be computed: the rows are loaded again (`warehouse.migration`).
+        checks: Pandera's value checks by name.
+    """
+    metadata = {"personal": personal, "before": before}
     return pa.Field(
         description=description,
         nullable=nullable,
-        metadata={"personal": True} if personal else None,
+        metadata={name: value for name, value in metadata.items() if value} or None,
         # Failure cases are row values, which may not appear in messages: one is enough.
         n_failure_cases=1 if checks else None,
         **checks,

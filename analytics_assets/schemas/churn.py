@@ -141,7 +141,12 @@ class Training(Measures, ModelKey):
     decision_reason: Text = column("Why", nullable=True)
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+@table(
+    group="churn",
+    key=("model_version", "candidate"),
+    volatile=("registered_version",),
+    is_history=True,
+)
 class ChurnModel(Training):
     """Every training: how its candidates did on as-of dates after their data, and the choice.
 
@@ -155,7 +160,7 @@ class ChurnModel(Training):
     horizon_days: Integer = column("Days without a sale that make a churned customer", ge=1)
 
 
-@table(group="churn", key=("model_version", "candidate", "test_as_of"))
+@table(group="churn", key=("model_version", "candidate", "test_as_of"), is_history=True)
 class ChurnBacktest(Measures, BacktestKey):
     """How each candidate of each training did on each test date."""
 
@@ -201,7 +206,11 @@ class Score(TableModel):
     window_column="snapshot_date",
 )
 class ChurnPredictions(Score, SnapshotKey):
-    """Probability of churn of every customer who has bought, as of each day."""
+    """Probability of churn of every customer who has bought, as of each day.
+
+    Only days that were the newest when they were scored have rows. The other partitions are
+    missing by design: a later model has seen what followed them. The job score_day scores a day.
+    """
 
     expected_purchases: Double = column(
         "Days with a purchase expected within the horizon, by the BG/NBD model; null without one",
@@ -315,7 +324,12 @@ class ChurnDrift(TableModel):
     )
 
 
-@table(group="churn", key=("model_version", "candidate"), volatile=("registered_version",))
+@table(
+    group="churn",
+    key=("model_version", "candidate"),
+    volatile=("registered_version",),
+    is_history=True,
+)
 class SubscriptionModel(Training):
     """Every training on subscribers: how its candidates did in cross-validation, and the choice.
 

@@ -225,7 +225,8 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
     """Every customer known by the end of the day: features, RFM, segments, value and risk.
 
     Known means registered, or with an order line of any type. Scores are relative to the other
-    customers of the same day.
+    customers of the same day. Only days that were the newest when they were loaded have a snapshot,
+    and the other partitions are missing by design. The job score_day builds it.
     """
 
     first_order_date: Date = column("Date of the first sale", nullable=True)

@@ -20,6 +20,7 @@ from analytics_assets.schemas.base import (
     group="quality",
     key=("run_id", "asset", "check_name", "day"),
     volatile=("evaluated_at", "run_id", "seconds"),
+    is_history=True,
 )
 class DataQualityMetrics(TableModel):
     """Ledger of asset checks: the results of each run, and of each day; survives rebuilds.
@@ -75,7 +76,12 @@ class DataQualityScores(TableModel):
     checks: BigInt = column("Checks that count towards it", ge=1)
 
 
-@table(group="quality", key=("run_id",), volatile=("run_id", "started_at", "ended_at", "seconds"))
+@table(
+    group="quality",
+    key=("run_id",),
+    volatile=("run_id", "started_at", "ended_at", "seconds"),
+    is_history=True,
+)
 class PipelineExecutions(TableModel):
     """Ledger of runs, from Dagster's own records: one row a run; survives rebuilds."""
 

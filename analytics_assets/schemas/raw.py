@@ -185,7 +185,12 @@ class RejectedRows(TableModel):
     loaded_at: Timestamp = column("When the row was rejected, UTC")
 
 
-@table(group="raw", key=("source", "window_date"), volatile=("loaded_at", "changed_at"))
+@table(
+    group="raw",
+    key=("source", "window_date"),
+    volatile=("loaded_at", "changed_at"),
+    is_history=True,
+)
 class SourceLoads(TableModel):
     """The ledger of loads: for each source and day what was read, accepted and rejected."""
 
@@ -195,15 +200,23 @@ class SourceLoads(TableModel):
     )
     source_version: Text = column("Fingerprint of the source content that was loaded")
     rows_read: BigInt = column("Rows of the source for the day", ge=0)
-    rows_split: BigInt = column("Refunds that were read as rows of their own", ge=0)
+    rows_split: BigInt = column("Refunds that were read as rows of their own", before="0", ge=0)
     rows_accepted: BigInt = column("Rows that went into the raw table", ge=0)
     rows_rejected: BigInt = column("Rows that went into rejected_rows", ge=0)
-    rows_not_due: BigInt = column("Rows of days that have not come yet", ge=0)
+    rows_not_due: BigInt = column("Rows of days that have not come yet", before="0", ge=0)
     loaded_at: Timestamp = column("When the day was loaded, UTC")
-    changed_at: Timestamp = column("When it was first loaded with this content, UTC")
+    changed_at: Timestamp = column(
+        "When it was first loaded with this content, UTC", before="loaded_at"
+    )
 
 
-@table(group="raw", key=("table_name", "window_date"), volatile=("begun_at",), may_be_empty=True)
+@table(
+    group="raw",
+    key=("table_name", "window_date"),
+    volatile=("begun_at",),
+    may_be_empty=True,
+    is_history=True,
+)
 class UnfinishedTables(TableModel):
     """Tables that a run has begun to replace and has not finished, by day; empty between runs."""
 

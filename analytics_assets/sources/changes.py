@@ -40,10 +40,10 @@ def source_versions(
     return {**unchanged, **recent}
 
 
-def changed_days(
+def changes(
     sources: SourcesConfig, warehouse: Warehouse, keys: Sequence[str]
-) -> dict[date, str]:
-    """Days of the daily sources that are new or changed, with the version that they have now.
+) -> dict[date, dict[str, str]]:
+    """Days of the daily sources that are new or changed: the version that each source has now.
 
     A change of a source without days (customers, products) counts for the last day: loading any
     day loads it whole.
@@ -57,7 +57,7 @@ def changed_days(
         return {}
     window = Window.of_days(keys[0], keys[-1])
     covered = set(window)
-    changed: dict[date, str] = {}
+    changed: dict[date, dict[str, str]] = {}
     for config in sources.sources.values():
         if config.declared.job:
             continue
@@ -69,9 +69,18 @@ def changed_days(
         gone = [day for day in loaded if day and day not in current and day in covered]
         for day, version in [*current.items(), *((day, "gone") for day in gone)]:
             if loaded.get(day) != version:
-                at = day or list(window)[-1]
-                changed[at] = changed.get(at, "") + version
+                changed.setdefault(day or list(window)[-1], {})[config.source] = version
     return changed
+
+
+def changed_days(
+    sources: SourcesConfig, warehouse: Warehouse, keys: Sequence[str]
+) -> dict[date, str]:
+    """The days of `changes`, each with one version of all its sources."""
+    return {
+        day: "".join(versions.values())
+        for day, versions in changes(sources, warehouse, keys).items()
+    }
 
 
 def changed_whole(sources: SourcesConfig, source: str, warehouse: Warehouse) -> str | None:

@@ -11,9 +11,10 @@ file are cached as long as its size and time (or the store's tag) stay the same.
 
 import hashlib
 import json
+import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -24,10 +25,12 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.readers.base import Part, Reader, Scanner
 from analytics_assets.sources.stage import PartDay, staged
+from analytics_assets.warehouse.damage import set_aside
 
 # Raise it when rows are typed differently: cached contents are then computed again.
 TYPING = 2
 MASK = (1 << 64) - 1
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def content_versions(
             cache,
         )
         remember(cache, config, calendar, parts, part_days)
-        cached = _recall(cache, keys.values())
+        cached |= _recall(cache, keys.values())
     contents: dict[date | None, Content] = {}
     for file in files:
         for day, content in cached[keys[file]].items():
@@ -144,14 +147,13 @@ def remember(
     for item in part_days:
         day = item.day.isoformat() if item.day else ""
         days[item.part][day] = [item.rows, item.hashes & MASK]
-    with closing(_open(cache)) as database, database:
-        database.executemany(
-            "INSERT OR REPLACE INTO contents VALUES (?, ?)",
-            [
-                (_key(config, calendar, part), json.dumps(days[index]))
-                for index, part in enumerate(parts)
-            ],
-        )
+    rows = [
+        (_key(config, calendar, part), json.dumps(days[index])) for index, part in enumerate(parts)
+    ]
+    for _ in range(2):  # again, where a damaged cache was set aside
+        with _whole(cache), closing(_open(cache)) as database, database:
+            database.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?)", rows)
+            return
 
 
 def _read(
@@ -174,8 +176,8 @@ def _key(config: SourceConfig, calendar: Calendar, part: Part) -> str:
 def _recall(cache: Path, keys: Iterable[str]) -> dict[str, dict[date | None, Content]]:
     if not cache.exists():
         return {}
-    cached = {}
-    with closing(_open(cache)) as database:
+    cached: dict[str, dict[date | None, Content]] = {}
+    with _whole(cache), closing(_open(cache)) as database:
         for key in set(keys):
             row = database.execute("SELECT days FROM contents WHERE key = ?", (key,)).fetchone()
             if row:
@@ -188,17 +190,24 @@ def _recall(cache: Path, keys: Iterable[str]) -> dict[str, dict[date | None, Con
 
 def _open(cache: Path) -> sqlite3.Connection:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    create = "CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)"
     database = sqlite3.connect(cache, timeout=30)
     try:
-        database.execute(create)
-    except sqlite3.OperationalError:
+        database.execute("CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, days TEXT)")
+    except BaseException:
         database.close()
         raise
-    except sqlite3.DatabaseError:
-        # A broken file: its contents can be computed again.
-        database.close()
-        cache.unlink()
-        database = sqlite3.connect(cache, timeout=30)
-        database.execute(create)
     return database
+
+
+@contextmanager
+def _whole(cache: Path) -> Iterator[None]:
+    """Set a damaged cache aside: what it had can be computed again."""
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise  # such as a lock or a full disk
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        # Another process may have set it aside already.
+        with suppress(FileNotFoundError):
+            place = set_aside(cache)
+            _LOG.warning(f"{cache} is damaged ({error}): set aside as {place}, and begun again.")

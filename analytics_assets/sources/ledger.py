@@ -4,7 +4,7 @@ Belongs here: reading and writing raw.source_loads. Does not belong here: loadin
 comparing with what a source has now (`changes`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -17,7 +17,7 @@ from analytics_assets.sources.stage import PartDay
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.session import Session
-from analytics_assets.warehouse.unfinished import RAW, begin
+from analytics_assets.warehouse.unfinished import RAW, begin, checks_of
 from analytics_assets.warehouse.windows import window_predicate
 
 
@@ -120,12 +120,15 @@ def write_ledger(
     versions: dict[date | None, str],
     window: Window | None,
     loaded_at: datetime,
+    checked: Collection[str] = (),
 ) -> None:
     """Replace what the ledger says of the days, and what it says of rows that are not due yet.
 
-    The days are begun, in the same transaction: what is built from them does not fit them yet.
+    The days are begun, in the same transaction: what is built from them does not fit them yet, and
+    the checks of the raw table, if it is among those that have blocking ones, are due.
     """
-    begin(DuckDBSession(connection), [f"{RAW}{source}"], window, loaded_at)
+    raw = f"{RAW}{source}"
+    begin(DuckDBSession(connection), [raw, *checks_of([raw], checked)], window, loaded_at)
     of_window = of_source(source, window)
     before = {
         day: (version, changed_at)

@@ -9,7 +9,7 @@ of `stage`), to see which are rejected and which belong to other days.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -67,6 +67,7 @@ def load(
     loaded_at: datetime,
     *,
     any_volume: bool = False,
+    checked: Collection[str] = (),
 ) -> LoadResult:
     """Load a window of a source in a transaction of its own.
 
@@ -88,6 +89,7 @@ def load(
                 cache=warehouse.source_cache,
                 any_volume=any_volume,
                 careful=careful,
+                checked=checked,
             )
 
     try:
@@ -106,6 +108,7 @@ def load_source(
     cache: Path | None = None,
     any_volume: bool = False,
     careful: bool = True,
+    checked: Collection[str] = (),
 ) -> LoadResult:
     """Replace a window of a source's raw table, its rejected rows and its ledger.
 
@@ -120,6 +123,7 @@ def load_source(
         cache: database that remembers the contents of files; copies of files are made next to it.
         any_volume: load even where the volume has changed by more than the source allows.
         careful: prove the form of files before they are read.
+        checked: raw tables with blocking checks, which have to be evaluated after the load.
 
     Raises:
         DoubtError: the load has to be repeated with care; roll the transaction back.
@@ -181,7 +185,7 @@ def load_source(
             any_volume,
         )
         require_rates(connection, config)
-        write_ledger(connection, config.source, days, versions, window, loaded_at)
+        write_ledger(connection, config.source, days, versions, window, loaded_at, checked)
     # Only now, at the end of the scan, is it known that the source did not change meanwhile.
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, part_days)

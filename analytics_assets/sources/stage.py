@@ -31,6 +31,7 @@ from analytics_assets.sources.readers.base import (
 from analytics_assets.sources.refunds import has_refunds
 from analytics_assets.sources.typed import typed_relation
 from analytics_assets.sources.whole_orders import by_order
+from analytics_assets.warehouse.damage import is_damage
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class Stage:
         except duckdb.Error as error:
             if isinstance(error, (duckdb.ConstraintException, duckdb.OutOfMemoryException)):
                 raise
+            if is_damage(error):
+                raise  # of the warehouse, not of the source
             # Not chained: DuckDB quotes the row.
             message = _without_rows(str(error), self.scan)
             raise self._error(f"{self.config.source}: {message}") from None

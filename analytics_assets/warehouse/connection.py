@@ -1,9 +1,10 @@
 """The one owner of connections to the warehouse file.
 
-Belongs here: opening, preparing and closing the file. Does not belong here: what is written to it
-(`windows`, `io_manager`, the dbt project) or what readers open (`publish`).
+Belongs here: opening, migrating, preparing and closing the file. Does not belong here: what is
+written to it (`windows`, `io_manager`, the dbt project) or what readers open (`publish`).
 """
 
+import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -12,14 +13,19 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.schemas import TABLES
+from analytics_assets.warehouse.damage import WarehouseError, raise_if_damaged
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets.warehouse.migration import differences, migrate
 
 POOL = "warehouse"  # limit 1: one process writes at a time
 SCHEMAS = ("raw", "staging", "core", "marts", "churn", "quality")
 
 
-class WarehouseError(RuntimeError):
-    """The warehouse cannot be opened or used; the message says why and what to do."""
+_LOG = logging.getLogger(__name__)
+
+
+class WarehouseLockedError(WarehouseError):
+    """Another process has the warehouse open."""
 
 
 class Warehouse:
@@ -45,6 +51,7 @@ class Warehouse:
             "temp_directory": str(path.with_suffix(".tmp")),
         }
         self._patience = patience
+        self._is_current = not path.exists()  # known to have the columns of the code
 
     @property
     def source_cache(self) -> Path:
@@ -112,29 +119,68 @@ class Warehouse:
                 if kind != "table":
                     session.execute(table.ddl)
 
+    def migrate(self) -> list[str]:
+        """Bring the stored tables up to the code, which the first opening does anyway.
+
+        Returns:
+            What was done and what has to be built again, as lines for people; none if nothing was.
+        """
+        if not self.path.exists():
+            return []
+        self._is_current = False
+        with self.as_stored() as session:
+            behind = differences(session)
+        lines = []
+        if behind:
+            # Read again: another process may have migrated meanwhile.
+            with self._connection(read_only=False) as session:
+                session.execute("BEGIN")
+                lines = migrate(session, differences(session))
+                session.execute("COMMIT")
+        self._is_current = True
+        return lines
+
+    @contextmanager
+    def as_stored(self, *, read_only: bool = True) -> Iterator[DuckDBSession]:
+        """A connection to the tables as they are: nothing is migrated."""
+        with self._connection(read_only=read_only) as session:
+            yield session
+
     @contextmanager
     def _open(self, *, read_only: bool) -> Iterator[DuckDBSession]:
+        if not self._is_current:
+            for line in self.migrate():
+                _LOG.warning(line)
+        with self._connection(read_only=read_only) as session:
+            yield session
+
+    @contextmanager
+    def _connection(self, *, read_only: bool) -> Iterator[DuckDBSession]:
+        connection = self._connect(read_only)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield DuckDBSession(connection)
+        except duckdb.Error as error:
+            raise_if_damaged(self.path, error)
+            raise
+        finally:
+            connection.close()
+
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self._patience
         pause = 0.05
         while True:
             try:
-                connection = duckdb.connect(
-                    str(self.path), read_only=read_only, config=self._config
-                )
-                break
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
+                return duckdb.connect(str(self.path), read_only=read_only, config=self._config)
+            except duckdb.Error as error:
+                raise_if_damaged(self.path, error)
+                if "lock" not in str(error).lower() or not isinstance(error, duckdb.IOException):
                     raise
                 if time.monotonic() >= deadline:
-                    raise WarehouseError(
+                    raise WarehouseLockedError(
                         f"{self.path} is locked by another process, for over {self._patience:.0f} "
                         f"seconds: {error}. Wait for that run to end, or stop the process; to read "
                         "while a run writes, open the published copy instead."
                     ) from error
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
-        try:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield DuckDBSession(connection)
-        finally:
-            connection.close()

@@ -5,6 +5,7 @@ file (`connection`) or publishing it (`publish`).
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ from analytics_assets.warehouse.windows import WindowError, window_predicate
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+@cache
+def _in_its_words(type_: str) -> str:
+    return str(duckdb.sqltype(type_))
 
 
 class DuckDBSession(Session):
@@ -62,10 +68,9 @@ class DuckDBSession(Session):
             )
         )
 
-    def has_declared_columns(self, table: Table) -> bool:
-        """Whether the relation's columns are those that the table declares, in name and type."""
-        declared = {name: str(duckdb.sqltype(type_)) for name, type_ in table.sql_types.items()}
-        return self.columns(table) == declared
+    def declared_types(self, table: Table) -> dict[str, str]:
+        """Types of a table's columns as declared, in DuckDB's words."""
+        return {name: _in_its_words(type_) for name, type_ in table.sql_types.items()}
 
     def ibis(self, table: Table) -> Any:
         """The relation as an Ibis table."""

@@ -20,6 +20,7 @@ from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
+from analytics_assets.warehouse.unfinished import RECORD, finish
 from analytics_assets.warehouse.windows import WindowError, partition_row_counts
 
 
@@ -72,6 +73,8 @@ class DataFrameHandler(DuckDBPandasTypeHandler):
         window = _window(table_slice)
         connection.register("incoming_frame", obj)
         rows = connection.replace_window(table, "incoming_frame", window)
+        if connection.exists(RECORD):
+            finish(connection, [table.name], window)
         if window is None:
             context.add_output_metadata({"dagster/row_count": rows})
             return

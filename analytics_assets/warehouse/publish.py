@@ -80,13 +80,13 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
             stays as it was.
     """
     published_dir.mkdir(parents=True, exist_ok=True)
-    builds = _builds(published_dir)
-    number = int(builds[-1].name) + 1 if builds else 1
+    earlier = builds(published_dir)
+    number = int(earlier[-1].name) + 1 if earlier else 1
     building = published_dir / f".building-{number:06d}"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
-        before = builds[-1] / "warehouse.duckdb" if builds else None
+        before = earlier[-1] / "warehouse.duckdb" if earlier else None
         rows = _copy(warehouse, building / "warehouse.duckdb", before)
         _verify(building / "warehouse.duckdb", rows)
     except BaseException:
@@ -103,7 +103,7 @@ def publish(warehouse: Warehouse, published_dir: Path, keep: int) -> Build:
     _sync(pointer)
     pointer.replace(published_dir / POINTER)
     _sync(published_dir)
-    for old in _builds(published_dir)[:-keep]:
+    for old in builds(published_dir)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return Build(directory / "warehouse.duckdb", rows)
 
@@ -226,7 +226,8 @@ def _verify(path: Path, rows: dict[str, int]) -> None:
                 )
 
 
-def _builds(published_dir: Path) -> list[Path]:
+def builds(published_dir: Path) -> list[Path]:
+    """The folders of the builds, oldest first."""
     return sorted(path for path in published_dir.iterdir() if path.name.isdigit())
 
 

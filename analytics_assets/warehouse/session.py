@@ -89,8 +89,16 @@ class Session(ABC):
         """Types of a relation's columns, in order, in the main catalog or in an attached one."""
 
     @abstractmethod
+    def declared_types(self, table: Table) -> dict[str, str]:
+        """Types of a table's columns as declared, in the words of `columns`."""
+
     def has_declared_columns(self, table: Table) -> bool:
         """Whether the relation's columns are those that the table declares, in name and type."""
+        return self.columns(table) == self.declared_types(table)
+
+    @abstractmethod
+    def kinds(self, only: tuple[str, str] | None = None) -> dict[tuple[str, str], str]:
+        """The kind of every relation, or of only one, by schema and name."""
 
     @abstractmethod
     def ibis(self, table: Table) -> Any:

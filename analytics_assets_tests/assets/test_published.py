@@ -2,6 +2,7 @@
 # ruff: noqa: DTZ001  (the warehouse holds naive UTC)
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -9,7 +10,12 @@ import pytest
 from dagster import AssetCheckResult, AssetCheckSpec, DagsterInstance, asset, materialize
 
 from analytics_assets.assets.published import serving_assets
-from analytics_assets.assets.quality.blocking import failed_checks, failed_now
+from analytics_assets.assets.quality.blocking import (
+    FailedCheck,
+    failed_checks,
+    failed_now,
+    still_failing,
+)
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -25,6 +31,17 @@ FAILED = {
     "window_start": None,
     "window_end": None,
 }
+
+
+KEY = FailedCheck("fact_orders", "key")
+
+
+def test_the_message_names_check_table_and_days_and_not_all_of_a_thousand() -> None:
+    days = tuple(FIRST + timedelta(n) for n in range(1000))
+    said = still_failing([KEY, replace(KEY, days=days)], "Not published.")
+    assert "the check key of fact_orders; the check key of fact_orders on" in said
+    assert f"{days[4]} and 995 more days up to {days[-1]}" in said
+    assert str(days[5]) not in said
 
 
 def of_days(first: date, last: date) -> dict[str, object]:
@@ -54,7 +71,7 @@ def verdicts(connection: duckdb.DuckDBPyConnection, *rows: dict[str, object]) ->
 
 def test_an_error_counts_until_the_check_has_passed_in_any_run(ledger) -> None:
     verdicts(ledger, {"job": "load"})
-    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == [KEY]
     verdicts(ledger, {"job": "load"}, {"job": "by hand", "passed": True})
     assert failed_checks(DuckDBSession(ledger)) == []
 
@@ -69,16 +86,18 @@ def test_a_pass_on_another_day_does_not_clear_a_failed_day(ledger) -> None:
     failed = {"job": "load", **of_days(FIRST, FIRST)}
     passed = {"job": "load", "passed": True, **of_days(SECOND, SECOND)}
     verdicts(ledger, failed, passed)
-    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == [replace(KEY, days=(FIRST,))]
     verdicts(ledger, failed, passed, {"job": "load", "passed": True, **of_days(FIRST, SECOND)})
     assert failed_checks(DuckDBSession(ledger)) == []
 
 
 def test_a_failed_range_is_cleared_day_by_day(ledger) -> None:
     failed = {"job": "load", **of_days(FIRST, SECOND)}
+    verdicts(ledger, failed)
+    assert failed_checks(DuckDBSession(ledger)) == [replace(KEY, days=(FIRST, SECOND))]
     days = [{"job": "load", "passed": True, **of_days(day, day)} for day in (FIRST, SECOND)]
     verdicts(ledger, failed, days[0])
-    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == [replace(KEY, days=(SECOND,))]
     verdicts(ledger, failed, *days)
     assert failed_checks(DuckDBSession(ledger)) == []
 
@@ -104,18 +123,22 @@ def test_a_check_that_its_job_no_longer_has_does_not_count(ledger) -> None:
 
 def test_another_job_that_checks_other_things_hides_nothing(ledger) -> None:
     verdicts(ledger, {"job": "load"}, {"job": "score", "check_name": "other", "passed": True})
-    assert failed_checks(DuckDBSession(ledger)) == ["fact_orders.key"]
+    assert failed_checks(DuckDBSession(ledger)) == [KEY]
 
 
 def test_nothing_is_published_while_a_check_has_failed(settings: Settings) -> None:
     warehouse = Warehouse(settings.warehouse_path)
     warehouse.prepare()
     with warehouse.write() as session:
-        verdicts(session, {"job": "load"})
+        verdicts(session, {"job": "load", **of_days(FIRST, FIRST)})
     result = materialize(
         serving_assets(settings, []), resources={"warehouse": warehouse}, raise_on_error=False
     )
     assert not result.success
+    (failure,) = result.get_step_failure_events()
+    said = str(failure.step_failure_data.error)
+    assert f"the check key of fact_orders on {FIRST}" in said
+    assert "pages may show a later verdict on other days" in said
     assert not settings.published_dir.exists()
 
 
@@ -130,7 +153,7 @@ def test_a_failure_of_a_run_that_no_ledger_has_yet_counts(settings: Settings) ->
     warehouse.prepare()
     with DagsterInstance.ephemeral() as instance:
         assert not materialize([raw_orders], instance=instance, raise_on_error=False).success
-        assert failed_now(instance, warehouse, {"raw"}) == ["raw_orders.key"]
+        assert failed_now(instance, warehouse, {"raw"}) == [FailedCheck("raw_orders", "key")]
         assert failed_now(instance, warehouse, {"core"}) == []
     with warehouse.read() as session:
         assert session.rows("FROM quality.data_quality_metrics") == []

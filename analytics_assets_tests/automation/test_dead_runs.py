@@ -11,7 +11,13 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.events import EngineEventData
 from dagster._core.test_utils import create_run_for_test
 
-from analytics_assets.automation.dead_runs import LOOKS_EVERY, end_dead_runs, occupants, watching
+from analytics_assets.automation.dead_runs import (
+    LOOKS_EVERY,
+    WAITS_FOR_TAG,
+    end_dead_runs,
+    occupants,
+    watching,
+)
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import failed_loads
@@ -86,13 +92,14 @@ def test_a_run_that_was_being_cancelled_is_cancelled(instance: DagsterInstance) 
 def test_a_living_run_is_waited_for_by_name(instance: DagsterInstance) -> None:
     living = run_of(instance, Process.current())
     waiting = run_of(instance, Process.current())
-    assert claim(instance, living)
     assert occupants(instance, waiting) == []
-    assert not claim(instance, waiting)
+    instance.add_run_tags(waiting, {WAITS_FOR_TAG: living})
     assert end_dead_runs(instance) == []
     (line,) = occupants(instance, waiting)
     assert line.startswith(f"Waiting for run {living[:8]} of load_days (process {os.getpid()} on ")
     assert " UTC." in line
+    instance.report_run_failed(instance.get_run_by_id(living))
+    assert occupants(instance, waiting) == []
 
 
 def test_a_run_that_dies_while_another_waits_is_ended(instance: DagsterInstance) -> None:
@@ -101,8 +108,7 @@ def test_a_run_that_dies_while_another_waits_is_ended(instance: DagsterInstance)
         process = Process(Process.current().host, child.pid, str(started(child.pid)))
         dying = run_of(instance, process)
         waiting = run_of(instance, Process.current())
-        assert claim(instance, dying)
-        assert not claim(instance, waiting)
+        instance.add_run_tags(waiting, {WAITS_FOR_TAG: dying})
         with watching(instance, waiting, lines.append):
             until(lambda: bool(lines))
             time.sleep(2 * LOOKS_EVERY)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from dagster import (
 )
 
 from analytics_assets.assets.dbt.models import _model_version
-from analytics_assets.automation.outdated import outdated
+from analytics_assets.automation.outdated import outdated, read_history
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.configured import sample_sources
@@ -34,6 +36,7 @@ def windows(
     sample: Path | None = None,
     composed: Definitions | None = None,
     instance: DagsterInstance | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Window]:
     sources: SourcesConfig = project.sources
     if sample:
@@ -43,6 +46,26 @@ def windows(
         instance or project.instance,
         sources,
         project.warehouse,
+        say,
+    )
+
+
+def of_other_code(project: Project, name: str) -> Definitions:
+    """The definitions, with one asset whose code is another."""
+
+    def changed(spec: AssetSpec) -> AssetSpec:
+        if spec.key == AssetKey(name):
+            return spec.replace_attributes(code_version="other")
+        return spec
+
+    composed = project.definitions()
+    made: list[Any] = [a for a in composed.assets or [] if hasattr(a, "specs")]
+    others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
+    return Definitions(
+        assets=[*others, *map_asset_specs(changed, made)],
+        asset_checks=composed.asset_checks,
+        jobs=composed.jobs,
+        resources=composed.resources,
     )
 
 
@@ -94,23 +117,40 @@ class TestAfterAFullRun:
             )
         assert windows(built_project, sample) == [Window.of_days("2024-06-30", "2024-06-30")]
 
-    @pytest.mark.parametrize("name", ["raw_orders", "fact_orders", "churn_model"])
-    def test_one_asset_of_other_code_is_everything(self, built_project: Project, name: str) -> None:
-        def changed(spec: AssetSpec) -> AssetSpec:
-            if spec.key == AssetKey(name):
-                return spec.replace_attributes(code_version="other")
-            return spec
-
-        composed = built_project.definitions()
-        made: list[Any] = [a for a in composed.assets or [] if hasattr(a, "specs")]
-        others = [a for a in composed.assets or [] if not hasattr(a, "specs")]
-        composed = Definitions(
-            assets=[*others, *map_asset_specs(changed, made)],
-            asset_checks=composed.asset_checks,
-            jobs=composed.jobs,
-            resources=composed.resources,
+    @pytest.mark.parametrize("name", ["raw_orders", "fact_orders"])
+    def test_a_load_of_other_code_is_everything_and_says_so(
+        self, built_project: Project, name: str
+    ) -> None:
+        lines: list[str] = []
+        composed = of_other_code(built_project, name)
+        assert windows(built_project, composed=composed, say=lines.append) == everything(
+            built_project
         )
-        assert windows(built_project, composed=composed) == everything(built_project)
+        assert lines == [f"All days are loaded: {name} was built by other code or settings."]
+
+    @pytest.mark.parametrize(
+        ("name", "snapshots", "months"),
+        [
+            ("churn_features", [], range(1, 7)),
+            ("churn_model", [], [6]),  # features of the newest month are followed by a training
+            ("churn_predictions", [date(2024, 6, 30)], []),
+            ("published_warehouse", [date(2024, 6, 30)], []),
+        ],
+    )
+    def test_other_code_after_the_load_is_what_depends_on_it_and_no_day(
+        self, built_project: Project, name: str, snapshots: list[date], months: list[int]
+    ) -> None:
+        composed = of_other_code(built_project, name)
+        assert windows(built_project, composed=composed) == []
+        history = read_history(
+            built_project.instance,
+            built_project.warehouse,
+            built_project.calendar,
+            built_project.settings.churn_horizon_days,
+            composed,
+        )
+        assert list(history.stale.snapshots) == snapshots
+        assert list(history.stale.months) == [date(2024, month, 1) for month in months]
 
     def test_an_instance_without_records_is_everything(self, built_project: Project) -> None:
         with DagsterInstance.ephemeral() as empty:

@@ -4,8 +4,16 @@ from datetime import date
 
 import pytest
 
-from analytics_assets.automation.ranges import contiguous, range_tags, windows_to_load
+from analytics_assets.assets.common import backfill_policy
+from analytics_assets.automation.ranges import (
+    contiguous,
+    in_chunks,
+    most_days_of,
+    range_tags,
+    windows_to_load,
+)
 from analytics_assets.partitions import Calendar, Window, run_window
+from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 
 
@@ -87,3 +95,20 @@ def test_a_database_is_asked_for_days_and_joined_files_are_not() -> None:
         config = SourceConfig("orders", format=format_, table="t", query="FROM t")
         found = windows_to_load(days(2, 9), SourcesConfig(calendar, {"orders": config}))
         assert len(found) == windows, format_
+
+
+def test_a_long_range_is_cut_into_chunks_that_cover_it_exactly() -> None:
+    window = Window(date(2024, 1, 1), date(2026, 1, 1))
+    chunks = in_chunks([window, Window.of_days("2026-03-01", "2026-03-01")], 366)
+    assert [chunk.days for chunk in chunks] == [366, 365, 1]
+    assert [day for chunk in chunks[:2] for day in chunk] == list(window)
+    assert in_chunks([window], None) == [window]
+
+
+def test_a_source_that_is_read_as_a_whole_is_read_once(settings: Settings) -> None:
+    calendar = Calendar(date(2024, 1, 1))
+    for path, most in (("{date}.csv", settings.max_run_days), ("*.csv", None)):
+        sources = SourcesConfig(calendar, {"orders": SourceConfig("orders", path)})
+        assert most_days_of(settings, sources) == most
+        policy = backfill_policy(settings.max_run_days, sources)
+        assert policy.max_partitions_per_run == most

@@ -1,13 +1,28 @@
 """The schedules at given times: which window, and whether there is one."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import pytest
-from dagster import ScheduleDefinition, build_schedule_context
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    ScheduleDefinition,
+    build_schedule_context,
+)
+from dagster._core.test_utils import create_run_for_test
+from dagster._utils.schedules import is_valid_cron_schedule, schedule_execution_time_iterator
 
-from analytics_assets.automation.jobs import build_jobs, job_plans
+from analytics_assets.automation.instance import prepare_instance
+from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
 from analytics_assets.automation.schedules import build_schedules, labelled_months
+from analytics_assets.definitions import build_warehouse
 from analytics_assets.partitions import (
     Calendar,
     Window,
@@ -16,10 +31,15 @@ from analytics_assets.partitions import (
     next_month,
     run_window,
 )
+from analytics_assets.setting_rules import CRON, SettingsError
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
+from analytics_assets.warehouse.publish import POINTER
+
+from .test_sensors import all_sensors
 
 OPEN = Calendar(date(2023, 11, 15))
+SOURCES = SourcesConfig(OPEN, {"orders": SourceConfig("orders", "orders.csv")})
 ENDED = Calendar(date(2023, 11, 15), date(2024, 3, 10))
 
 
@@ -30,13 +50,19 @@ def schedules(settings: Settings, calendar: Calendar) -> dict[str, ScheduleDefin
         None: None,
     }
     sources = SourcesConfig(calendar, {"orders": SourceConfig("orders")})
-    jobs = build_jobs(job_plans([], sources), partitions)
+    jobs = {
+        **build_jobs(job_plans([], sources), partitions),
+        **observing_jobs([AssetKey("orders_source")], [AssetCheckKey(AssetKey("a"), "b")]),
+    }
     return {schedule.name: schedule for schedule in build_schedules(settings, calendar, jobs)}
 
 
 def tick(schedule: ScheduleDefinition, *time: int) -> Any:
-    context = build_schedule_context(scheduled_execution_time=datetime(*time, tzinfo=UTC))
-    return schedule.evaluate_tick(context)
+    return tick_at(schedule, datetime(*time, tzinfo=UTC))
+
+
+def tick_at(schedule: ScheduleDefinition, at: datetime) -> Any:
+    return schedule.evaluate_tick(build_schedule_context(scheduled_execution_time=at))
 
 
 def asked(schedule: ScheduleDefinition, *time: int) -> Window | None:
@@ -145,3 +171,147 @@ def test_a_label_is_made_by_the_first_tick_after_it_closed_or_else_by_the_next(
             if before < next_month(month) + timedelta(days=horizon) <= tick:
                 assert month in set(window), (tick, month)
             month = next_month(month)
+
+
+# Clocks, and the switch.
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
+YEAR = datetime(2024, 1, 1, tzinfo=UTC)  # a leap year
+
+
+def ticks(schedule: ScheduleDefinition, days: int) -> list[datetime]:
+    """When Dagster's scheduler ticks, from the year's beginning on."""
+    iterator = schedule_execution_time_iterator(
+        YEAR.timestamp(), schedule.cron_schedule, schedule.execution_timezone
+    )
+    end = YEAR + timedelta(days=days)
+    return list(takewhile(lambda at: at < end, iterator))
+
+
+@pytest.mark.parametrize("clock", [-1, 0, 1])
+@pytest.mark.parametrize("at", ["0 2 * * *", "30 2 * * *", "30 1 * * *"])
+@pytest.mark.parametrize("zone", ZONES)
+def test_no_day_is_skipped_or_doubled_in_a_year_of_clock_changes(
+    settings: Settings, zone: str, at: str, clock: int
+) -> None:
+    """Also where the machine's clock is an hour off: its ticks then come an hour early or late."""
+    calendar = Calendar(date(2023, 1, 1), zone=zone)
+    refresh = schedules(replace(settings, refresh_at=at), calendar)["daily_refresh"]
+    newest = []
+    for tick in ticks(refresh, 366):
+        (request,) = tick_at(refresh, tick + timedelta(hours=clock)).run_requests
+        window = run_window(request.tags)
+        assert window is not None
+        newest.append(list(window)[-1])
+    first = newest[0]
+    assert newest == [first + timedelta(days=n) for n in range(len(newest))]
+    assert len(newest) in (365, 366)
+    assert date(2024, 2, 29) in newest
+
+
+def test_days_close_by_the_clock_of_the_shop_wherever_the_schedule_runs(settings: Settings) -> None:
+    calendar = Calendar(date(2023, 1, 1), zone="America/New_York")
+    refresh = schedules(replace(settings, schedule_zone="UTC"), calendar)["daily_refresh"]
+    assert refresh.execution_timezone == "UTC"
+    # It is still the evening before in New York.
+    (request,) = tick(refresh, 2024, 6, 20, 2).run_requests
+    window = run_window(request.tags)
+    assert window is not None
+    assert list(window)[-1] == date(2024, 6, 18)
+
+
+def test_times_and_zone_are_settings(settings: Settings) -> None:
+    other = replace(
+        settings,
+        schedule_zone="Asia/Tokyo",
+        refresh_at="15 3 * * *",
+        features_at="0 7 2 * *",
+        retrain_at="0 8 * * 3",
+        checks_at="*/20 * * * *",
+    )
+    found = {
+        name: (schedule.cron_schedule, schedule.execution_timezone)
+        for name, schedule in schedules(other, OPEN).items()
+    }
+    assert found == {
+        "daily_refresh": ("15 3 * * *", "Asia/Tokyo"),
+        "monthly_churn_features": ("0 7 2 * *", "Asia/Tokyo"),
+        "weekly_retraining": ("0 8 * * 3", "Asia/Tokyo"),
+        "hourly_observe_sources": ("*/20 * * * *", "Asia/Tokyo"),
+        "hourly_check_tables": ("*/20 * * * *", "Asia/Tokyo"),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0 2 * * *", "*/15 * * * *", "0 0,12 1-7 * 1", "5 4 * * 0", "0 2 1 1-12/3 *"),
+        *("60 2 * * *", "0 24 * * *", "0 2 0 * *", "0 2 * 13 *", "0 2 * * 8", "0 2 * *", "daily"),
+        *("*/0 * * * *", "0 2 * * *; rm"),
+    ],
+)
+def test_what_is_accepted_as_a_time_is_one_for_dagster(text: str) -> None:
+    try:
+        CRON("ANALYTICS_REFRESH_AT", text)
+    except SettingsError as error:
+        assert "as cron does" in str(error)
+        assert not is_valid_cron_schedule(text)
+    else:
+        assert is_valid_cron_schedule(text)
+
+
+def test_retraining_and_checks_wait_until_something_is_published(settings: Settings) -> None:
+    found = schedules(settings, OPEN)
+    for name in ("weekly_retraining", "hourly_check_tables"):
+        assert "Nothing has been published" in tick(found[name], 2024, 6, 17, 6).skip_message
+    settings.published_dir.mkdir(parents=True)
+    (settings.published_dir / POINTER).write_text("some build")
+    (request,) = tick(found["weekly_retraining"], 2024, 6, 17, 6).run_requests
+    assert request.run_key == "retrain-2024-06-17"
+    at = datetime(2024, 6, 17, 6, tzinfo=UTC)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        context = build_schedule_context(instance, scheduled_execution_time=at)
+        assert len(found["hourly_check_tables"].evaluate_tick(context).run_requests) == 1
+
+
+def test_looks_do_not_pile_up_behind_a_long_load(settings: Settings) -> None:
+    hourly = schedules(settings, OPEN)["hourly_observe_sources"]
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+
+        def at(hour: int) -> Any:
+            when = datetime(2024, 6, 17, hour, 30, tzinfo=UTC)
+            return hourly.evaluate_tick(
+                build_schedule_context(instance, scheduled_execution_time=when)
+            )
+
+        keys = [at(hour).run_requests[0].run_key for hour in (6, 6, 7)]
+        assert keys[0] == keys[1] != keys[2]
+        waiting = create_run_for_test(
+            instance, "observe_sources", status=DagsterRunStatus.NOT_STARTED
+        )
+        assert not at(8).run_requests
+        instance.report_run_failed(waiting)
+        assert at(9).run_requests
+
+
+@pytest.mark.parametrize(
+    ("environment", "on"),
+    [
+        ({}, False),
+        ({"ANALYTICS_AUTOMATION": "on"}, True),
+        ({"ANALYTICS_DEPLOYMENT": "staging"}, True),
+        ({"ANALYTICS_DEPLOYMENT": "production"}, True),
+        ({"ANALYTICS_DEPLOYMENT": "production", "ANALYTICS_AUTOMATION": "off"}, False),
+    ],
+)
+def test_automation_is_off_in_dev_and_on_elsewhere_unless_switched(
+    settings: Settings, environment: dict[str, str], on: bool
+) -> None:
+    automation = {"on": True, "off": False}.get(environment.get("ANALYTICS_AUTOMATION", ""))
+    deployment = environment.get("ANALYTICS_DEPLOYMENT", "dev")
+    deployed = replace(settings, deployment=deployment, automation=automation)
+    for schedule in schedules(deployed, OPEN).values():
+        assert (schedule.default_status == DefaultScheduleStatus.RUNNING) is on, schedule.name
+    for name, sensor in all_sensors(deployed, SOURCES, build_warehouse(deployed)).items():
+        always = name == "end_dead_runs"
+        assert (sensor.default_status == DefaultSensorStatus.RUNNING) is (on or always), name

@@ -1,5 +1,6 @@
 """The sensors: what they ask for, and when they stay silent."""
 
+import os
 import subprocess
 import sys
 import time
@@ -15,10 +16,13 @@ import pytest
 from dagster import (
     DagsterInstance,
     DagsterRunStatus,
+    RunRequest,
     SensorDefinition,
+    SkipReason,
     build_run_status_sensor_context,
     build_sensor_context,
 )
+from dagster._core.test_utils import create_run_for_test
 from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
 from analytics_assets.automation.instance import prepare_instance
@@ -27,12 +31,14 @@ from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.definitions import build_definitions, build_warehouse
 from analytics_assets.partitions import (
+    COMMAND_LINE_TAG,
     Calendar,
     Window,
     daily_partitions,
     monthly_partitions,
     run_window,
 )
+from analytics_assets.processes import Process
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.load import load_source
@@ -77,8 +83,12 @@ class Shop:
             )
 
     def tick(self, instance: DagsterInstance | None = None) -> Any:
+        """The second of two ticks: the first one has seen the files for the first time."""
+        return self.tick_after(self.tick_after(None, instance).cursor, instance)
+
+    def tick_after(self, cursor: str | None, instance: DagsterInstance | None = None) -> Any:
         with nullcontext(instance) if instance else DagsterInstance.ephemeral() as of_runs:
-            context = build_sensor_context(instance=of_runs)
+            context = build_sensor_context(instance=of_runs, cursor=cursor)
             return self.sensors["changed_sources"].evaluate_tick(context)
 
     def asked(self, instance: DagsterInstance | None = None) -> list[Window | None]:
@@ -202,8 +212,8 @@ def test_scattered_days_of_one_file_are_one_run(settings: Settings, tmp_path: Pa
 def test_a_source_without_files_is_a_reason_and_no_error(shop: Shop) -> None:
     customers = SourceConfig("customers", str(shop.folder / "none.csv"))
     sources = SourcesConfig(CALENDAR, {**shop.sources.sources, "customers": customers})
-    sensor = all_sensors(shop.settings, sources, shop.warehouse)["changed_sources"]
-    result = sensor.evaluate_tick(build_sensor_context())
+    shop.sensors = all_sensors(shop.settings, sources, shop.warehouse)
+    result = shop.tick()
     assert not result.run_requests
     assert "no file at" in result.skip_message
 
@@ -225,7 +235,8 @@ def test_the_projects_own_sensor_gives_up_before_dagster_cuts_the_tick_off(
     write_sample(parsed_settings.sample_dir, customers=3, months=1)
     with locked(parsed_settings.warehouse_path):
         began = time.monotonic()
-        result = sensor.evaluate_tick(build_sensor_context())
+        with DagsterInstance.ephemeral() as instance:
+            result = sensor.evaluate_tick(build_sensor_context(instance=instance))
         assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT / 2
     assert "locked by another process" in result.skip_message
 
@@ -276,29 +287,76 @@ def instance(settings: Settings) -> Iterator[DagsterInstance]:
         yield instance
 
 
-def after(sensor: SensorDefinition, instance: DagsterInstance, tags: dict[str, str]) -> Any:
-    result = load.execute_in_process(instance=instance, tags=tags)
-    (succeeded,) = [event for event in result.all_events if event.is_job_success]
-    context = build_run_status_sensor_context(sensor.name, succeeded, instance, result.dagster_run)
-    return sensor(context), result.run_id
+def loads(instance: DagsterInstance, tags: dict[str, str]) -> str:
+    """A successful load, as far as the instance knows."""
+    return load.execute_in_process(instance=instance, tags=tags).run_id
 
 
-def test_after_a_load_its_last_day_is_scored(shop: Shop, instance: DagsterInstance) -> None:
-    window = Window.of_days("2024-02-25", "2024-02-29")
-    (request,), run_id = after(shop.sensors["score_after_load"], instance, range_tags(window))
-    assert request.partition_key == "2024-02-29"
-    assert request.run_key == run_id  # one score a load, however often the tick is repeated
+def looks(sensor: SensorDefinition, instance: DagsterInstance) -> list[RunRequest] | str:
+    """What a tick asks for, without the cursor of the one before, or why it asks for nothing."""
+    said: Any = sensor(build_sensor_context(instance=instance))
+    if isinstance(said, SkipReason):
+        return str(said.skip_message)
+    return said if isinstance(said, list) else [said]
 
 
-def test_a_load_of_one_partition_is_scored(shop: Shop, instance: DagsterInstance) -> None:
-    tags = {"dagster/partition": "2024-02-27"}
-    (request,), _ = after(shop.sensors["score_after_load"], instance, tags)
-    assert request.partition_key == "2024-02-27"
+def of_job(name: str, instance: DagsterInstance, status: DagsterRunStatus, **words: Any) -> str:
+    return create_run_for_test(instance, name, status=status, **words).run_id
 
 
-def test_a_load_without_days_is_not_scored(shop: Shop, instance: DagsterInstance) -> None:
-    reason, _ = after(shop.sensors["score_after_load"], instance, {})
-    assert "no window" in reason.skip_message
+def test_after_a_load_the_newest_day_is_scored_once(shop: Shop, instance: DagsterInstance) -> None:
+    sensor = shop.sensors["score_after_load"]
+    assert "No days have been loaded since" in looks(sensor, instance)
+    shop.load(Window.of_days("2024-02-01", "2024-02-29"))
+    run_id = loads(instance, {"dagster/partition": "2024-02-27"})
+    for _ in range(2):
+        (request,) = looks(sensor, instance)
+        assert request.partition_key == "2024-02-29"
+        assert request.run_key == run_id  # one score a load, however often the tick is repeated
+    of_job("score_day", instance, DagsterRunStatus.NOT_STARTED)
+    assert "since" in looks(sensor, instance)
+
+
+def test_several_loads_are_followed_by_one_scoring_when_the_last_has_ended(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    sensor = shop.sensors["score_after_load"]
+    shop.load(WINDOW)
+    loads(instance, {"dagster/partition": "2024-02-03"})
+    waiting = of_job(LOAD_DAYS, instance, DagsterRunStatus.NOT_STARTED)
+    assert "A load waits or goes on" in looks(sensor, instance)
+    instance.report_run_canceled(instance.get_run_by_id(waiting))
+    last = loads(instance, {"dagster/partition": "2024-03-03"})
+    (request,) = looks(sensor, instance)
+    assert (request.run_key, request.partition_key) == (last, "2024-03-31")
+
+
+def test_a_failed_scoring_or_one_of_snapshots_alone_is_none_of_the_load(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    sensor = shop.sensors["score_after_load"]
+    shop.load(WINDOW)
+    run_id = loads(instance, {"dagster/partition": "2024-02-03"})
+    of_job("score_day", instance, DagsterRunStatus.FAILURE)
+    snapshots = frozenset({dagster.AssetKey("churn_predictions")})
+    of_job("score_day", instance, DagsterRunStatus.SUCCESS, asset_selection=snapshots)
+    (request,) = looks(sensor, instance)
+    assert request.run_key == run_id  # Dagster starts no second run of a key
+    of_job("score_day", instance, DagsterRunStatus.SUCCESS)
+    assert "since" in looks(sensor, instance)
+
+
+def test_the_command_line_follows_up_its_own_loads_while_it_lives(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    sensor = shop.sensors["score_after_load"]
+    shop.load(WINDOW)
+    run_id = loads(instance, {"dagster/partition": "2024-02-03", COMMAND_LINE_TAG: "true"})
+    instance.add_run_tags(run_id, Process.current().tags(run_id))
+    assert "command line" in looks(sensor, instance)
+    dead = Process(Process.current().host, os.getpid(), "an earlier one")
+    instance.add_run_tags(run_id, dead.tags(run_id))
+    assert isinstance(looks(sensor, instance), list)
 
 
 def fails(instance: DagsterInstance, *days: str) -> str:
@@ -312,7 +370,7 @@ def test_days_whose_load_failed_after_the_rows_had_come_are_asked_for_once_more(
 ) -> None:
     shop.load(WINDOW)
     fails(instance, "2024-02-28", "2024-03-01")
-    after(shop.sensors["score_after_load"], instance, {"dagster/partition": "2024-02-29"})
+    loads(instance, {"dagster/partition": "2024-02-29"})
     wanted = [
         Window.of_days("2024-02-28", "2024-02-28"),
         Window.of_days("2024-03-01", "2024-03-01"),
@@ -324,7 +382,7 @@ def test_days_whose_load_failed_after_the_rows_had_come_are_asked_for_once_more(
     shop.write(date(2024, 3, 5), quantity=2)
     assert shop.asked(instance) == [wanted[1], Window.of_days("2024-03-05", "2024-03-05")]
     shop.load(Window.of_days("2024-03-05", "2024-03-05"))
-    after(shop.sensors["score_after_load"], instance, range_tags(wanted[1]))
+    loads(instance, range_tags(wanted[1]))
     result = shop.tick(instance)
     assert not result.run_requests
     assert "1 days failed 2 times; the first is 2024-02-28" in result.skip_message
@@ -337,7 +395,32 @@ def test_a_load_under_way_is_waited_for(shop: Shop, instance: DagsterInstance) -
     instance.create_run_for_job(
         load, tags={"dagster/partition": "2024-02-28"}, status=DagsterRunStatus.STARTED
     )
-    assert shop.asked(instance) == []
+    result = shop.tick(instance)
+    assert not result.run_requests
+    assert "is asked for after it" in result.skip_message
+
+
+def test_a_file_that_grows_is_not_asked_for_until_two_ticks_have_seen_the_same(
+    shop: Shop,
+) -> None:
+    day = date(2024, 3, 9)
+    shop.load(WINDOW)
+    cursor = shop.tick_after(None).cursor
+    file = shop.folder / f"{day}.csv"
+    for line in range(3):
+        with file.open("a") as stream:
+            stream.write(f"N{line},1,{day} 11:00:00,C2,P1,1,9.99\n")
+        result = shop.tick_after(cursor)
+        assert not result.run_requests
+        assert "1 days are new or changed; the next look" in result.skip_message
+        cursor = result.cursor
+    shop.write(date(2024, 3, 20), quantity=2)  # another day does not wait for it, nor it for that
+    result = shop.tick_after(cursor)
+    (request,) = result.run_requests
+    assert run_window(request.tags) == Window.of_days(str(day), str(day))
+    # The cursor may be lost: then one more tick passes, and the key is the same.
+    again = shop.tick_after(shop.tick_after(None).cursor)
+    assert request.run_key in {one.run_key for one in again.run_requests}
 
 
 def test_after_a_load_of_old_days_the_features_of_their_months_are_made_anew(
@@ -346,20 +429,24 @@ def test_after_a_load_of_old_days_the_features_of_their_months_are_made_anew(
     shop.load(WINDOW)
     sensor = shop.sensors["features_after_old_days"]
     assert sensor.job_name == "monthly_features"
-    request, run_id = after(sensor, instance, {"dagster/partition": "2024-02-10"})
+    newest = Window(WINDOW.end - timedelta(days=shop.settings.refresh_days), WINDOW.end)
+    loads(instance, range_tags(newest))
+    assert "monthly schedule" in looks(sensor, instance)
+    loads(instance, {"dagster/partition": "2024-02-10"})
+    run_id = loads(instance, {"dagster/partition": "2024-03-30"})
+    (request,) = looks(sensor, instance)
     assert run_window(request.tags, monthly=True) == Window(date(2024, 2, 1), date(2024, 4, 1))
     assert request.run_key == run_id
-    newest = Window(WINDOW.end - timedelta(days=shop.settings.refresh_days), WINDOW.end)
-    reason, _ = after(sensor, instance, range_tags(newest))
-    assert "monthly schedule" in reason.skip_message
-    reason, _ = after(sensor, instance, {})
-    assert "no window" in reason.skip_message
+    of_job("monthly_features", instance, DagsterRunStatus.NOT_STARTED)
+    assert "since" in looks(sensor, instance)
 
 
 def test_after_the_monthly_features_the_model_is_trained(
     shop: Shop, instance: DagsterInstance
 ) -> None:
     sensor = shop.sensors["retrain_after_features"]
-    request, run_id = after(sensor, instance, {})
-    assert request.run_key == run_id
+    result = load.execute_in_process(instance=instance)
+    (succeeded,) = [event for event in result.all_events if event.is_job_success]
+    context = build_run_status_sensor_context(sensor.name, succeeded, instance, result.dagster_run)
+    assert sensor(context).run_key == result.run_id
     assert sensor.job_name == "retrain"

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from dagster import (
     AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
     AssetRecordsFilter,
     BackfillPolicy,
     BetaWarning,
@@ -28,10 +30,14 @@ from dagster_duckdb_pandas.duckdb_pandas_type_handler import DuckDBPandasTypeHan
 
 from analytics_assets.automation.ranges import range_tags
 from analytics_assets.compat.dagster import (
+    DATA_VERSION_TAG,
+    GLOBAL_CONCURRENCY_TAG,
     DbIOManager,
     TableSlice,
     add_partition_metadata,
     external_asset,
+    known_to_the_ui,
+    observed_versions,
 )
 from analytics_assets.partitions import (
     PARTITION_TAG,
@@ -137,3 +143,54 @@ def test_table_slice_says_what_the_io_manager_stores(
     bounds = dimension.partitions
     assert isinstance(bounds, TimeWindow)
     assert (bounds.start.date(), bounds.end.date()) == (date(2024, 1, 2), date(2024, 1, 3))
+
+
+def test_versions_that_a_step_logs_are_observed_by_partition() -> None:
+    @asset(deps=["source"])
+    def loaded(context: AssetExecutionContext) -> None:
+        for day, version in (("2024-01-01", "a"), ("2024-01-02", "b"), ("2024-01-01", "c")):
+            tags = {DATA_VERSION_TAG: version}
+            context.log_event(AssetObservation("source", partition=day, tags=tags))
+
+    with DagsterInstance.ephemeral() as instance:
+        assert observed_versions(instance, AssetKey("source")) == {}
+        assert materialize([loaded], instance=instance).success
+        assert observed_versions(instance, AssetKey("source")) == {
+            "2024-01-01": "c",
+            "2024-01-02": "b",
+        }
+
+
+def test_an_observation_is_in_the_pool_of_its_tag() -> None:
+    @observable_source_asset(op_tags={GLOBAL_CONCURRENCY_TAG: "warehouse"})
+    def source() -> DataVersion:
+        return DataVersion("1")
+
+    made = external_asset(source)
+    job = Definitions([made], jobs=[define_asset_job("look", [made])]).resolve_job_def("look")
+    with DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance)
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        assert run.run_op_concurrency is not None
+        assert run.run_op_concurrency.all_pools == {"warehouse"}
+
+
+def test_a_run_of_this_process_has_the_place_of_its_job() -> None:
+    @asset
+    def table() -> None: ...
+
+    job = Definitions([table], jobs=[define_asset_job("load", [table])]).resolve_job_def("load")
+    with DagsterInstance.ephemeral() as instance:
+        with known_to_the_ui(instance, "package.definitions", "package", "load") as place:
+            inside = job.execute_in_process(instance=instance, tags=place).run_id
+        outside = job.execute_in_process(instance=instance).run_id
+        run = instance.get_run_by_id(inside)
+        assert run is not None
+        assert run.tags[".dagster/repository"] == "__repository__@package"
+        origin = run.remote_job_origin
+        assert origin is not None
+        assert (origin.location_name, origin.job_name) == ("package", "load")
+        other = instance.get_run_by_id(outside)
+        assert other is not None
+        assert other.remote_job_origin is None

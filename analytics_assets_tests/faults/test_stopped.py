@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation.dead_runs import IN_PROGRESS
 from analytics_assets.processes import Process
-from analytics_assets.warehouse.connection import POOL
+from analytics_assets.warehouse.occupancy import occupied
+from analytics_assets.warehouse.publish import current_build, open_build
 from analytics_assets_tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -32,6 +34,21 @@ def endless(arguments, listen):
     duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
 
 command.call_dbt = endless
+main()
+"""
+
+# The same at the end of the transaction of a load, and before the pointer moves to a new build.
+BLOCKED = """
+import importlib
+import sys
+from analytics_assets.cli import main
+
+def endless(*arguments, **named):
+    import duckdb
+    print("blocked", flush=True, file=sys.__stderr__)
+    duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
+
+setattr(importlib.import_module("{module}"), "{function}", endless)
 main()
 """
 
@@ -90,15 +107,37 @@ def test_in_the_step_of_dbt(copied_project: Project, number: signal.Signals) -> 
 def test_while_waiting_for_the_warehouse(copied_project: Project) -> None:
     instance = copied_project.instance
     # A run of this process, which lives.
-    run = next(iter(instance.get_runs(limit=1)))
-    instance.add_run_tags(run.run_id, Process.current().tags(run.run_id))
-    storage = instance.event_log_storage
-    storage.initialize_concurrency_limit_to_default(POOL)
-    assert storage.claim_concurrency_slot(POOL, run.run_id, "step").is_claimed
-    process = start(copied_project, "-m", "analytics_assets.cli", "backfill", *DAYS)
-    wait_for(lambda: f"Waiting for run {run.run_id[:8]}" in said(copied_project))
-    stop(process, signal.SIGTERM)
-    storage.free_concurrency_slots_for_run(run.run_id)
+    other = create_run_for_test(instance, "load_days", status=DagsterRunStatus.STARTED)
+    instance.add_run_tags(other.run_id, Process.current().tags(other.run_id))
+    with occupied(copied_project.settings.occupancy_path, other.run_id):
+        process = start(copied_project, "-m", "analytics_assets.cli", "backfill", *DAYS)
+        wait_for(lambda: f"Waiting for run {other.run_id[:8]}" in said(copied_project))
+        stop(process, signal.SIGTERM)
+    instance.report_run_failed(other)
     require_free(copied_project)
-    (stopped,) = instance.get_runs(limit=1)
+    stopped = next(run for run in instance.get_runs(limit=2) if run.run_id != other.run_id)
     assert stopped.status in (DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("analytics_assets.sources.load", "write_ledger"),
+        ("analytics_assets.warehouse.publish", "_verify"),
+    ],
+    ids=["loading", "publishing"],
+)
+def test_while_loading_and_publishing(copied_project: Project, module: str, function: str) -> None:
+    orders = "SELECT count(*), max(loaded_at) FROM raw.raw_orders"
+    before = copied_project.query(orders)
+    build = current_build(copied_project.settings.published_dir)
+    code = BLOCKED.format(module=module, function=function)
+    process = start(copied_project, "-c", code, "backfill", *DAYS)
+    wait_for(lambda: "blocked" in said(copied_project), 5 * STARTS_WITHIN)  # after three runs
+    stop(process, signal.SIGTERM)
+    require_free(copied_project)
+    assert current_build(copied_project.settings.published_dir) == build
+    if function == "write_ledger":
+        assert copied_project.query(orders) == before
+    with open_build(build) as session:
+        assert session.count("core.fact_orders")

@@ -10,7 +10,7 @@ import pytest
 import analytics_assets.sources
 
 FOLDER = Path(analytics_assets.sources.__file__).parent
-ERRORS = ("SourceError", "DoubtError", "MissingColumnError", "kind")
+ERRORS = ("SourceError", "UnreachableError", "DoubtError", "MissingColumnError", "kind")
 # What puts the remedy into a text.
 GIVEN = {"way_out", "_zip_kind", "_sentence"}
 REMEDY = re.compile(

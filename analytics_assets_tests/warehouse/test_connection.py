@@ -86,7 +86,7 @@ def test_patience_waits_until_the_other_process_is_done(
 def test_an_error_other_than_the_lock_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"no database" * 1000)
     warehouse = Warehouse(tmp_path / "warehouse.duckdb", patience=60)
-    with pytest.raises(duckdb.Error, match="not a valid DuckDB"), warehouse.read():
+    with pytest.raises(WarehouseError, match="not a valid DuckDB"), warehouse.read():
         pass
 
 

@@ -54,7 +54,7 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
         code_version=code_version(*CODE),
         deps=["customer_analytics_daily", "churn_model"],
         partitions_def=daily,
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=BackfillPolicy.multi_run(settings.max_run_days),
     )
     def churn_predictions(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]

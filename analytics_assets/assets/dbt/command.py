@@ -8,7 +8,10 @@ interpreter, import dbt and parse the project. Here dbt is imported once, and re
 last parsed.
 """
 
+import fcntl
 import hashlib
+import json
+import logging
 import os
 import signal
 import threading
@@ -21,8 +24,10 @@ from typing import Any
 from analytics_assets.compat.dbt import call_dbt
 from analytics_assets.partitions import Window
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse.damage import remedy, set_aside
 
 _DBT_FILES = (".sql", ".yml", ".md")
+_LOG = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.Lock()  # dbt's flags, adapters and loggers are global
 
 
@@ -42,6 +47,14 @@ def prepare_manifest(settings: Settings) -> Path:
     Raises:
         DbtProjectError: dbt cannot parse the project; the message is dbt's.
     """
+    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.dbt_target_dir / "parsing.lock").open("w") as lock:
+        # Another process that starts now would read a manifest that is half written.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _parse(settings)
+
+
+def _parse(settings: Settings) -> Path:
     manifest = settings.dbt_target_dir / "manifest.json"
     parsed = settings.dbt_target_dir / "parsed.txt"
     content = _parsed_content(settings)
@@ -50,17 +63,58 @@ def prepare_manifest(settings: Settings) -> Path:
         manifest.is_file()
         and _saved_parse(settings).is_file()
         and parsed.is_file()
-        and parsed.read_text() == content
+        and parsed.read_text(errors="replace") == content
+        and not damaged_parse(settings, _set_parse_aside)
     ):
         return manifest
-    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     errors: list[str] = []
     target, environment = settings.dbt_target_dir, dbt_environment(settings)
     result = _call(settings, ["--quiet", "parse"], target, environment, _errors_to(errors))
     if not result.success:
         raise DbtProjectError(f"dbt cannot parse the project:\n{_message(result, errors)}")
+    _sums(settings).write_text(json.dumps({f.name: _sum(f) for f in _parse_files(settings)}))
     parsed.write_text(content)
     return manifest
+
+
+def damaged_parse(
+    settings: Settings, treat: Callable[[Path], object] = lambda file: None
+) -> list[Path]:
+    """The files of dbt's parse that are not what was written; the project can be parsed again.
+
+    Args:
+        settings: the settings.
+        treat: is called with each of them.
+    """
+    files = [file for file in _parse_files(settings) if file.is_file()]
+    try:
+        sums = json.loads(_sums(settings).read_text())
+        damaged = [file for file in files if _sum(file) != sums[file.name]]
+    except FileNotFoundError:
+        return []  # parsed by an earlier version
+    except (ValueError, KeyError, TypeError):
+        damaged = files
+    for file in damaged:
+        treat(file)
+    return damaged
+
+
+def _set_parse_aside(file: Path) -> None:
+    place = set_aside(file)
+    _LOG.warning(f"{file} is damaged: set aside as {place}, and dbt parses the project again.")
+
+
+def _parse_files(settings: Settings) -> tuple[Path, Path]:
+    return settings.dbt_target_dir / "manifest.json", _saved_parse(settings)
+
+
+def _sums(settings: Settings) -> Path:
+    """Checksums of the files of a parse."""
+    return settings.dbt_target_dir / "parsed.sums"
+
+
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _parsed_content(settings: Settings) -> str:
@@ -128,7 +182,10 @@ class DbtCommand:
         if isinstance(result.exception, KeyboardInterrupt):
             raise result.exception
         if not result.success:
-            raise DbtError(f"dbt {arguments[0]} failed:\n{_message(result, errors)}")
+            message = _message(result, errors)
+            # The file of the warehouse may be damaged: that is one line with a remedy.
+            message = remedy(message) or message
+            raise DbtError(f"dbt {arguments[0]} failed:\n{message}")
 
 
 def dbt_environment(settings: Settings, window: Window | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ unfinished tables. Does not belong here: the record itself (`warehouse.unfinishe
 
 Snapshots and months are no part of a load: they are built in runs of their own, and what they were
 built from is known (`checks.staleness`). They read what a load leaves, so they wait for its end.
+The scores of a snapshot are begun with it: nobody is to read the one without the other.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,21 +13,24 @@ from datetime import date, datetime
 from typing import Any
 
 from analytics_assets.assets.quality.blocking import unfinished_ends_the_step
+from analytics_assets.checks.staleness import SNAPSHOTS
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.unfinished import (
     RAW,
+    SNAPSHOT_COLUMN,
     Unfinished,
     begin,
+    checks_of,
     finish,
+    is_load,
+    is_monthly,
+    is_snapshot,
     require_finished,
     unfinished,
 )
-
-# A table with this column is computed as of that day, and not for every day that is loaded.
-SNAPSHOT_COLUMN = "snapshot_date"
 
 
 def built_from(manifest: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -56,12 +60,21 @@ def _with_ancestors(parents: Mapping[str, list[str]], key: str) -> set[str]:
 
 
 class Generation:
-    """What a step of dbt replaces of the tables of a load."""
+    """What a step of dbt replaces.
+
+    Args:
+        warehouse: the warehouse.
+        origins: from `built_from`.
+        checked: tables with blocking checks that follow in steps of their own.
+        selected: the tables of the step.
+        window: its days.
+    """
 
     def __init__(
         self,
         warehouse: Warehouse,
         origins: Mapping[str, frozenset[str]],
+        checked: Collection[str],
         selected: Collection[str],
         window: Window | None,
     ) -> None:
@@ -69,7 +82,13 @@ class Generation:
         self._origins = origins
         self._window = window
         self._of_load = [name for name in selected if name in origins]
-        self._waits = len(self._of_load) < sum(not TABLES[name].is_view for name in selected)
+        stored = [name for name in selected if not TABLES[name].is_view]
+        self._waits = len(self._of_load) < len(stored)
+        self._later = [name for name in stored if is_snapshot(name) or is_monthly(name)]
+        self._begun = [*self._of_load, *self._later]
+        if SNAPSHOTS[0] in stored:
+            self._begun += SNAPSHOTS[1:]
+        self._begun += checks_of(self._begun, checked)
 
     def begin(self, at: datetime) -> None:
         """Record the tables that are about to be replaced.
@@ -78,15 +97,17 @@ class Generation:
             Failure: some of the step's tables read a load that is unfinished, and stays so.
         """
         with self._warehouse.transaction() as session, unfinished_ends_the_step():
-            begin(session, self._of_load, self._window, at)
+            begin(session, self._begun, self._window, at)
             if self._waits:
-                require_finished(self._left(unfinished(session)))
+                require_finished(self._left(unfinished(session, is_load)))
 
     def finish(self, built: Collection[str]) -> None:
         """Take out of the record what has been built, and the loads of which all has been."""
         with self._warehouse.transaction() as session:
             done = [name for name in self._of_load if name in built]
-            finish(session, [*done, *self._loads(unfinished(session), done)], self._window)
+            done += self._loads(unfinished(session), done)
+            done += [name for name in self._later if name in built]
+            finish(session, done, self._window)
 
     def _loads(self, record: Collection[str], done: Collection[str]) -> list[str]:
         """The raw tables in the record from which all tables have been built."""

@@ -18,9 +18,9 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetKey,
+    AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    BackfillPolicy,
     DagsterExecutionInterruptedError,
     Failure,
     Output,
@@ -29,7 +29,7 @@ from dagster import (
     TableColumnLineage,
 )
 
-from analytics_assets.assets.common import RETRY, run_started, table_spec
+from analytics_assets.assets.common import RETRY, backfill_policy, run_started, table_spec
 from analytics_assets.assets.dbt.command import DbtCommand, DbtError, prepare_manifest
 from analytics_assets.assets.dbt.generations import Generation, built_from
 from analytics_assets.assets.dbt.lineage import column_lineage
@@ -209,10 +209,17 @@ def dbt_models(
     settings: Settings,
     sources: SourcesConfig,
     partitions: Mapping[str | None, PartitionsDefinition | None],
+    checked: Collection[str] = (),
 ) -> AssetsDefinition:
     """All models as one multi-asset: one call of dbt builds the models that a run selects.
 
     A step for each layer would start dbt several times; dbt orders the models itself.
+
+    Args:
+        settings: the settings.
+        sources: the configured sources.
+        partitions: the partitions by their names in the declared tables.
+        checked: tables with blocking checks in steps of their own.
     """
     manifest = prepare_manifest(settings)
     absent = absent_models(sources, manifest)
@@ -234,7 +241,7 @@ def dbt_models(
         project=project,
         name="dbt_models",
         dagster_dbt_translator=translator,
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings.max_run_days, sources),
         pool=POOL,
         retry_policy=RETRY,
     )
@@ -249,7 +256,8 @@ def dbt_models(
         )
         views = any(table.is_view and table.group == "churn" for table in selected)
         warehouse.prepare([*sources.stand_ins, *(READ_BY_VIEWS if views else ())])
-        generation = Generation(warehouse, origins, [table.name for table in selected], window)
+        names = [table.name for table in selected]
+        generation = Generation(warehouse, origins, checked, names, window)
         generation.begin(run_started(context))
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
         # All models: dbt also runs the tests between a selected model and an absent one.
@@ -275,6 +283,9 @@ def dbt_models(
             for event in DbtCoreCliEventMessage(result, {}).to_default_asset_events(
                 parsed, translator, context, target, project
             )
+            # A test of a table that is not selected: dagster-dbt would record it as an observation
+            # of assets that do not exist. If it fails, the step fails.
+            if not isinstance(event, AssetObservation)
         ]
         # Rows are counted here: dagster-dbt would leave the file locked in this process, and give
         # each partition the count of the whole range.

@@ -8,8 +8,10 @@ Dagster stops only the run in which a blocking check fails. Publishing and train
 any later run, too, until the check has passed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 
 from dagster import AssetExecutionContext, DagsterInstance, Failure
 
@@ -17,7 +19,14 @@ from analytics_assets.assets.quality.ledgers import record_runs
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
-from analytics_assets.warehouse.unfinished import UnfinishedError, require_finished, unfinished
+from analytics_assets.warehouse.unfinished import (
+    DAYS_NAMED,
+    UnfinishedError,
+    is_load,
+    is_snapshot,
+    require_finished,
+    unfinished,
+)
 
 TRAINED_ON = {"raw", "staging", "core", "churn"}  # layers that models are trained on
 
@@ -51,7 +60,7 @@ _FAILED_CHECKS = """
             )) AS day
         FROM errors LEFT JOIN failing_days USING (run_id, asset, check_name)
     )
-    SELECT DISTINCT asset || '.' || check_name
+    SELECT asset, check_name, list(DISTINCT day ORDER BY day) FILTER (day IS NOT NULL)
     FROM failed
     WHERE NOT EXISTS (
         FROM verdicts AS later
@@ -62,19 +71,57 @@ _FAILED_CHECKS = """
                 OR (failed.day >= later.window_start AND failed.day < later.window_end)
             )
     )
-    ORDER BY 1
+    GROUP BY ALL
+    ORDER BY ALL
 """
 
 
-def failed_checks(session: Session) -> list[str]:
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check whose failure still counts, and on which days; none of a whole table."""
+
+    asset: str
+    check: str
+    days: tuple[date, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.days:
+            return f"the check {self.check} of {self.asset}"
+        named = ", ".join(map(str, self.days[:DAYS_NAMED]))
+        more = len(self.days) - DAYS_NAMED
+        further = f" and {more:,} more days up to {self.days[-1]}" if more > 0 else ""
+        return f"the check {self.check} of {self.asset} on {named}{further}"
+
+
+def still_failing(failed: Sequence[FailedCheck], kept: str) -> str:
+    """What stops a step, and what to do.
+
+    Args:
+        failed: the checks.
+        kept: what was not done, and what stays instead.
+    """
+    return (
+        f"{kept} These failed when they were last evaluated on their days: "
+        f"{'; '.join(map(str, failed))}. Their pages may show a later verdict on other days. "
+        "Correct the data and load these days again, with analytics-assets backfill or the job "
+        "load_days; a check of a whole table is evaluated by the job check_tables."
+    )
+
+
+def failed_checks(session: Session) -> list[FailedCheck]:
     """Checks whose newest verdict on some day, or on a whole table, is an error, of any run.
 
     A check that passes on another day says nothing about the day on which it failed.
     """
-    return [name for (name,) in session.rows(_FAILED_CHECKS)]
+    return [
+        FailedCheck(asset, check, tuple(days or ()))
+        for asset, check, days in session.rows(_FAILED_CHECKS)
+    ]
 
 
-def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]) -> list[str]:
+def failed_now(
+    instance: DagsterInstance, warehouse: Warehouse, groups: set[str]
+) -> list[FailedCheck]:
     """Failed checks of the tables of some layers, also of runs that are not in the ledger yet."""
     with warehouse.write() as session:
         session.execute("BEGIN")
@@ -84,7 +131,7 @@ def failed_now(instance: DagsterInstance, warehouse: Warehouse, groups: set[str]
         finally:
             # The rows are not complete: checks that did not run are missing.
             session.execute("ROLLBACK")
-    return [name for name in failed if TABLES[name.split(".")[0]].group in groups]
+    return [one for one in failed if TABLES[one.asset].group in groups]
 
 
 @contextmanager
@@ -100,14 +147,19 @@ def unfinished_ends_the_step() -> Iterator[None]:
         raise Failure(str(error), allow_retries=False) from error
 
 
-def wait_for_loads(warehouse: Warehouse) -> None:
+def wait_for_loads(warehouse: Warehouse, of: Callable[[str], bool] = is_load) -> None:
     """End a step before it reads what an unfinished load has left.
+
+    Args:
+        warehouse: the warehouse.
+        of: the entries of the record that count: those of loads. Checks that are to be evaluated
+            stop training and publishing only.
 
     Raises:
         Failure: the days, and what to do.
     """
     with warehouse.read() as session, unfinished_ends_the_step():
-        require_finished(unfinished(session))
+        require_finished(unfinished(session, of))
 
 
 def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> None:
@@ -117,11 +169,10 @@ def hold_back_training(context: AssetExecutionContext, warehouse: Warehouse) -> 
         Failure: a load is unfinished, or a check has failed; the message names the days or the
             checks, and what to do.
     """
-    wait_for_loads(warehouse)
+    wait_for_loads(warehouse, lambda entry: not is_snapshot(entry))
     failed = failed_now(context.instance, warehouse, TRAINED_ON)
     if failed:
         raise Failure(
-            f"Not trained, the champion stays: {', '.join(failed)} failed when last evaluated. "
-            "Correct the data and load the days again, or evaluate the check again.",
+            still_failing(failed, "Not trained, the champion stays."),
             allow_retries=False,
         )

@@ -37,6 +37,8 @@ NO_ROWS = MetadataValue.md("no rows yet")
 BATCH = 200  # runs to read from the instance at once
 CHECKS, RUNS = TABLES["data_quality_metrics"], TABLES["pipeline_executions"]
 SCORES = TABLES["data_quality_scores"]
+# Of a run with this tag the events are gone, except the newest materializations.
+PRUNED_TAG = "analytics/pruned"
 CODE = ("assets/quality/ledgers.py", "checks/score.py", "schemas/quality.py")
 # For a check that a team has added without these metadata.
 OTHER = {"family": "other", "dimension": "validity"}
@@ -84,14 +86,15 @@ def quality_assets(upstream: list[str], expected: Declared) -> list[AssetsDefini
 
 def record_runs(session: Session, instance: DagsterInstance, expected: Declared) -> None:
     """Add the runs that the ledgers lack, and the verdicts of their checks."""
-    runs = _new_runs(instance, _final_runs(session))
+    runs = _new_runs(instance, recorded_runs(session))
     checks, executions = [], []
     for run in runs:
         assets = _materialized(instance, run)
         monthly = any(TABLES[name].partitioning == "monthly" for name in assets & {*TABLES})
         window = run_window(run.dagster_run.tags, monthly=monthly)
         evaluations = _evaluations(instance, run, window)
-        if run.dagster_run.status == DagsterRunStatus.SUCCESS:
+        pruned = PRUNED_TAG in run.dagster_run.tags
+        if run.dagster_run.status == DagsterRunStatus.SUCCESS and not pruned:
             evaluations += _not_run(run, window, assets, evaluations, expected)
         checks += evaluations
         executions.append(_run_row(run, window, assets, evaluations))
@@ -150,8 +153,10 @@ def _score_history(session: Session) -> dict[str, MetadataValue]:
     }
 
 
-def _final_runs(session: Session) -> set[str]:
+def recorded_runs(session: Session) -> set[str]:
     """Runs that had ended when they were recorded, so their rows are final."""
+    if not session.exists(RUNS):
+        return set()
     rows = session.rows(f"SELECT run_id FROM {RUNS.relation} WHERE ended_at IS NOT NULL")
     return {run_id for (run_id,) in rows}
 

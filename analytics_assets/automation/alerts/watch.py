@@ -103,14 +103,15 @@ def evaluate(rules: Sequence[AlertRule], facts: Facts) -> tuple[list[Found], lis
 
 
 def alert_sensor(settings: Settings, warehouse: Warehouse) -> SensorDefinition:
-    """The sensor that watches; stopped in dev, to be started in the UI."""
-    running = settings.deployment != "dev"
+    """The sensor that watches; where automation is off, it is started in the UI."""
     has_channel = bool(channels(settings))  # a library that is missing is said at once
 
     @sensor(
         name="alerts",
-        minimum_interval_seconds=30,
-        default_status=DefaultSensorStatus.RUNNING if running else DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=settings.sensor_seconds,
+        default_status=(
+            DefaultSensorStatus.RUNNING if settings.automatic else DefaultSensorStatus.STOPPED
+        ),
         description=(
             "Tells people of each incident once, when it is over, and of each published build, by "
             "Slack, e-mail or webhook; does nothing where none is set."

@@ -1,6 +1,6 @@
 """Readers: one class a format; a new format is added to `READERS` and nowhere else."""
 
-from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
@@ -42,4 +42,12 @@ def reader_of(config: SourceConfig) -> Reader:
     return READERS[config.format](config)
 
 
-__all__ = ["READERS", "Reader", "SourceError", "reader_of"]
+def read_whole(sources: SourcesConfig) -> bool:
+    """Whether a source with days is read as a whole for any window, however short."""
+    return any(
+        config.contract.time_column and reader_of(config).reads_whole
+        for config in sources.sources.values()
+    )
+
+
+__all__ = ["READERS", "Reader", "SourceError", "read_whole", "reader_of"]

@@ -32,6 +32,10 @@ class SourceError(ValueError):
     """A source cannot be read; the message names file and place and what to do."""
 
 
+class UnreachableError(SourceError):
+    """A source is away: a server that is down, a connection that broke. Another try can help."""
+
+
 class DoubtError(SourceError):
     """The form of a source was trusted and does not fit: it has to be read again with care."""
 

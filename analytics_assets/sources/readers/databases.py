@@ -5,6 +5,7 @@ both. Does not belong here: any one database (`postgres`, `duckdb_file`), types 
 (`typed`).
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -26,10 +27,19 @@ from analytics_assets.sources.readers.base import (
     Sample,
     Scan,
     SourceError,
+    UnreachableError,
     mapped_columns,
     read_columns,
     unknown_columns,
     unread,
+)
+
+# What drivers say when a server or the way to it is away; they have no codes for it.
+AWAY = re.compile(
+    r"refused|timed? ?out|closed|reset by|broken pipe|lost connection|gone away|not known|"
+    r"name resolution|no route|unreachable|terminat|PQgetCopyData|in an error state|too many|"
+    r"starting up|shutting down|no such file or directory|set lock|is locked",
+    re.IGNORECASE,
 )
 
 
@@ -145,7 +155,8 @@ class DatabaseReader(Reader):
             except duckdb.Error as error:
                 # Not chained: DuckDB may quote a row.
                 why = str(error).splitlines()[0][:200]
-                raise SourceError(
+                kind = kind_of(error)
+                raise kind(
                     f"{self.config.source}: {self.name}: {why}. Correct that in "
                     "the source or in `query`; nothing was loaded."
                 ) from None
@@ -290,6 +301,11 @@ class DatabaseReader(Reader):
             if calendar.end:
                 condition += f" OR {time} >= DATE '{calendar.end - day}'"
         return f"({condition})"
+
+
+def kind_of(error: Exception) -> type[SourceError]:
+    """Whether another try can help."""
+    return UnreachableError if AWAY.search(str(error)) else SourceError
 
 
 def first_line(error: Exception, address: str) -> str:

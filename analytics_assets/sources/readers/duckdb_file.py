@@ -13,7 +13,7 @@ import duckdb
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, kind_of
 
 
 class DuckDBReader(DatabaseReader):
@@ -45,7 +45,8 @@ class DuckDBReader(DatabaseReader):
         try:
             connection = duckdb.connect(str(path), read_only=True)
         except duckdb.Error as error:
-            raise SourceError(
+            kind = kind_of(error)
+            raise kind(
                 f"{self.config.source}: {path} cannot be opened: {str(error).splitlines()[0]}. "
                 "Check that `path` is a DuckDB file that nothing writes to."
             ) from error

@@ -31,6 +31,7 @@ from analytics_assets.sources.readers.base import (
     Scan,
     SourceError,
     SourceFile,
+    UnreachableError,
 )
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
@@ -252,7 +253,9 @@ class FileReader(Reader):
             raise
         except Exception as error:
             # Each library of a store has its own kinds of errors.
-            raise SourceError(
+            known = isinstance(error, FileNotFoundError | PermissionError | ValueError)
+            kind = SourceError if known else UnreachableError
+            raise kind(
                 f"{self.config.source}: {self.place} cannot be read: {type(error).__name__}: "
                 f"{str(error)[:200]}. Check the path, and the credentials in the environment."
             ) from error

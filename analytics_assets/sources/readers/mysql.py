@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line, kind_of
 
 BATCH = 50_000
 # Types that Arrow represents exactly; any other comes as text.
@@ -52,8 +52,9 @@ class MySQLReader(DatabaseReader):
             engine = sa.create_engine(url, poolclass=sa.NullPool)
             opened = engine.raw_connection()
         except (sa.exc.SQLAlchemyError, pymysql.MySQLError, ValueError) as error:
+            kind = kind_of(error)
             # Not chained: the message may contain the address, and so the password.
-            raise SourceError(
+            raise kind(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
                 f"address, and that it answers: {first_line(error, address)}"
             ) from None
@@ -67,7 +68,8 @@ class MySQLReader(DatabaseReader):
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             yield _MySQLSession(connection)
         except pymysql.MySQLError as error:
-            raise SourceError(
+            kind = kind_of(error)
+            raise kind(
                 f"{self.config.source}: {self.place} cannot be read: {first_line(error, address)}"
                 ". Check `table` or `query` of the source, and what the user may read."
             ) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, first_line, kind_of
 
 
 class PostgresReader(DatabaseReader):
@@ -34,8 +34,9 @@ class PostgresReader(DatabaseReader):
         try:
             connection = postgres.connect(address)
         except postgres.Error as error:
+            kind = kind_of(error)
             # Not chained: the message may contain the address, and so the password.
-            raise SourceError(
+            raise kind(
                 f"{self.config.source}: the database of {variable} cannot be reached. Check the "
                 f"address, and that it answers: {first_line(error, address)}"
             ) from None
@@ -46,7 +47,8 @@ class PostgresReader(DatabaseReader):
                 cursor.execute("SET LOCAL DateStyle = 'ISO, YMD'")
             yield _PostgresSession(connection)
         except postgres.Error as error:
-            raise SourceError(
+            kind = kind_of(error)
+            raise kind(
                 f"{self.config.source}: {self.place} cannot be read: {first_line(error, address)}"
                 ". Check `table` or `query` of the source, and what the user may read."
             ) from None

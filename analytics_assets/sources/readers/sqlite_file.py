@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.readers.base import SourceError
-from analytics_assets.sources.readers.databases import DatabaseReader, Session
+from analytics_assets.sources.readers.databases import DatabaseReader, Session, kind_of
 
 BATCH = 50_000
 ARROW = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string()}
@@ -62,7 +62,8 @@ class SQLiteReader(DatabaseReader):
                 connection.execute("BEGIN")
                 yield _SQLiteSession(connection)
         except sqlite3.Error as error:
-            raise SourceError(
+            kind = kind_of(error)
+            raise kind(
                 f"{self.config.source}: {self.place} cannot be read: {_without_text(error)}. "
                 "Check `path`, and `table` or `query`, in the source configuration."
             ) from None
