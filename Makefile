@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev schema test test-slow lint bench pictures docs snapshot clean lock
+.PHONY: help run dev api schema test test-slow lint bench pictures docs snapshot clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -13,6 +13,9 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 
 dev: $(VENV)/.made   ## the Dagster UI (dg dev), with the instance set up
 	$(BIN)/analytics-assets dev
+
+api: $(VENV)/.made   ## the published build over HTTP, on http://127.0.0.1:8000
+	$(BIN)/analytics-assets api
 
 schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
 	$(BIN)/python -m analytics_assets.schemas.dbt_yaml

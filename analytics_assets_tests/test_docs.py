@@ -46,21 +46,27 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "quality", "churn-and-value", "operations", "performance", "architecture",
-    "extending", "deployment",
+    "sources", "systems", "quality", "churn-and-value", "operations", "api", "performance",
+    "architecture", "extending", "deployment",
 ))]  # fmt: skip
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
+MEDIA_TYPES = ("application/", "text/")
 LANGUAGES = ("shell", "python", "yaml", "text", "sql", "diff", "ini")
 
 # Beginnings of commands that the test does not run, and why.
 NOT_RUN = {
     "make test": "it is this very test run",
+    "make api": "a server; api/test_server.py starts one",
+    "curl 'http://127.0.0.1:8000": "asks that server",
+    "curl http://127.0.0.1:8000": "asks that server",
+    "curl -H 'Accept: text/csv'": "asks that server",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
     ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",
     ".venv/bin/analytics-assets check-sources orders_export.csv": "cases/test_systems.py does",
     "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",
+    ".venv/bin/python benchmarks/api.py": "takes minutes, and a machine without other work",
     "PATH=.venv/bin:$PATH mlflow models serve": "a server; assets/churn/test_predictions.py does",
     **dict.fromkeys(
         (
@@ -197,7 +203,8 @@ def test_a_block_says_its_language(block: Block) -> None:
 
 # What a home has in it, and names that the code puts together.
 HOME = {
-    "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb", "sqlite",
+    "api", "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb",
+    "sqlite",
 }  # fmt: skip
 COMPOSED = {"churn_subscriptions", "analytics"}
 
@@ -242,7 +249,7 @@ def test_variables_exist(page: Path) -> None:
 def test_paths_exist(page: Path) -> None:
     """Those of the repository, of the package, and of a home."""
     for name in quoted(page):
-        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name):
+        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name) or name.startswith(MEDIA_TYPES):
             continue
         parts = name.removeprefix(".analytics/").split("/")
         in_home = parts[0] in HOME

@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from analytics_assets.cli import backup, doctor, metrics, models, published, runs, setup, sources
+from analytics_assets.cli import (
+    api,
+    backup,
+    doctor,
+    metrics,
+    models,
+    published,
+    runs,
+    setup,
+    sources,
+)
 from analytics_assets.json_logs import printed_as_json
 
 
@@ -36,6 +46,7 @@ for command in (
     *(runs.backfill, runs.run),
     *(models.model, published.profile, published.diff),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
+    *(api.api, api.api_keys),
     *(doctor.doctor, backup.backup, backup.restore),
 ):
     main.add_command(command)
