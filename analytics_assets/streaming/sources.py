@@ -1,0 +1,90 @@
+"""Where the events come from: topics of Kafka, or a folder with files of JSON lines.
+
+Belongs here: reading messages as they are, each with its place (topic, partition, offset). Does not
+belong here: what is in a message (`contract`).
+
+A file is a topic of its own with one partition; the offset is the number of the line, from 0.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analytics_assets.streaming.contract import TOPICS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+MESSAGE = "topic string, partition int, offset long, received_at timestamp, value binary"
+
+
+@dataclass(frozen=True)
+class KafkaTopics:
+    """Topics of Kafka.
+
+    Attributes:
+        servers: addresses of brokers, separated by commas.
+        topics: their names.
+        most: messages of a batch, at most.
+        options: further options of Kafka's client, such as those of its security.
+        skip_lost: go on where messages were deleted before they were read.
+    """
+
+    servers: str
+    topics: tuple[str, ...] = TOPICS
+    most: int = 200_000
+    options: tuple[tuple[str, str], ...] = ()
+    skip_lost: bool = False
+
+    def messages(self, spark: "SparkSession") -> "DataFrame":
+        """The messages, as a stream with the columns of `MESSAGE`."""
+        reader = (
+            spark.readStream.format("kafka")
+            .option("kafka.bootstrap.servers", self.servers)
+            .option("subscribe", ",".join(self.topics))
+            # What was sent before the first start counts, too.
+            .option("startingOffsets", "earliest")
+            # Messages that the broker has deleted before they were read are an error.
+            .option("failOnDataLoss", str(not self.skip_lost).lower())
+            .option("maxOffsetsPerTrigger", str(self.most))
+        )
+        for name, value in self.options:
+            reader = reader.option(f"kafka.{name}", value)
+        return reader.load().selectExpr(
+            "topic", "partition", "offset", "timestamp AS received_at", "value"
+        )
+
+
+@dataclass(frozen=True)
+class FolderOfFiles:
+    """A folder in which files of JSON lines arrive, whole (renamed into it).
+
+    Attributes:
+        folder: its path or address.
+        most: files of a batch, at most.
+    """
+
+    folder: str
+    most: int = 20
+
+    def messages(self, spark: "SparkSession") -> "DataFrame":
+        """The lines of the files, as a stream with the columns of `MESSAGE`."""
+        return (
+            spark.readStream.format("text")
+            .option("wholetext", "true")
+            .option("pathGlobFilter", "*.jsonl")
+            .option("maxFilesPerTrigger", str(self.most))
+            .load(self.folder)
+            .selectExpr(
+                "_metadata.file_name AS topic",
+                "_metadata.file_modification_time AS received_at",
+                r"posexplode(split(value, '\r?\n')) AS (line, text)",
+            )
+            .where("length(trim(text)) > 0")
+            .selectExpr(
+                "topic",
+                "0 AS partition",
+                "line::BIGINT AS offset",
+                "received_at",
+                "encode(text, 'UTF-8') AS value",
+            )
+        )
