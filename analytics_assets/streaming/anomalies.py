@@ -73,26 +73,26 @@ def scored(
         recent: purchases of the lake, at least of the hour before each of the others.
         rules: the rules.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     bought = purchases.where(f"event_type = '{PURCHASE}'").alias("bought")
     near = recent.where(f"event_type = '{PURCHASE}'").alias("near")
     within = (
         bought.join(
             near,
-            F.expr(
+            fn.expr(
                 "bought.customer_id = near.customer_id AND near.event_time <= bought.event_time "
                 "AND near.event_time > bought.event_time - INTERVAL 1 HOUR"
             ),
         )
         .groupBy("bought.event_id")
-        .agg(F.count(F.lit(1)).alias("within_hour"))
+        .agg(fn.count(fn.lit(1)).alias("within_hour"))
     )
     points = " + ".join(f"CASE WHEN {rule.when} THEN {rule.points} ELSE 0 END" for rule in rules)
     said = ", ".join(f"CASE WHEN {rule.when} THEN '{_quoted(rule.reason)}' END" for rule in rules)
     return (
         purchases.where(f"event_type = '{PURCHASE}'")
-        .join(F.broadcast(within), "event_id", "left")
+        .join(fn.broadcast(within), "event_id", "left")
         .join(history, "customer_id", "left")
         .selectExpr(
             "*", f"least({points}, 100)::INT AS score", f"concat_ws('; ', {said}) AS reasons"
@@ -133,7 +133,7 @@ class Anomalies:
 
     def of_batch(self, events: "DataFrame") -> "DataFrame":
         """The alarming purchases among some events, late ones too."""
-        from pyspark.sql import functions as F
+        from pyspark.sql import functions as fn
 
         newer = self._read_history(self._build)
         if newer:
@@ -141,9 +141,11 @@ class Anomalies:
             self._history = self.spark.createDataFrame(table).to(
                 self.spark.createDataFrame([], HISTORY).schema
             )
-        span: Any = events.where(f"event_type = '{PURCHASE}'").agg(
-            F.expr("unix_micros(min(event_time))"), F.expr("unix_micros(max(event_time))")
-        ).first()
+        span: Any = (
+            events.where(f"event_type = '{PURCHASE}'")
+            .agg(fn.expr("unix_micros(min(event_time))"), fn.expr("unix_micros(max(event_time))"))
+            .first()
+        )
         if span[0] is None:
             return self.spark.createDataFrame([], ALERT_COLUMNS).drop("batch_id")
         hour = 3_600_000_000

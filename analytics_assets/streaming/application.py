@@ -16,7 +16,6 @@ from analytics_assets.streaming.lake import LakeSink, create_tables
 from analytics_assets.streaming.layout import (
     ACTIVITY,
     ALERTS,
-    EVENTS,
     PURCHASES,
     QUERIES,
     SESSIONS,
@@ -29,6 +28,7 @@ from analytics_assets.streaming.windows import (
     PURCHASE_COLUMNS,
     SESSION_COLUMNS,
     activity,
+    all_events,
     events,
     purchases,
     sessions,
@@ -238,7 +238,14 @@ def _query(
     if name == "lake":
         return (
             options.messages.messages(spark),
-            _from_first_batch(lambda: LakeSink(spark, lake, identity())),
+            _from_first_batch(
+                lambda: LakeSink(
+                    spark,
+                    lake,
+                    identity(),
+                    getattr(options.messages, "publish_dead_letters", None),
+                )
+            ),
             "append",
         )
     listed = COLUMNS[name]
@@ -253,7 +260,7 @@ def _query(
         anomalies = Anomalies(spark, lake, options.rules, options.read_history)
         to_table = sink(options.send_alerts)
         return (
-            spark.readStream.format("delta").option("startingVersion", "0").load(lake.table(EVENTS)),
+            all_events(spark, lake),
             lambda rows, batch: to_table(anomalies.of_batch(rows), batch),
             "append",
         )
@@ -303,9 +310,9 @@ def _in_words(name: str, text: str) -> str:
     """Why a query ended, and what to do."""
     if any(word in text for word in LOST):
         remedy = (
-            "The broker has deleted messages that were not read yet. Lengthen its retention. To go "
-            "on without them, set ANALYTICS_STREAM_SKIP_LOST=true for one start; the gap is then in "
-            "stream_batches."
+            "The broker has deleted messages that were not read yet. Lengthen its retention. To "
+            "go on without them, start once with --skip-lost; the gap shows in the offsets of the "
+            "accounts."
         )
     else:
         remedy = "Remove the cause and start the stream again: it goes on where it was."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VERSION = "1.0"
 MAJOR = VERSION.partition(".")[0]
 TOPICS = ("customer-events", "purchase-events", "session-events")
+DEAD_LETTER_TOPIC = "dead-letters"
 PURCHASE = "purchase"
 MOST_TEXT = 4096  # characters of a field
 
@@ -100,7 +101,10 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {field.name: _json_type(field) for field in FIELDS},
         "required": [field.name for field in FIELDS if field.required and not field.purchase],
-        "anyOf": [{"required": [name], **_not_null(name)} for name in ("customer_id", "session_id")],
+        "anyOf": [
+            {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+            for name in ("customer_id", "session_id")
+        ],
         "if": {"properties": {"event_type": {"const": PURCHASE}}},
         "then": {
             "required": [field.name for field in FIELDS if field.required and field.purchase],
@@ -113,10 +117,6 @@ def json_schema() -> dict[str, Any]:
         # Fields that are not declared are kept.
         "additionalProperties": True,
     }
-
-
-def _not_null(name: str) -> dict[str, Any]:
-    return {"properties": {name: {"not": {"type": "null"}}}}
 
 
 def _json_type(field: Field) -> dict[str, Any]:
@@ -143,10 +143,10 @@ def unknown_fields(text: str) -> "Column":
     Args:
         text: the column with the JSON.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     known = ", ".join(f"'{name}'" for name in NAMES)
-    return F.expr(
+    return fn.expr(
         f"CASE WHEN size(array_except(json_object_keys({text}), array({known}))) > 0 THEN "
         f"to_json(map_filter(from_json({text}, 'map<string,string>'), "
         f"(name, field) -> NOT array_contains(array({known}), name))) END"
@@ -159,17 +159,17 @@ def columns(event: str) -> Mapping[str, "Column"]:
     Args:
         event: the column with the struct.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     return {
         field.name: (
-            F.col(f"{event}.{field.name}")
+            fn.col(f"{event}.{field.name}")
             if field.sql == "string"
-            else F.expr(f"try_cast({event}.{field.name} AS {field.sql})")
+            else fn.expr(f"try_cast({event}.{field.name} AS {field.sql})")
         ).alias(field.name)
         for field in FIELDS
     } | {
-        "schema_version": F.coalesce(F.col(f"{event}.schema_version"), F.lit(VERSION)).alias(
+        "schema_version": fn.coalesce(fn.col(f"{event}.schema_version"), fn.lit(VERSION)).alias(
             "schema_version"
         )
     }
@@ -183,7 +183,7 @@ def reasons(value: str, text: str, event: str) -> "Column":
         text: the column with them as text; null where they are not UTF-8.
         event: the column with the struct of texts.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     rules = []
     for field in FIELDS:
@@ -213,7 +213,7 @@ def reasons(value: str, text: str, event: str) -> "Column":
     parts = ", ".join(f"CASE WHEN {when} THEN '{_sql(why)}' END" for when, why in rules)
     # Spark reads the first object of a text and leaves the rest.
     outside_texts = f"""regexp_replace({text}, '"(\\\\\\\\.|[^"\\\\\\\\])*"', '')"""
-    return F.expr(
+    return fn.expr(
         f"CASE WHEN {value} IS NULL THEN 'no value' WHEN {text} IS NULL THEN 'not UTF-8' "
         f"WHEN {event} IS NULL OR {event}.{CORRUPT} IS NOT NULL "
         rf"OR NOT {text} RLIKE '^\\s*[{{][\\s\\S]*[}}]\\s*$' "

@@ -14,7 +14,7 @@ stream leaves them out; the daily assets take them.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -135,12 +135,20 @@ class LakeSink:
         spark: the session.
         lake: where to.
         query: identity of the query; it stays the same as long as its checkpoint does.
+        publish: gets the dead letters of a batch before it is written, possibly twice.
     """
 
-    def __init__(self, spark: "SparkSession", lake: Lake, query: str) -> None:
+    def __init__(
+        self,
+        spark: "SparkSession",
+        lake: Lake,
+        query: str,
+        publish: "Callable[[DataFrame], None] | None" = None,
+    ) -> None:
         self.spark = spark
         self.lake = lake
         self.query = query
+        self.publish = publish
         self.last = last_record(spark, lake)
 
     def __call__(self, messages: "DataFrame", batch: int) -> None:
@@ -161,7 +169,7 @@ class LakeSink:
             try:
                 record = self._record(batch, watermark, counts, marked)
                 if any(part.rejected for part in record.parts):
-                    self._append(DEAD_LETTERS, _dead_letters(read, batch), batch)
+                    self._bury(read, batch)
                 self._append(EVENTS, _events(marked, batch), batch, record.text())
             finally:
                 marked.unpersist()
@@ -171,13 +179,15 @@ class LakeSink:
 
     def _marked(self, read: "DataFrame", counts: Sequence["_Count"]) -> "DataFrame":
         """The events of a batch, and whether the lake or the batch has each before."""
-        from pyspark.sql import functions as F
+        from pyspark.sql import functions as fn
 
         events = read.where("reasons = ''")
-        place = F.struct("topic", "partition", "offset")
+        place = fn.struct("topic", "partition", "offset")
+        in_batch = fn.coalesce(fn.col("first") != place, fn.lit(False))
+        in_lake = fn.coalesce("is_known", fn.lit(False))
         first = (
             events.groupBy("event_id")
-            .agg(F.min(place).alias("first"), F.count(F.lit(1)).alias("copies"))
+            .agg(fn.min(place).alias("first"), fn.count(fn.lit(1)).alias("copies"))
             .where("copies > 1")
             .select("event_id", "first")
         )
@@ -185,21 +195,18 @@ class LakeSink:
             self._ids_around(counts)
             .join(events.select("event_id"), "event_id", "left_semi")
             .distinct()
-            .withColumn("is_known", F.lit(True))
+            .withColumn("is_known", fn.lit(True))
         )
         return (
-            events.join(F.broadcast(first), "event_id", "left")
-            .join(F.broadcast(known), "event_id", "left")
-            .withColumn(
-                "is_duplicate",
-                F.coalesce("is_known", F.lit(False)) | F.coalesce(F.col("first") != place, F.lit(False)),
-            )
+            events.join(fn.broadcast(first), "event_id", "left")
+            .join(fn.broadcast(known), "event_id", "left")
+            .withColumn("is_duplicate", in_batch | in_lake)
             .drop("first", "is_known")
         )
 
     def _ids_around(self, counts: Sequence["_Count"]) -> "DataFrame":
         """Events of the lake that a batch may repeat: all copies of an event have one time."""
-        from pyspark.sql import functions as F
+        from pyspark.sql import functions as fn
 
         ids = self.spark.read.format("delta").load(self.lake.table(EVENTS))
         due = [count for count in counts if count.oldest is not None and count.newest is not None]
@@ -208,22 +215,24 @@ class LakeSink:
         if due:
             low, high = min(c.oldest or 0 for c in due), max(c.newest or 0 for c in due)
             # The hours leave out whole partitions, the times files within them.
-            wanted.append(f"{_in_hours(low, high)} AND event_time BETWEEN {_at(low)} AND {_at(high)}")
+            wanted.append(
+                f"{_in_hours(low, high)} AND event_time BETWEEN {_at(low)} AND {_at(high)}"
+            )
         wanted += [_in_hours(hour, hour) for hour in hours]
-        return ids.where(F.expr(" OR ".join(f"({part})" for part in wanted))).select("event_id")
+        return ids.where(fn.expr(" OR ".join(f"({part})" for part in wanted))).select("event_id")
 
     def _record(
         self, batch: int, watermark: int | None, counts: Sequence["_Count"], marked: "DataFrame"
     ) -> BatchRecord:
-        from pyspark.sql import functions as F
+        from pyspark.sql import functions as fn
 
         became = {
             (row.topic, row.partition): row
             for row in marked.groupBy("topic", "partition")
             .agg(
-                F.expr("count_if(NOT is_duplicate AND NOT is_late)").alias("accepted"),
-                F.expr("count_if(NOT is_duplicate AND is_late)").alias("late"),
-                F.expr("count_if(is_duplicate)").alias("duplicates"),
+                fn.expr("count_if(NOT is_duplicate AND NOT is_late)").alias("accepted"),
+                fn.expr("count_if(NOT is_duplicate AND is_late)").alias("late"),
+                fn.expr("count_if(is_duplicate)").alias("duplicates"),
             )
             .collect()
         }
@@ -243,6 +252,18 @@ class LakeSink:
         reached = [count.newest - DELAY for count in counts if count.newest is not None]
         after = max([*reached, *([] if watermark is None else [watermark])], default=None)
         return BatchRecord(self.query, batch, watermark, after, tuple(parts))
+
+    def _bury(self, read: "DataFrame", batch: int) -> None:
+        """Write the dead letters of a batch, unless an earlier query has read them already."""
+        known = self.spark.read.format("delta").load(self.lake.table(DEAD_LETTERS))
+        place = ["topic", "partition", "offset", "value"]
+        letters = _dead_letters(read, batch).join(known.select(place), place, "left_anti").persist()
+        try:
+            if self.publish:
+                self.publish(letters)
+            self._append(DEAD_LETTERS, letters, batch)
+        finally:
+            letters.unpersist()
 
     def _append(self, table: str, rows: "DataFrame", batch: int, note: str = "") -> None:
         writer = (
@@ -273,21 +294,20 @@ class _Count:
 
 
 def _count(read: "DataFrame") -> list[_Count]:
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     on_time = "CASE WHEN reasons = '' AND NOT is_late THEN unix_micros(event_time) END"
+    hour = "unix_micros(date_trunc('HOUR', event_time))"
     rows = (
         read.groupBy("topic", "partition")
         .agg(
-            F.min("offset"),
-            F.max("offset"),
-            F.count(F.lit(1)),
-            F.expr("count_if(reasons <> '')"),
-            F.expr(f"min({on_time})"),
-            F.expr(f"max({on_time})"),
-            F.expr(
-                "collect_set(CASE WHEN is_late THEN unix_micros(date_trunc('HOUR', event_time)) END)"
-            ),
+            fn.min("offset"),
+            fn.max("offset"),
+            fn.count(fn.lit(1)),
+            fn.expr("count_if(reasons <> '')"),
+            fn.expr(f"min({on_time})"),
+            fn.expr(f"max({on_time})"),
+            fn.expr(f"collect_set(CASE WHEN is_late THEN {hour} END)"),
         )
         .collect()
     )
@@ -296,15 +316,15 @@ def _count(read: "DataFrame") -> list[_Count]:
 
 def _read(messages: "DataFrame", watermark: int | None) -> "DataFrame":
     """The messages with their typed fields, why they are rejected, and whether they are late."""
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     ahead = f"event_time > received_at + INTERVAL {AHEAD // timedelta(minutes=1)} MINUTES"
     late = f"event_time < {_at(watermark)}" if watermark is not None else "false"
     return (
         messages.withColumn(
-            "text", F.expr("CASE WHEN is_valid_utf8(value::STRING) THEN value::STRING END")
+            "text", fn.expr("CASE WHEN is_valid_utf8(value::STRING) THEN value::STRING END")
         )
-        .withColumn("event", F.from_json("text", parse_schema()))
+        .withColumn("event", fn.from_json("text", parse_schema()))
         .select(
             *("topic", "partition", "offset", "received_at", "value"),
             *columns("event").values(),
@@ -313,12 +333,12 @@ def _read(messages: "DataFrame", watermark: int | None) -> "DataFrame":
         )
         .withColumn(
             "reasons",
-            F.expr(
+            fn.expr(
                 f"CASE WHEN reasons = '' AND {ahead} THEN "
                 "'event_time: is later than the arrival' ELSE reasons END"
             ),
         )
-        .withColumn("is_late", F.expr(f"reasons = '' AND {late}"))
+        .withColumn("is_late", fn.expr(f"reasons = '' AND {late}"))
     )
 
 

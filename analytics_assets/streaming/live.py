@@ -3,10 +3,10 @@
 Belongs here: writing a window, and reading those that are there. Does not belong here: computing
 them (`windows`).
 
-A key is a customer (or a type of event) and a window. A state that is older than what is there does
-not replace it, so a batch that comes again changes nothing. A key goes away a while after the end of
-its window, not after it was written: an old window that is computed again is not fresh. Each key is
-written in one step, so nobody reads half of it.
+A key is a customer (or a type of event) and a window. A state that is older than what is there
+does not replace it, so a batch that comes again changes nothing. A key goes away a while after the
+end of its window, not after it was written: an old window that is computed again is not fresh. Each
+key is written in one step, so nobody reads half of it.
 """
 
 import json

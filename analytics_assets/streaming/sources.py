@@ -6,10 +6,11 @@ belong here: what is in a message (`contract`).
 A file is a topic of its own with one partition; the offset is the number of the line, from 0.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analytics_assets.streaming.contract import TOPICS
+from analytics_assets.streaming.contract import DEAD_LETTER_TOPIC, TOPICS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +25,7 @@ class KafkaTopics:
     Attributes:
         servers: addresses of brokers, separated by commas.
         topics: their names.
+        dead_letters: topic of the dead letters.
         most: messages of a batch, at most.
         options: further options of Kafka's client, such as those of its security.
         skip_lost: go on where messages were deleted before they were read.
@@ -31,6 +33,7 @@ class KafkaTopics:
 
     servers: str
     topics: tuple[str, ...] = TOPICS
+    dead_letters: str = DEAD_LETTER_TOPIC
     most: int = 200_000
     options: tuple[tuple[str, str], ...] = ()
     skip_lost: bool = False
@@ -39,7 +42,6 @@ class KafkaTopics:
         """The messages, as a stream with the columns of `MESSAGE`."""
         reader = (
             spark.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", self.servers)
             .option("subscribe", ",".join(self.topics))
             # What was sent before the first start counts, too.
             .option("startingOffsets", "earliest")
@@ -47,11 +49,27 @@ class KafkaTopics:
             .option("failOnDataLoss", str(not self.skip_lost).lower())
             .option("maxOffsetsPerTrigger", str(self.most))
         )
-        for name, value in self.options:
-            reader = reader.option(f"kafka.{name}", value)
+        for name, value in self._client():
+            reader = reader.option(name, value)
         return reader.load().selectExpr(
             "topic", "partition", "offset", "timestamp AS received_at", "value"
         )
+
+    def publish_dead_letters(self, letters: "DataFrame") -> None:
+        """Send dead letters to their topic; by its key a reader knows one that it has."""
+        writer = letters.selectExpr(
+            "concat_ws('-', topic, partition, offset) AS key",
+            "value",
+            "array(struct('reasons' AS key, encode(reasons, 'UTF-8') AS value)) AS headers",
+        ).write.format("kafka")
+        for name, value in self._client():
+            writer = writer.option(name, value)
+        writer.option("topic", self.dead_letters).option("includeHeaders", "true").save()
+
+    def _client(self) -> Iterator[tuple[str, str]]:
+        yield "kafka.bootstrap.servers", self.servers
+        for name, value in self.options:
+            yield f"kafka.{name}", value
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,7 @@ class TableSink:
             kept.unpersist()
 
 
-def prepare_table(
-    spark: "SparkSession", lake: Lake, name: str, listed: str, is_new: bool
-) -> None:
+def prepare_table(spark: "SparkSession", lake: Lake, name: str, listed: str, is_new: bool) -> None:
     """Create the table of a query; a query without a checkpoint computes all of it again.
 
     Args:

@@ -4,8 +4,8 @@ Belongs here: the three queries, each as a frame. Does not belong here: where th
 (`tables`, `live`).
 
 They read what the lake has got, in the order of its commits, and leave late events out. As the
-watermark of a query follows the same events at the same distance, no other event is too late for it,
-and the batch can compute the same rows from the lake.
+watermark of a query follows the same events at the same distance, no other event is too late for
+it, and the batch can compute the same rows from the lake.
 """
 
 from typing import TYPE_CHECKING
@@ -38,16 +38,19 @@ ACTIVITY_COLUMNS = (
 )
 
 
-def events(spark: "SparkSession", lake: Lake) -> "DataFrame":
-    """The events of the lake that came in time, as a stream in the order of its commits."""
+def all_events(spark: "SparkSession", lake: Lake) -> "DataFrame":
+    """The events of the lake, late ones too, as a stream in the order of its commits."""
     return (
         spark.readStream.format("delta")
         .option("startingVersion", "0")
         .option("maxFilesPerTrigger", str(ALL_FILES))
         .load(lake.table(EVENTS))
-        .where("NOT is_late")
-        .withWatermark("event_time", DELAY)
     )
+
+
+def events(spark: "SparkSession", lake: Lake) -> "DataFrame":
+    """The events that came in time, with their watermark."""
+    return all_events(spark, lake).where("NOT is_late").withWatermark("event_time", DELAY)
 
 
 def sessions(of: "DataFrame", zone: str) -> "DataFrame":
@@ -64,25 +67,25 @@ def sessions(of: "DataFrame", zone: str) -> "DataFrame":
         of: the events.
         zone: the shop's time zone.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     day = f"from_utc_timestamp(event_time, '{zone}')::DATE"
     ended = f"from_utc_timestamp(last_event_at + INTERVAL {GAP}, '{zone}')::DATE"
     return (
         of.groupBy(
-            F.expr(VISITOR).alias("visitor"),
-            F.expr(day).alias("day"),
-            F.session_window("event_time", GAP),
+            fn.expr(VISITOR).alias("visitor"),
+            fn.expr(day).alias("day"),
+            fn.session_window("event_time", GAP),
         )
         .agg(
-            F.max("customer_id").alias("customer_id"),
-            F.min("event_time").alias("started_at"),
-            F.max("event_time").alias("last_event_at"),
-            F.count(F.lit(1)).alias("events"),
+            fn.max("customer_id").alias("customer_id"),
+            fn.min("event_time").alias("started_at"),
+            fn.max("event_time").alias("last_event_at"),
+            fn.count(fn.lit(1)).alias("events"),
             # Exact: a session has few pages.
-            F.collect_set("page_url").alias("seen"),
-            F.expr(f"count_if(event_type = '{PURCHASE}')").alias("purchases"),
-            F.collect_list(F.struct("event_time", "event_id", "event_type")).alias("sequence"),
+            fn.collect_set("page_url").alias("seen"),
+            fn.expr(f"count_if(event_type = '{PURCHASE}')").alias("purchases"),
+            fn.collect_list(fn.struct("event_time", "event_id", "event_type")).alias("sequence"),
         )
         .selectExpr(
             "visitor || '-' || unix_micros(started_at)::STRING AS session_key",
@@ -100,7 +103,7 @@ def sessions(of: "DataFrame", zone: str) -> "DataFrame":
         )
         .withColumn(
             "engagement",
-            F.expr(
+            fn.expr(
                 "least(pages, 10) * 4 + least(duration_seconds, 1800) DIV 60 + least(events, 20) "
                 "+ CASE WHEN purchases > 0 THEN 10 ELSE 0 END"
             ),
@@ -114,18 +117,18 @@ def purchases(of: "DataFrame") -> "DataFrame":
     `velocity` is money an hour, from the first purchase of the window to its last, of at least 15
     minutes; null for one purchase.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     span = f"greatest({SECONDS.format('last_event_at', 'first_event_at')}, 900)"
     return (
         of.where(f"event_type = '{PURCHASE}' AND customer_id IS NOT NULL")
-        .groupBy("customer_id", F.window("event_time", "1 hour", "15 minutes").alias("span"))
+        .groupBy("customer_id", fn.window("event_time", "1 hour", "15 minutes").alias("span"))
         .agg(
-            F.count(F.lit(1)).alias("purchases"),
-            F.expr("sum(order_total)::DECIMAL(28,4)").alias("total"),
-            F.array_sort(F.collect_set("product_category")).alias("categories"),
-            F.min("event_time").alias("first_event_at"),
-            F.max("event_time").alias("last_event_at"),
+            fn.count(fn.lit(1)).alias("purchases"),
+            fn.expr("sum(order_total)::DECIMAL(28,4)").alias("total"),
+            fn.array_sort(fn.collect_set("product_category")).alias("categories"),
+            fn.min("event_time").alias("first_event_at"),
+            fn.max("event_time").alias("last_event_at"),
         )
         .selectExpr(
             "customer_id",
@@ -147,15 +150,15 @@ def activity(of: "DataFrame") -> "DataFrame":
     Visitors and sessions are estimates (HyperLogLog++, 2% standard error): exact counts would keep
     every one of them in memory.
     """
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as fn
 
     return (
-        of.groupBy("event_type", F.window("event_time", "5 minutes").alias("span"))
+        of.groupBy("event_type", fn.window("event_time", "5 minutes").alias("span"))
         .agg(
-            F.count(F.lit(1)).alias("events"),
-            F.approx_count_distinct(F.expr(VISITOR), 0.02).alias("visitors"),
-            F.approx_count_distinct("session_id", 0.02).alias("sessions"),
-            F.max("event_time").alias("last_event_at"),
+            fn.count(fn.lit(1)).alias("events"),
+            fn.approx_count_distinct(fn.expr(VISITOR), 0.02).alias("visitors"),
+            fn.approx_count_distinct("session_id", 0.02).alias("sessions"),
+            fn.max("event_time").alias("last_event_at"),
         )
         .selectExpr(
             "event_type",
