@@ -133,6 +133,29 @@ _ADDRESSES = _rule(
     lambda text: tuple(part.strip() for part in text.split(",")),
     "{name} is {text!r}; write e-mail addresses, separated by commas.",
 )
+_LAKE = _rule(
+    lambda text: True,
+    lambda text: text.rstrip("/") if "://" in text else str(_path(text)),
+    "",
+)
+_SERVERS = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+:\d+", part.strip()) for part in text.split(",")),
+    str,
+    "{name} is {text!r}; write brokers as host:port, separated by commas.",
+)
+_NAMES = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+", part.strip()) for part in text.split(",")),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write names of topics, separated by commas.",
+)
+_FILE = _rule(
+    lambda text: _path(text).is_file(), _path, "{name} names {path}, which is no file. Correct it."
+)
+_REDIS = _rule(
+    lambda text: text.startswith(("redis://", "rediss://", "unix://")),
+    str,
+    "{name} does not start with redis://, rediss:// or unix://; set it to the address of Redis.",
+)
 # What is of no use without the others.
 TOGETHER = (
     ("ANALYTICS_SLACK_TOKEN", "ANALYTICS_SLACK_CHANNEL"),
@@ -251,6 +274,57 @@ class Settings:
         str,
         Setting("http://127.0.0.1:3000", "address of the Dagster UI, for links in messages", _UI),
     ]
+    lake: Annotated[
+        str | None,
+        Setting(
+            None, "folder or address of the lake of the stream", _LAKE, shown="lake in the home"
+        ),
+    ]
+    stream_folder: Annotated[
+        Path | None,
+        Setting(None, "folder with files of events, where they do not come from Kafka", _FOLDER),
+    ]
+    kafka_servers: Annotated[
+        str | None, Setting(None, "Kafka's brokers, as host:port, separated by commas", _SERVERS)
+    ]
+    kafka_topics: Annotated[
+        tuple[str, ...],
+        Setting(
+            "customer-events,purchase-events,session-events",
+            "topics of the events, separated by commas",
+            _NAMES,
+        ),
+    ]
+    kafka_options: Annotated[
+        Path | None,
+        Setting(None, "file with further properties of Kafka's client, such as its login", _FILE),
+    ]
+    redis_url: Annotated[
+        str | None,
+        Setting(None, "Redis for live numbers, as redis://host:6379/0", _REDIS, secret=True),
+    ]
+    live_seconds: Annotated[
+        int, Setting("3600", "seconds that a live number stays after its window", _whole(1))
+    ]
+    spark_master: Annotated[
+        str, Setting("local[*]", "master that the stream is submitted to, as Spark names it", _TEXT)
+    ]
+    spark_jars: Annotated[
+        Path | None,
+        Setting(None, "folder with the jars of Delta and Kafka", _FOLDER, shown="jars in the home"),
+    ]
+    stream_seconds: Annotated[
+        int, Setting("5", "seconds from one batch of the stream to the next", _whole(1))
+    ]
+    stream_partitions: Annotated[
+        int,
+        Setting(
+            "4", "parts of the stream's state; it cannot change without a new checkpoint", _whole(1)
+        ),
+    ]
+    large_order: Annotated[
+        float, Setting("1000", "money of one purchase from which there is an alert", _number())
+    ]
     seed: Annotated[int, Setting("7", "seed of the sample and of training", _whole(0))]
     checks: Annotated[
         Mapping[str, str],
@@ -314,6 +388,21 @@ class Settings:
         number, unit, binary = re.findall(r"([\d.]+) ?([KMGT])(i?)B", self.memory_limit)[0]
         factor = (1024 if binary else 1000) ** ("KMGT".index(unit) + 1)
         return max(int(float(number) * factor) // 2000, 1)
+
+    @property
+    def lake_place(self) -> str:
+        """The lake of the stream."""
+        return self.lake or str(self.home / "lake")
+
+    @property
+    def jars_dir(self) -> Path:
+        """The jars of the stream."""
+        return self.spark_jars or self.home / "jars"
+
+    @property
+    def stream_dir(self) -> Path:
+        """How far the queries of the stream are, and which alerts have been sent."""
+        return self.home / "stream"
 
     @property
     def dbt_environment(self) -> dict[str, str]:

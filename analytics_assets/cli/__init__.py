@@ -6,7 +6,7 @@ Belongs here: text and progress for a terminal. Does not belong here: the work i
 
 import click
 
-from analytics_assets.cli import metrics, models, published, runs, setup, sources
+from analytics_assets.cli import metrics, models, published, runs, setup, sources, stream
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -18,6 +18,8 @@ for command in (
     *(sources.sample, sources.check_sources_command, sources.rejected),
     *(runs.backfill, runs.run),
     *(models.model, published.profile, published.diff),
+    *(stream.stream, stream.stream_jars, stream.stream_sample, stream.stream_status),
+    *(stream.live, stream.dead_letters, stream.kafka),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
 ):
     main.add_command(command)

@@ -21,7 +21,7 @@ from analytics_assets.streaming.layout import (
     SESSIONS,
     Lake,
 )
-from analytics_assets.streaming.live import LiveNumbers
+from analytics_assets.streaming.live import BY, LiveNumbers
 from analytics_assets.streaming.tables import Further, TableSink, prepare_table
 from analytics_assets.streaming.windows import (
     ACTIVITY_COLUMNS,
@@ -268,9 +268,9 @@ def _query(
     if name == SESSIONS:
         # A session is known when it has ended; the others are wanted while they go on.
         return sessions(of, options.zone), sink(None), "append"
-    by, count = {PURCHASES: ("customer_id", "purchases"), ACTIVITY: ("event_type", "events")}[name]
+    count = {PURCHASES: "purchases", ACTIVITY: "events"}[name]
     live = (
-        LiveNumbers(options.redis_url, name, by, count, options.live_seconds)
+        LiveNumbers(options.redis_url, name, BY[name], count, options.live_seconds)
         if options.redis_url
         else None
     )

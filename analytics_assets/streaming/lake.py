@@ -13,12 +13,12 @@ of the batches before at ten minutes' distance. They are marked, and what is com
 stream leaves them out; the daily assets take them.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from analytics_assets.streaming.accounts import Account, BatchRecord, as_relation, last_record
 from analytics_assets.streaming.contract import (
     UNKNOWN,
     columns,
@@ -47,67 +47,6 @@ DEAD_LETTER_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Account:
-    """What became of the messages of a topic's partition in a batch.
-
-    read = accepted + rejected + duplicates + late.
-
-    Attributes:
-        topic: the topic; the name of the file where there is no broker.
-        partition: of the topic.
-        first_offset: the first message of the batch.
-        last_offset: its last one, included.
-        read: messages.
-        accepted: events that went into the lake in time.
-        rejected: messages that became dead letters.
-        duplicates: events that the lake has already, or that are twice in the batch.
-        late: events older than the watermark that went into the lake.
-    """
-
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    read: int
-    accepted: int
-    rejected: int
-    duplicates: int
-    late: int
-
-
-@dataclass(frozen=True)
-class BatchRecord:
-    """The account of a batch, as it is in the lake's log.
-
-    Attributes:
-        query: identity of the query; another one begins with the batch 0 again.
-        batch: number of the batch.
-        watermark: events before it were late in this batch, in microseconds since 1970; None in
-            the first.
-        next_watermark: the same for the next batch.
-        parts: an account for each partition of a topic.
-    """
-
-    query: str
-    batch: int
-    watermark: int | None
-    next_watermark: int | None
-    parts: tuple[Account, ...]
-
-    def text(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def read(cls, text: str | None) -> "BatchRecord | None":
-        """From JSON; None for a commit that is none of ours."""
-        if not text or not text.startswith('{"query"'):
-            return None
-        values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "parts": tuple(Account(**part) for part in values["parts"])})
-
-
 def create_tables(spark: "SparkSession", lake: Lake) -> None:
     """Create the tables of this query where they are missing: readers need not wait for a batch."""
     for name, listed, by in (
@@ -121,11 +60,6 @@ def create_table(spark: "SparkSession", place: str, listed: str, by: Iterable[st
     """Create a table of the lake, unless it is there."""
     parts = f"PARTITIONED BY ({', '.join(by)})" if by else ""
     spark.sql(f"CREATE TABLE IF NOT EXISTS {as_relation(place)} ({listed}) USING delta {parts}")
-
-
-def as_relation(place: str) -> str:
-    """A table of the lake in SQL."""
-    return f"delta.`{place.replace('`', '``')}`"
 
 
 class LakeSink:
@@ -255,9 +189,18 @@ class LakeSink:
 
     def _bury(self, read: "DataFrame", batch: int) -> None:
         """Write the dead letters of a batch, unless an earlier query has read them already."""
+        from pyspark.sql import functions as fn
+
         known = self.spark.read.format("delta").load(self.lake.table(DEAD_LETTERS))
-        place = ["topic", "partition", "offset", "value"]
-        letters = _dead_letters(read, batch).join(known.select(place), place, "left_anti").persist()
+        same = " AND ".join(
+            f"letter.{name} <=> known.{name}" for name in ("topic", "partition", "offset", "value")
+        )
+        letters = (
+            _dead_letters(read, batch)
+            .alias("letter")
+            .join(known.alias("known"), fn.expr(same), "left_anti")
+            .persist()
+        )
         try:
             if self.publish:
                 self.publish(letters)
@@ -379,25 +322,3 @@ def _in_hours(low: int, high: int) -> str:
         f"event_date BETWEEN '{first:%Y-%m-%d}' AND '{last:%Y-%m-%d}' "
         f"AND {place} BETWEEN '{first:%Y-%m-%d%H}' AND '{last:%Y-%m-%d%H}'"
     )
-
-
-def records(spark: "SparkSession", lake: Lake, newest: int | None = None) -> Iterator[BatchRecord]:
-    """The accounts of the batches, the newest first.
-
-    Args:
-        spark: the session.
-        lake: the lake.
-        newest: how many commits to look at; all without it.
-    """
-    limit = f" LIMIT {newest}" if newest else ""
-    history = spark.sql(f"DESCRIBE HISTORY {as_relation(lake.table(EVENTS))}{limit}")
-    for row in history.orderBy("version", ascending=False).select("userMetadata").toLocalIterator():
-        record = BatchRecord.read(row.userMetadata)
-        if record:
-            yield record
-
-
-def last_record(spark: "SparkSession", lake: Lake) -> BatchRecord | None:
-    """The account of the last batch; None before the first."""
-    few = next(records(spark, lake, newest=20), None)
-    return few or next(records(spark, lake), None)

@@ -16,10 +16,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from analytics_assets.streaming.layout import ACTIVITY, PURCHASES, Lake
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 PREFIX = "analytics"
+BY = {PURCHASES: "customer_id", ACTIVITY: "event_type"}  # what a key is about
 PIPELINED = 1_000  # keys that are sent at once
 # KEYS: the key. ARGV: microseconds of the newest event, events, JSON, milliseconds of the end.
 WRITE = """
@@ -110,6 +113,30 @@ def read_live(url: str, kind: str, of: str = "*") -> Iterator[Mapping[str, Any]]
         yield from sorted(found, key=lambda row: row["window_start"], reverse=True)
     finally:
         client.close()
+
+
+def newest_windows(lake: Lake, kind: str, of: str = "*") -> list[Mapping[str, Any]]:
+    """The windows of the lake's table, the newest first, where there is no Redis.
+
+    Args:
+        lake: the lake.
+        kind: purchases or activity.
+        of: a customer or a type of event; all without it.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    by = BY[kind]
+    try:
+        rows = DeltaTable(lake.table(kind)).to_pyarrow_table().to_pylist()
+    except TableNotFoundError:
+        return []
+    newest = {
+        (row[by], row["window_start"]): row
+        for row in sorted(rows, key=lambda row: row["batch_id"])
+        if of in ("*", row[by])
+    }
+    return sorted(newest.values(), key=lambda row: row["window_start"], reverse=True)
 
 
 def _micros(at: datetime) -> int:

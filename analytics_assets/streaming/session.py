@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Delta and Kafka in the versions that have been seen to work with pyspark 4.2.0 (jars.xml).
+DECLARED = Path(__file__).with_name("jars.xml")
 NEEDED_JARS = ("delta-spark", "spark-sql-kafka", "kafka-clients")
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 KEEP_LOG = "interval 3650 days"  # the log of the lake is the ledger of its batches

@@ -86,16 +86,17 @@ class FolderOfFiles:
 
     def messages(self, spark: "SparkSession") -> "DataFrame":
         """The lines of the files, as a stream with the columns of `MESSAGE`."""
+        # Latin-1 has a character for each byte, so lines that are no UTF-8 come out as they were.
         return (
-            spark.readStream.format("text")
-            .option("wholetext", "true")
+            spark.readStream.format("binaryFile")
+            .schema("path string, modificationTime timestamp, length long, content binary")
             .option("pathGlobFilter", "*.jsonl")
             .option("maxFilesPerTrigger", str(self.most))
             .load(self.folder)
             .selectExpr(
-                "_metadata.file_name AS topic",
-                "_metadata.file_modification_time AS received_at",
-                r"posexplode(split(value, '\r?\n')) AS (line, text)",
+                "element_at(split(path, '/'), -1) AS topic",
+                "modificationTime AS received_at",
+                r"posexplode(split(decode(content, 'ISO-8859-1'), '\\r?\\n')) AS (line, text)",
             )
             .where("length(trim(text)) > 0")
             .selectExpr(
@@ -103,6 +104,6 @@ class FolderOfFiles:
                 "0 AS partition",
                 "line::BIGINT AS offset",
                 "received_at",
-                "encode(text, 'UTF-8') AS value",
+                "encode(text, 'ISO-8859-1') AS value",
             )
         )

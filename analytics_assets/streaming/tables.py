@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analytics_assets.streaming.lake import as_relation, create_table
+from analytics_assets.streaming.accounts import as_relation
+from analytics_assets.streaming.lake import create_table
 from analytics_assets.streaming.layout import Lake
 
 if TYPE_CHECKING:
