@@ -14,7 +14,7 @@ LAYERS = (
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},
-    {"churn"},
+    {"churn", "streaming"},
     {"checks", "reports"},
     {"assets"},
     {"automation"},

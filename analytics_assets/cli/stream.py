@@ -1,7 +1,6 @@
 """Commands of the stream: run it, try it, and look after its dead letters."""
 
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from analytics_assets.cli.common import (
     read_settings,
     read_sources,
 )
+from analytics_assets.compat.interpreter import exit_at_once
 from analytics_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def stream(once: bool, skip_lost: bool) -> None:
     _require_extra()
     settings = read_settings()
     with project_errors(), clear_errors(*_stream_errors()):
+        from analytics_assets.automation.stream import options_of
         from analytics_assets.streaming.application import run_stream
         from analytics_assets.streaming.session import open_session
-        from analytics_assets.streaming.start import options_of
 
         zone = read_sources(settings).calendar.zone
         options = options_of(settings, zone, once=once, skip_lost=skip_lost)
@@ -69,9 +69,9 @@ def stream(once: bool, skip_lost: bool) -> None:
         finally:
             spark.stop()
     _print_accounts(settings)
-    # Spark's threads that call Python do not end by themselves.
+    # Threads with which Spark calls Python do not end by themselves.
     sys.stdout.flush()
-    os._exit(0)
+    exit_at_once(0)
 
 
 def _stream_errors() -> tuple[type[Exception], ...]:
@@ -150,7 +150,7 @@ def stream_sample(events: int, minutes: int, start: datetime) -> None:
         events, start.replace(tzinfo=UTC), minutes * 60.0, 2_000, settings.seed
     )
     if settings.kafka_servers:
-        from analytics_assets.streaming.start import producer_of
+        from analytics_assets.automation.stream import producer_of
 
         producer = producer_of(settings)
         total = 0
@@ -290,7 +290,7 @@ def replay_letters(file: Path) -> None:
 
     send: Callable[[], int]
     if settings.kafka_servers:
-        from analytics_assets.streaming.start import producer_of
+        from analytics_assets.automation.stream import producer_of
 
         send = lambda: letters.replay_to_kafka(file, producer_of(settings))  # noqa: E731
     else:
