@@ -213,3 +213,26 @@ CRON = _rule(
     "{name} is {text!r}; write minute, hour, day, month and weekday as cron does, such as "
     "0 2 * * * for 02:00 each day.",
 )
+LAKE = _rule(
+    lambda text: True,
+    lambda text: text.rstrip("/") if "://" in text else str(_path(text)),
+    "",
+)
+SERVERS = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+:\d+", part.strip()) for part in text.split(",")),
+    str,
+    "{name} is {text!r}; write brokers as host:port, separated by commas.",
+)
+NAMES = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+", part.strip()) for part in text.split(",")),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write names of topics, separated by commas.",
+)
+A_FILE = _rule(
+    lambda text: _path(text).is_file(), _path, "{name} names {path}, which is no file. Correct it."
+)
+REDIS = _rule(
+    lambda text: text.startswith(("redis://", "rediss://", "unix://")),
+    str,
+    "{name} does not start with redis://, rediss:// or unix://; set it to the address of Redis.",
+)

@@ -40,6 +40,7 @@ from analytics_assets.setting_rules import (
     number,
     whole,
 )
+from analytics_assets.stream_settings import StreamSettings
 
 __all__ = ["CHECK_POLICIES", "Settings", "SettingsError", "load_settings"]
 
@@ -58,7 +59,7 @@ CHANNELS = ("ANALYTICS_WEBHOOK_URL", "ANALYTICS_SLACK_TOKEN", "ANALYTICS_SMTP_HO
 
 
 @dataclass(frozen=True)
-class Settings(ApiSettings):
+class Settings(ApiSettings, StreamSettings):
     """All settings. Paths are absolute."""
 
     deployment: Annotated[str, Setting("dev", "dev, staging or production", DEPLOYMENT)]
@@ -287,6 +288,21 @@ class Settings(ApiSettings):
         return max(int(float(number) * factor) // 2000, 1)
 
     @property
+    def lake_place(self) -> str:
+        """The lake of the stream."""
+        return self.lake or str(self.home / "lake")
+
+    @property
+    def jars_dir(self) -> Path:
+        """The jars of the stream."""
+        return self.spark_jars or self.home / "jars"
+
+    @property
+    def stream_dir(self) -> Path:
+        """How far the queries of the stream are, and which alerts have been sent."""
+        return self.home / "stream"
+
+    @property
     def dbt_environment(self) -> dict[str, str]:
         """Environment variables that the dbt project reads, windows aside."""
         return {
@@ -384,14 +400,3 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
 
 def _given(variable: str, env: Mapping[str, str]) -> bool:
     return bool(env.get(variable, "").strip() or env.get(variable + FILE, "").strip())
-
-
-def settings_table() -> str:
-    """All settings as a table in Markdown."""
-    lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for variable, (_, setting) in VARIABLES.items():
-        default = setting.shown or setting.default or "none"
-        in_dev = "; none outside dev" if setting.dev_only else ""
-        variables = f"`{variable}`" + (f", `{variable}{FILE}`" if setting.secret else "")
-        lines.append(f"| {variables} | {default}{in_dev} | {setting.meaning} |")
-    return "\n".join(lines)

@@ -46,8 +46,8 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "quality", "churn-and-value", "operations", "api", "performance",
-    "architecture", "extending", "deployment",
+    "sources", "systems", "streaming", "quality", "churn-and-value", "operations", "api",
+    "performance", "architecture", "extending", "deployment",
 ))]  # fmt: skip
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
 MEDIA_TYPES = ("application/", "text/")
@@ -80,6 +80,10 @@ NOT_RUN = {
         "there is no container engine; deploy/test_services.py starts the services",
     ),
     **dict.fromkeys(("kubectl", "helm"), "there is no cluster"),
+    "make stream": "needs Java and Spark; streaming/test_commands.py does its steps",
+    "make kafka": "a server; streaming/test_kafka.py starts one",
+    "ANALYTICS_KAFKA_SERVERS=127.0.0.1:9092": "asks that broker; streaming/test_kafka.py does",
+    ".venv/bin/analytics-assets dead-letters": "needs a lake; streaming/test_commands.py does",
     "curl http://127.0.0.1:5001": "asks that server; assets/churn/test_predictions.py does",
 }
 # The sample is smaller than the default, so that the test takes less time.
