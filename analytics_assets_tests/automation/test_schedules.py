@@ -269,8 +269,11 @@ def test_retraining_and_checks_wait_until_something_is_published(settings: Setti
     (request,) = tick(found["weekly_retraining"], 2024, 6, 17, 6).run_requests
     assert request.run_key == "retrain-2024-06-17"
     at = datetime(2024, 6, 17, 6, tzinfo=UTC)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        context = build_schedule_context(instance, scheduled_execution_time=at)
+    with (
+        DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
+        # Otherwise the instance that it opens for itself stays the current one.
+        build_schedule_context(instance, scheduled_execution_time=at) as context,
+    ):
         assert len(found["hourly_check_tables"].evaluate_tick(context).run_requests) == 1
 
 
@@ -280,9 +283,8 @@ def test_looks_do_not_pile_up_behind_a_long_load(settings: Settings) -> None:
 
         def at(hour: int) -> Any:
             when = datetime(2024, 6, 17, hour, 30, tzinfo=UTC)
-            return hourly.evaluate_tick(
-                build_schedule_context(instance, scheduled_execution_time=when)
-            )
+            with build_schedule_context(instance, scheduled_execution_time=when) as context:
+                return hourly.evaluate_tick(context)
 
         keys = [at(hour).run_requests[0].run_key for hour in (6, 6, 7)]
         assert keys[0] == keys[1] != keys[2]
