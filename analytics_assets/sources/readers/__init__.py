@@ -3,6 +3,7 @@
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.readers.base import Reader, SourceError
 from analytics_assets.sources.readers.delimited import DelimitedReader
+from analytics_assets.sources.readers.delta import DeltaReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
 from analytics_assets.sources.readers.excel import ExcelReader
 from analytics_assets.sources.readers.files import FileReader
@@ -20,6 +21,7 @@ READERS: dict[str, type[Reader]] = {
         DelimitedReader,
         ExcelReader,
         ParquetReader,
+        DeltaReader,
         JsonLinesReader,
         JsonReader,
         PostgresReader,

@@ -7,6 +7,7 @@ contract's types (`typed`).
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote
 
 import duckdb
@@ -35,7 +36,7 @@ class ParquetReader(FileReader):
     """
 
     format = kind = "parquet"
-    suffixes = (".parquet", ".pq")
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
     text = False
 
     def read(
