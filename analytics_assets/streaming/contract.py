@@ -28,7 +28,8 @@ MOST_TEXT = 4096  # characters of a field
 TEXT = r"^[^{\[]"  # a text, not an object or a list
 TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"
 NUMBER = r"^\d{1,13}(\.\d+)?([eE][+-]?\d{1,2})?$"
-VERSION_TEXT = r"^\d{1,4}\.\d{1,4}$"
+OBJECT = r"^\{[\s\S]*\}$"
+VERSION_TEXT = r"^\d{1,4}(\.\d{1,4})?$"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ FIELDS = (
     Field("session_id", "Session that the site or app has given to the visitor"),
     Field("page_url", "Page on which it happened"),
     Field("user_agent", "Browser or app"),
-    Field("properties", "Further values, as a JSON object", pattern=r"^\{", types=("object",)),
+    Field(
+        "properties",
+        "Further values: a JSON object, or its text",
+        pattern=OBJECT,
+        types=("object", "string"),
+    ),
     Field(
         "order_total",
         "Money of the purchase, rounded to four decimals",
@@ -85,7 +91,7 @@ FIELDS = (
         "schema_version",
         f"Version of this contract, {VERSION} where it is missing",
         pattern=VERSION_TEXT,
-        types=("string",),
+        types=("string", "number"),
     ),
 )
 NAMES = tuple(field.name for field in FIELDS)
@@ -126,7 +132,8 @@ def _json_type(field: Field) -> dict[str, Any]:
         declared["pattern"] = field.pattern
         declared["maxLength"] = MOST_TEXT
     if field.name == "schema_version":
-        declared["pattern"] = rf"^{MAJOR}\.\d{{1,4}}$"
+        declared["pattern"] = rf"^{MAJOR}(\.\d{{1,4}})?$"
+        declared |= {"minimum": int(MAJOR), "exclusiveMaximum": int(MAJOR) + 1}
     if "number" in field.types and field.pattern == NUMBER:
         declared |= {"minimum": 0, "exclusiveMaximum": 1e13}
     return declared
@@ -192,6 +199,8 @@ def reasons(value: str, text: str, event: str) -> "Column":
             applies = f"{event}.event_type = '{PURCHASE}'" if field.purchase else "TRUE"
             rules.append((f"{own} IS NULL AND {applies}", f"{field.name}: is missing"))
         broken = f"NOT ({own} RLIKE '{_sql(field.pattern)}')"
+        if field.pattern == OBJECT:
+            broken += f" OR ({own} IS NOT NULL AND try_parse_json({own}) IS NULL)"
         if field.sql != "string":
             broken += f" OR ({own} IS NOT NULL AND try_cast({own} AS {field.sql}) IS NULL)"
         if "string" in field.types:
@@ -200,7 +209,7 @@ def reasons(value: str, text: str, event: str) -> "Column":
     rules.append(
         (
             f"{event}.schema_version RLIKE '{_sql(VERSION_TEXT)}' "
-            f"AND NOT ({event}.schema_version RLIKE '^{MAJOR}[.]')",
+            f"AND NOT ({event}.schema_version RLIKE '^{MAJOR}([.]|$)')",
             f"schema_version: only versions {MAJOR}.x are read",
         )
     )
