@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run dev schema test test-slow lint bench pictures docs snapshot clean lock
+# The folder of events that `make stream` reads.
+STREAM := ANALYTICS_STREAM_FOLDER=$${ANALYTICS_STREAM_FOLDER:-.analytics/events}
+
+.PHONY: help run dev api schema test test-slow stream kafka lint bench pictures docs snapshot clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -13,6 +16,9 @@ run: $(VENV)/.made   ## sample data through every asset; then says what was made
 
 dev: $(VENV)/.made   ## the Dagster UI (dg dev), with the instance set up
 	$(BIN)/analytics-assets dev
+
+api: $(VENV)/.made   ## the published build over HTTP, on http://127.0.0.1:8000
+	$(BIN)/analytics-assets api
 
 schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
 	$(BIN)/python -m analytics_assets.schemas.dbt_yaml
@@ -24,8 +30,17 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loads
 test: $(VENV)/.made  ## the fast tests, on all cores
 	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/.made  ## the others: whole pipelines, servers, the real data, faults
+test-slow: $(VENV)/.streaming  ## the others: whole pipelines, servers, the real data, faults
 	$(PYTEST) -m slow
+
+stream: $(VENV)/.streaming  ## sample events through the stream: the lake, live numbers, what became of each
+	$(STREAM) $(BIN)/analytics-assets stream-sample
+	$(STREAM) $(BIN)/analytics-assets stream --once
+	$(STREAM) $(BIN)/analytics-assets live
+	$(STREAM) $(BIN)/analytics-assets dead-letters list
+
+kafka: $(VENV)/.streaming  ## a Kafka broker of one node, to try the stream with
+	$(BIN)/analytics-assets kafka
 
 lint: $(VENV)/.made  ## style, format, types
 	$(BIN)/ruff check .
@@ -57,9 +72,16 @@ $(VENV)/.made: constraints.txt setup.cfg pyproject.toml
 		--editable '.[dev]'
 	touch $@
 
+# Spark is large, and only the stream needs it. Its jars come with Maven, once.
+$(VENV)/.streaming: $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable '.[dev,streaming]'
+	$(BIN)/analytics-assets stream-jars
+	touch $@
+
 lock:            ## pin the newest packages that setup.cfg allows
 	$(PYTHON) -m venv .lock
 	.lock/bin/python -m pip install --quiet --upgrade setuptools
-	.lock/bin/python -m pip install --quiet --no-build-isolation '.[dev]'
+	.lock/bin/python -m pip install --quiet --no-build-isolation '.[dev,streaming]'
 	.lock/bin/python -m pip freeze --all --exclude pip --exclude analytics_assets > constraints.txt
 	rm -rf .lock build

@@ -6,7 +6,7 @@ Belongs here: a rule for each kind of value. Does not belong here: the settings 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
 from analytics_assets.addresses import address_problem
@@ -28,6 +28,18 @@ class SettingsError(ValueError):
 
 
 Rule = Callable[[str, str], Any]  # the value of a variable, from its name and text
+
+
+class Setting(NamedTuple):
+    """The properties of a setting besides the name and type of its field."""
+
+    default: str | None  # text of the value where the variable is not set; None for no value
+    meaning: str
+    rule: Rule
+    shown: str | None = None  # the default in words, where its text does not say it
+    variable: str | None = None  # where it is not ANALYTICS_ and the name of the field
+    dev_only: bool = False  # other deployments have no default
+    secret: bool = False  # the value is never printed
 
 
 def _rule(valid: Callable[[str], object], value: Callable[[str], Any], sentence: str) -> Rule:
@@ -153,6 +165,24 @@ E_MAILS = _rule(
     lambda text: tuple(part.strip() for part in text.split(",")),
     "{name} is {text!r}; write e-mail addresses, separated by commas.",
 )
+ORIGINS = _rule(
+    lambda text: all(
+        re.fullmatch(r"https?://[\w.-]+(:\d+)?", part.strip()) for part in text.split(",")
+    ),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write origins of web pages, separated by commas, such as "
+    "https://shop.example.com.",
+)
+JWKS = _rule(
+    lambda text: (
+        re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", text)
+        if "://" in text
+        else _path(text).is_file()
+    ),
+    lambda text: text if "://" in text else str(_path(text)),
+    "{name} is neither a file nor an address that begins with https://; set it to the jwks_uri of "
+    "your identity provider, or to a file of its keys.",
+)
 SWITCH = _rule(
     lambda text: text in ("on", "off"),
     lambda text: text == "on",
@@ -182,4 +212,27 @@ CRON = _rule(
     lambda text: " ".join(text.split()),
     "{name} is {text!r}; write minute, hour, day, month and weekday as cron does, such as "
     "0 2 * * * for 02:00 each day.",
+)
+LAKE = _rule(
+    lambda text: True,
+    lambda text: text.rstrip("/") if "://" in text else str(_path(text)),
+    "",
+)
+SERVERS = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+:\d+", part.strip()) for part in text.split(",")),
+    str,
+    "{name} is {text!r}; write brokers as host:port, separated by commas.",
+)
+NAMES = _rule(
+    lambda text: all(re.fullmatch(r"[\w.-]+", part.strip()) for part in text.split(",")),
+    lambda text: tuple(part.strip() for part in text.split(",")),
+    "{name} is {text!r}; write names of topics, separated by commas.",
+)
+A_FILE = _rule(
+    lambda text: _path(text).is_file(), _path, "{name} names {path}, which is no file. Correct it."
+)
+REDIS = _rule(
+    lambda text: text.startswith(("redis://", "rediss://", "unix://")),
+    str,
+    "{name} does not start with redis://, rediss:// or unix://; set it to the address of Redis.",
 )

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from analytics_assets.addresses import FILE, SecretError, secret
+from analytics_assets.api_settings import ApiSettings
 from analytics_assets.setting_rules import (
     CHECK_POLICIES,
     CRON,
@@ -32,13 +33,14 @@ from analytics_assets.setting_rules import (
     UI,
     WEBHOOK,
     ZONE,
-    Rule,
+    Setting,
     SettingsError,
     check_policies,
     mlflow_address,
     number,
     whole,
 )
+from analytics_assets.stream_settings import StreamSettings
 
 __all__ = ["CHECK_POLICIES", "Settings", "SettingsError", "load_settings"]
 
@@ -48,6 +50,7 @@ TOGETHER = (
     ("ANALYTICS_SLACK_TOKEN", "ANALYTICS_SLACK_CHANNEL"),
     ("ANALYTICS_SMTP_HOST", "ANALYTICS_EMAIL_FROM", "ANALYTICS_EMAIL_TO"),
     ("ANALYTICS_SMTP_USER", "ANALYTICS_SMTP_PASSWORD"),
+    ("ANALYTICS_API_OIDC_ISSUER", "ANALYTICS_API_OIDC_AUDIENCE", "ANALYTICS_API_OIDC_JWKS"),
 )
 STORAGE_VARIABLE = "ANALYTICS_DAGSTER_STORAGE"
 # What Dagster's storage in PostgreSQL needs; the database and the port have defaults.
@@ -55,20 +58,8 @@ POSTGRES = tuple(f"ANALYTICS_DAGSTER_POSTGRES_{part}" for part in ("HOST", "USER
 CHANNELS = ("ANALYTICS_WEBHOOK_URL", "ANALYTICS_SLACK_TOKEN", "ANALYTICS_SMTP_HOST")
 
 
-class Setting(NamedTuple):
-    """The properties of a setting besides the name and type of its field."""
-
-    default: str | None  # text of the value where the variable is not set; None for no value
-    meaning: str
-    rule: Rule
-    shown: str | None = None  # the default in words, where its text does not say it
-    variable: str | None = None  # where it is not ANALYTICS_ and the name of the field
-    dev_only: bool = False  # other deployments have no default
-    secret: bool = False  # the value is never printed
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(ApiSettings, StreamSettings):
     """All settings. Paths are absolute."""
 
     deployment: Annotated[str, Setting("dev", "dev, staging or production", DEPLOYMENT)]
@@ -297,6 +288,21 @@ class Settings:
         return max(int(float(number) * factor) // 2000, 1)
 
     @property
+    def lake_place(self) -> str:
+        """The lake of the stream."""
+        return self.lake or str(self.home / "lake")
+
+    @property
+    def jars_dir(self) -> Path:
+        """The jars of the stream."""
+        return self.spark_jars or self.home / "jars"
+
+    @property
+    def stream_dir(self) -> Path:
+        """How far the queries of the stream are, and which alerts have been sent."""
+        return self.home / "stream"
+
+    @property
     def dbt_environment(self) -> dict[str, str]:
         """Environment variables that the dbt project reads, windows aside."""
         return {
@@ -312,7 +318,10 @@ class Settings:
 
 VARIABLES = {
     hint.__metadata__[0].variable or f"ANALYTICS_{name.upper()}": (name, hint.__metadata__[0])
-    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    for name, hint in sorted(
+        get_type_hints(Settings, include_extras=True).items(),
+        key=lambda named: named[0] not in Settings.__annotations__,  # its own ones first
+    )
 }
 
 
@@ -391,14 +400,3 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
 
 def _given(variable: str, env: Mapping[str, str]) -> bool:
     return bool(env.get(variable, "").strip() or env.get(variable + FILE, "").strip())
-
-
-def settings_table() -> str:
-    """All settings as a table in Markdown."""
-    lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for variable, (_, setting) in VARIABLES.items():
-        default = setting.shown or setting.default or "none"
-        in_dev = "; none outside dev" if setting.dev_only else ""
-        variables = f"`{variable}`" + (f", `{variable}{FILE}`" if setting.secret else "")
-        lines.append(f"| {variables} | {default}{in_dev} | {setting.meaning} |")
-    return "\n".join(lines)

@@ -306,6 +306,7 @@ def test_subscribers_alone_make_a_graph_of_their_own_in_one_job(
         "alerts",
         "changed_subscriptions",
         "end_dead_runs",
+        "prune_history",
     ]
 
 
@@ -377,7 +378,7 @@ def test_in_dev_schedules_and_sensors_wait_to_be_started(composed: Definitions) 
     repository = composed.get_repository_def()
     running = [s.name for s in repository.sensor_defs if s.default_status.value == "RUNNING"]
     running += [s.name for s in repository.schedule_defs if s.default_status.value == "RUNNING"]
-    assert running == ["end_dead_runs"]
+    assert running == ["end_dead_runs", "prune_history"]
 
 
 def test_a_wrong_setting_is_named_in_a_sentence(tmp_path: Path) -> None:

@@ -46,22 +46,28 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "quality", "churn-and-value", "operations", "runbook", "performance",
-    "architecture", "extending", "deployment",
+    "sources", "systems", "streaming", "quality", "churn-and-value", "operations", "runbook", "api",
+    "performance", "architecture", "extending", "deployment",
 ))]  # fmt: skip
 RUNBOOK = DOCS / "runbook.md"  # its commands follow disasters, which test_runbook.py brings about
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
+MEDIA_TYPES = ("application/", "text/")
 LANGUAGES = ("shell", "python", "yaml", "text", "sql", "diff", "ini")
 
 # Beginnings of commands that the test does not run, and why.
 NOT_RUN = {
     "make test": "it is this very test run",
+    "make api": "a server; api/test_server.py starts one",
+    "curl 'http://127.0.0.1:8000": "asks that server",
+    "curl http://127.0.0.1:8000": "asks that server",
+    "curl -H 'Accept: text/csv'": "asks that server",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
     ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",
     ".venv/bin/analytics-assets check-sources orders_export.csv": "cases/test_systems.py does",
     "make schema docs snapshot": "writes into the repository; test_extending.py does, into a copy",
     ".venv/bin/python benchmarks/run.py": "takes minutes; .ci/run runs it on fewer lines",
+    ".venv/bin/python benchmarks/api.py": "takes minutes, and a machine without other work",
     "PATH=.venv/bin:$PATH mlflow models serve": "a server; assets/churn/test_predictions.py does",
     **dict.fromkeys(
         (
@@ -75,6 +81,10 @@ NOT_RUN = {
         "there is no container engine; deploy/test_services.py starts the services",
     ),
     **dict.fromkeys(("kubectl", "helm"), "there is no cluster"),
+    "make stream": "needs Java and Spark; streaming/test_commands.py does its steps",
+    "make kafka": "a server; streaming/test_kafka.py starts one",
+    "ANALYTICS_KAFKA_SERVERS=127.0.0.1:9092": "asks that broker; streaming/test_kafka.py does",
+    ".venv/bin/analytics-assets dead-letters": "needs a lake; streaming/test_commands.py does",
     "curl http://127.0.0.1:5001": "asks that server; assets/churn/test_predictions.py does",
 }
 # The sample is smaller than the default, so that the test takes less time.
@@ -199,7 +209,8 @@ def test_a_block_says_its_language(block: Block) -> None:
 
 # What a home has in it, and names that the code puts together.
 HOME = {
-    "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb", "sqlite",
+    "api", "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb",
+    "sqlite",
 }  # fmt: skip
 COMPOSED = {"churn_subscriptions", "analytics"}
 
@@ -244,7 +255,7 @@ def test_variables_exist(page: Path) -> None:
 def test_paths_exist(page: Path) -> None:
     """Those of the repository, of the package, and of a home."""
     for name in quoted(page):
-        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name):
+        if not re.fullmatch(r"[.\w-]+(/[.\w-]*)+", name) or name.startswith(MEDIA_TYPES):
             continue
         parts = name.removeprefix(".analytics/").split("/")
         in_home = parts[0] in HOME

@@ -13,6 +13,8 @@ LAYERS = (
     {
         "settings",
         "setting_rules",
+        "api_settings",
+        "stream_settings",
         "addresses",
         "json_logs",
         "partitions",
@@ -23,8 +25,8 @@ LAYERS = (
     {"schemas"},
     {"warehouse"},
     {"sources", "lifetime"},
-    {"churn"},
-    {"checks", "reports"},
+    {"churn", "streaming"},
+    {"checks", "reports", "api"},
     {"assets"},
     {"automation"},
     {"definitions"},
@@ -69,7 +71,11 @@ def own_names() -> set[str]:
     for module in MODULES:
         for node in ast.walk(tree_of(module)):
             match node:
-                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                case (
+                    ast.FunctionDef(name=name)
+                    | ast.AsyncFunctionDef(name=name)
+                    | ast.ClassDef(name=name)
+                ):
                     names.add(name)
                 case ast.Name(id=name, ctx=ast.Store()):
                     names.add(name)
@@ -181,3 +187,13 @@ def test_a_module_is_not_long(module: str) -> None:
 )
 def test_every_form_of_import_is_seen(code: str, found: str) -> None:
     assert list(imported(ast.parse(code), "sources/load.py")) == [found]
+
+
+@pytest.mark.parametrize("module", IN_A_LAYER)
+def test_the_api_reads_the_published_build_and_only_the_command_line_knows_it(module: str) -> None:
+    ours = [name.split(".") for name in imported(tree_of(module), module)]
+    parts = {name[1] for name in ours if name[0] == "analytics_assets"}
+    if part_of(module) == "api":
+        assert parts <= {"api", "settings", "quoting", "schemas", "warehouse", "churn"}
+    elif part_of(module) != "cli":
+        assert "api" not in parts

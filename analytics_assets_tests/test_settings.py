@@ -226,6 +226,7 @@ def test_no_message_repeats_a_secret(complete: dict[str, str], name: str, value:
 def test_half_a_channel_says_what_is_missing(complete: dict[str, str], missing: str) -> None:
     (group,) = [names for names in TOGETHER if missing in names]
     values = {name: "me@mail" if "EMAIL" in name else "mail" for name in group}
+    values |= {name: "https://id.example.com/keys" for name in group if "JWKS" in name}
     load_settings({**complete, **values})
     del values[missing]
     with pytest.raises(SettingsError, match=rf"set, and {missing} not\. Set all of {group[0]}"):

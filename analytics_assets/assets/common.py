@@ -38,7 +38,7 @@ ON_DEMAND = "on_demand"
 NO_LIMIT = (
     f"This Dagster instance has no limit for the pool '{POOL}', or one above 1: of two runs at "
     "once, one waits for the file of the warehouse and may give up. In the dagster.yaml of "
-    "DAGSTER_HOME, set `concurrency: {pools: {granularity: op, default_limit: 1}}`, or use "
+    "DAGSTER_HOME, set `concurrency: {pools: {granularity: run, default_limit: 1}}`, or use "
     "analytics-assets dev, which has it set."
 )
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -9,7 +9,18 @@ from typing import Any
 
 import click
 
-from analytics_assets.cli import backup, doctor, metrics, models, published, runs, setup, sources
+from analytics_assets.cli import (
+    api,
+    backup,
+    doctor,
+    metrics,
+    models,
+    published,
+    runs,
+    setup,
+    sources,
+    stream,
+)
 from analytics_assets.json_logs import printed_as_json
 
 
@@ -35,7 +46,10 @@ for command in (
     *(sources.sample, sources.check_sources_command, sources.rejected),
     *(runs.backfill, runs.run),
     *(models.model, published.profile, published.diff),
+    *(stream.stream, stream.stream_jars, stream.stream_sample, stream.stream_status),
+    *(stream.live, stream.dead_letters, stream.kafka),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
+    *(api.api, api.api_keys),
     *(doctor.doctor, backup.backup, backup.restore),
 ):
     main.add_command(command)

@@ -12,7 +12,6 @@ from analytics_assets.cli.common import open_instance, prepare, project_errors, 
 from analytics_assets.settings import (
     PROJECT_ROOT,
     VARIABLES,
-    settings_table,
 )
 
 
@@ -64,7 +63,7 @@ page is written by `make docs` from `analytics_assets/settings.py`.
 def settings(markdown: bool) -> None:
     """Print every setting: its value, where the value comes from, and what it means."""
     if markdown:
-        click.echo(SETTINGS_PAGE + settings_table())
+        click.echo(SETTINGS_PAGE + _settings_table())
         return
     values = read_settings()
     for variable, (name, setting) in VARIABLES.items():
@@ -80,3 +79,14 @@ def settings(markdown: bool) -> None:
             value = ", ".join(value)
         origin = "environment" if is_set else "file" if in_file and setting.secret else "default"
         click.echo(f"{variable} = {value}  ({origin})\n    {setting.meaning}")
+
+
+def _settings_table() -> str:
+    """All settings as a table in Markdown."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for variable, (_, setting) in VARIABLES.items():
+        default = setting.shown or setting.default or "none"
+        in_dev = "; none outside dev" if setting.dev_only else ""
+        variables = f"`{variable}`" + (f", `{variable}{FILE}`" if setting.secret else "")
+        lines.append(f"| {variables} | {default}{in_dev} | {setting.meaning} |")
+    return "\n".join(lines)

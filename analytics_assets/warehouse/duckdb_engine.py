@@ -39,6 +39,10 @@ class DuckDBSession(Session):
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
 
+    def interrupt(self) -> None:
+        """End the statement that runs in this session, from another thread."""
+        self.connection.interrupt()
+
     def kind(self, table: Table) -> str | None:
         """'table', 'view', or None where the relation does not exist."""
         return self.kinds((table.group, table.name)).get((table.group, table.name))
@@ -139,8 +143,15 @@ class DuckDBSession(Session):
         result = self.connection.execute(sql, parameters)
         return [column[0] for column in result.description or []], result.fetchall()
 
+    def _chunks(self, sql: str, parameters: Sequence[Any], size: int) -> Iterator[list[Row]]:
+        result = self.connection.execute(sql, parameters)
+        while rows := result.fetchmany(size):
+            yield rows
+
     def _frame(self, sql: str, parameters: Sequence[Any]) -> "pd.DataFrame":
         return self.connection.execute(sql, parameters).df()
 
-    def _batches(self, sql: str, size: int) -> "Iterator[pa.RecordBatch]":
-        return iter(self.connection.sql(sql).to_arrow_reader(size))
+    def _batches(
+        self, sql: str, size: int, parameters: Sequence[Any]
+    ) -> "Iterator[pa.RecordBatch]":
+        return iter(self.connection.sql(sql, params=[*parameters]).to_arrow_reader(size))

@@ -42,6 +42,12 @@ class Session(ABC):
         """The first row of a result that has one."""
         return self.rows(sql, parameters)[0]
 
+    def chunks(
+        self, sql: str, parameters: Sequence[Any] = (), size: int = 1000
+    ) -> Iterator[list[Row]]:
+        """The rows of a large result, `size` at a time."""
+        return self._chunks(self._translated(sql), parameters, size)
+
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first column of the first row; None where there is no row."""
         rows = self.rows(sql, parameters)
@@ -56,9 +62,11 @@ class Session(ABC):
         """The result as a pandas frame."""
         return self._frame(self._translated(sql), parameters)
 
-    def batches(self, sql: str, size: int) -> "Iterator[pa.RecordBatch]":
+    def batches(
+        self, sql: str, size: int, parameters: Sequence[Any] = ()
+    ) -> "Iterator[pa.RecordBatch]":
         """A large result as Arrow record batches of at most `size` rows."""
-        return self._batches(self._translated(sql), size)
+        return self._batches(self._translated(sql), size, parameters)
 
     def count(self, relation: str, where: str = "TRUE") -> int:
         """Rows of a relation that meet a condition."""
@@ -67,6 +75,10 @@ class Session(ABC):
     def exists(self, table: Table) -> bool:
         """Whether the table or view exists."""
         return self.kind(table) is not None
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """End the statement that runs in this session, from another thread; it raises an error."""
 
     @abstractmethod
     def kind(self, table: Table) -> str | None:
@@ -156,7 +168,12 @@ class Session(ABC):
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> tuple[list[str], list[Row]]: ...
 
     @abstractmethod
+    def _chunks(self, sql: str, parameters: Sequence[Any], size: int) -> Iterator[list[Row]]: ...
+
+    @abstractmethod
     def _frame(self, sql: str, parameters: Sequence[Any]) -> "pd.DataFrame": ...
 
     @abstractmethod
-    def _batches(self, sql: str, size: int) -> "Iterator[pa.RecordBatch]": ...
+    def _batches(
+        self, sql: str, size: int, parameters: Sequence[Any]
+    ) -> "Iterator[pa.RecordBatch]": ...

@@ -313,5 +313,5 @@ def test_automation_is_off_in_dev_and_on_elsewhere_unless_switched(
     for schedule in schedules(deployed, OPEN).values():
         assert (schedule.default_status == DefaultScheduleStatus.RUNNING) is on, schedule.name
     for name, sensor in all_sensors(deployed, SOURCES, build_warehouse(deployed)).items():
-        always = name == "end_dead_runs"
+        always = name in ("end_dead_runs", "prune_history")
         assert (sensor.default_status == DefaultSensorStatus.RUNNING) is (on or always), name

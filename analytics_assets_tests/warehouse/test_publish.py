@@ -236,6 +236,7 @@ class Killed(BaseException):
 STEPS: list[tuple[Any, str]] = [
     (publishing, "published_tables"),
     (publishing, "_copy"),
+    (publishing, "write_lookup"),
     (publishing, "_verify"),
     (publishing, "_sync"),
     (shutil, "rmtree"),
@@ -271,14 +272,14 @@ def test_the_kill_points_are_all_steps_of_a_publish(
     with monkeypatch.context() as patched:
         tried = dying_at(patched, 99)
         publish(filled, published, 1)
-    # 14 is the range of the next test.
+    # 16 is the range of the next test.
     assert tried == [
-        *("mkdir", "rmtree", "mkdir", "_copy", "published_tables", "_verify", "_sync", "rename"),
-        *("_sync", "write_text", "_sync", "replace", "_sync", "rmtree"),
+        *("mkdir", "rmtree", "mkdir", "_copy", "published_tables", "write_lookup", "_verify"),
+        *("_sync", "_sync", "rename", "_sync", "write_text", "_sync", "replace", "_sync", "rmtree"),
     ]
 
 
-@pytest.mark.parametrize("step", range(14))
+@pytest.mark.parametrize("step", range(16))
 def test_killed_at_any_step_the_pointer_names_a_whole_build(
     filled: Warehouse, published: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -288,7 +289,7 @@ def test_killed_at_any_step_the_pointer_names_a_whole_build(
         dying_at(patched, step)
         with pytest.raises(Killed):
             publish(filled, published, 1)
-    assert rows(current_build(published)) == ([2, 2] if step > 11 else [1, 1])
+    assert rows(current_build(published)) == ([2, 2] if step > 13 else [1, 1])
 
     add_customer(filled)
     after = publish(filled, published, 1)

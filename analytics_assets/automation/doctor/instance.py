@@ -15,7 +15,7 @@ from analytics_assets.warehouse.connection import POOL
 # Keys of dagster.yaml that runs rely on: the value, or any where it is None; what happens without.
 NEEDED: dict[str, tuple[Any, str]] = {
     "concurrency.pools.default_limit": (1, "two runs would write to the warehouse at once"),
-    "concurrency.pools.granularity": ("op", "a run would keep the warehouse while it waits"),
+    "concurrency.pools.granularity": ("run", "two runs could take turns between their steps"),
 }
 ADVISED: dict[str, tuple[Any, str]] = {
     "run_monitoring.enabled": (True, "the daemon ends no dead run"),

@@ -1,0 +1,41 @@
+"""The settings of the HTTP API, which are a part of all settings.
+
+Belongs here: the limits of the API and the tokens that it accepts. Does not belong here: how a
+setting is read (`settings`), or its rules (`setting_rules`).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from analytics_assets.setting_rules import JWKS, MEMORY, ORIGINS, TEXT, Setting, number, whole
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Settings of the API."""
+
+    api_rate: Annotated[
+        int, Setting("6000", "requests a minute of a key or token; 0 for no limit", whole(0))
+    ]
+    api_page_rows: Annotated[int, Setting("10000", "most rows of a page of the API", whole(1))]
+    api_query_seconds: Annotated[
+        float, Setting("10", "seconds after which a query of the API is cancelled", number())
+    ]
+    api_answer_mb: Annotated[int, Setting("50", "most megabytes of an answer of the API", whole(1))]
+    api_memory: Annotated[
+        str, Setting("128MB", "memory of DuckDB for each build that the API has open", MEMORY)
+    ]
+    api_cors: Annotated[
+        tuple[str, ...] | None,
+        Setting(None, "origins of web pages that may ask the API, separated by commas", ORIGINS),
+    ]
+    api_oidc_issuer: Annotated[
+        str | None, Setting(None, "issuer of tokens that the API accepts", TEXT)
+    ]
+    api_oidc_audience: Annotated[
+        str | None, Setting(None, "audience that these tokens are for", TEXT)
+    ]
+    api_oidc_jwks: Annotated[
+        str | None,
+        Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
+    ]

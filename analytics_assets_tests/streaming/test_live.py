@@ -1,0 +1,83 @@
+"""Live numbers in a real Redis."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+from pyspark.sql import Row
+
+from analytics_assets.streaming.application import StreamOptions, run_stream
+from analytics_assets.streaming.live import LiveNumbers, read_live
+
+from .messages import START, event, write
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def live(redis_url: str) -> LiveNumbers:
+    redis.Redis.from_url(redis_url).flushall()
+    return LiveNumbers(redis_url, "purchases", "customer_id", "purchases", keep_seconds=3600)
+
+
+def window(start: datetime, last: datetime, purchases: int) -> Row:
+    return Row(
+        customer_id="C1",
+        window_start=start,
+        window_end=start + timedelta(hours=1),
+        purchases=purchases,
+        total=Decimal("10.5000"),
+        last_event_at=last,
+    )
+
+
+def now() -> datetime:
+    return datetime.now().astimezone().replace(minute=0, second=0, microsecond=0)
+
+
+def test_an_older_state_does_not_replace_a_newer_one(live: LiveNumbers) -> None:
+    start = now()
+    newer = window(start, start + timedelta(minutes=20), 3)
+    live.write([newer])
+    live.write([window(start, start + timedelta(minutes=10), 2)])
+    live.write([window(start, start + timedelta(minutes=20), 2)])
+    (row,) = read_live(live.url, "purchases")
+    assert (row["purchases"], row["total"]) == (3, "10.5000")
+    live.write([window(start, start + timedelta(minutes=20), 4)])  # one that came out of order
+    (row,) = read_live(live.url, "purchases")
+    assert row["purchases"] == 4
+
+
+def test_a_key_goes_away_after_the_end_of_its_window(live: LiveNumbers) -> None:
+    start = now()
+    live.write([window(start, start, 1), window(start - timedelta(days=1), start, 1)])
+    client = redis.Redis.from_url(live.url)
+    (key,) = client.scan_iter("*")  # yesterday's is gone already
+    until = client.pexpiretime(key) / 1000
+    assert until == (start + timedelta(hours=2)).timestamp()
+
+
+def test_windows_of_the_stream_are_there_and_a_replay_changes_nothing(
+    options: StreamOptions, spark: Any, live: LiveNumbers, redis_url: str
+) -> None:
+    bought = {"event_type": "purchase", "order_total": 10}
+    write(options.messages.folder, 0, [event(1, 1, **bought), event(2, 5, **bought)])  # type: ignore[attr-defined]
+    # Long enough for the windows of 2024.
+    streamed = replace(
+        options,
+        redis_url=redis_url,
+        live_seconds=10 * 365 * 86400,
+        queries=("lake", "purchases", "activity"),
+    )
+    run_stream(spark, streamed)
+    rows = [*read_live(redis_url, "purchases"), *read_live(redis_url, "activity")]
+    assert {(row["window_start"], row.get("purchases")) for row in rows if "total" in row} == {
+        (f"{START + timedelta(minutes=after):%Y-%m-%dT%H:%M:%SZ}", 2)
+        for after in (-45, -30, -15, 0)
+    }
+    redis.Redis.from_url(redis_url).flushall()
+    run_stream(spark, streamed)
+    assert not list(read_live(redis_url, "purchases")), "the batch was written again"
