@@ -166,7 +166,7 @@ def damage_registry(home: Path) -> None:
 
 
 def load_wrong_data(home: Path) -> None:
-    """A file of a day with every line twice is loaded, and corrected afterwards."""
+    """A file of a day with three pieces instead of one is loaded, and corrected afterwards."""
     file = sorted((home / "sample").rglob("orders/*.csv"))[-30]
     right = file.read_text()
     file.write_text(right.replace(",1,", ",3,"))
@@ -213,7 +213,8 @@ def test_the_commands_after_a_disaster(title: str, built: Path) -> None:
     shutil.copytree(built / "before", home)
     DISASTERS[title](home)
     text = section(PAGE, title)
-    blocks = [b for b in BLOCKS if b.page == PAGE and b.language == "shell" and b.text in text]
+    fences = [(b, f"```shell\n{b.text}```") for b in BLOCKS if b.page == PAGE]
+    blocks = [block for block, fenced in fences if fenced in text]
     assert blocks
     printed = "".join(run_block(block, built) for block in blocks)
     before = built / "before"
@@ -221,7 +222,10 @@ def test_the_commands_after_a_disaster(title: str, built: Path) -> None:
         (before / "warehouse.duckdb", home / "warehouse.duckdb"),
         (current_build(before / "published"), current_build(home / "published")),
     ):
-        assert [one.table for one in diff_builds(was, now) if not one.same] == []
+        differ = {one.table for one in diff_builds(was, now) if not one.same}
+        # The training after the correction was compared with the champion of the wrong data.
+        of_training = {"churn.churn_model", "churn.churn_backtest"}
+        assert differ <= (of_training if title == "Wrong data loaded" else set())
     again = run(built, ".venv/bin/analytics-assets", "run", *SAMPLE)
     assert "Everything is up to date" in again
     if title == "A secret leaked":
@@ -232,8 +236,6 @@ def test_the_commands_after_a_disaster(title: str, built: Path) -> None:
 @pytest.mark.slow
 def test_the_first_command(built: Path) -> None:
     """It finds nothing wrong with a whole home, and changes nothing."""
-    (block,) = [
-        b for b in BLOCKS if b.page == PAGE and b.text not in section(PAGE, "Disaster recovery")
-    ]
+    block = next(block for block in BLOCKS if block.page == PAGE)
     printed = run_block(block, built)
     assert " 0 errors" in printed
