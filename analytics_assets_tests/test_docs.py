@@ -46,9 +46,10 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "streaming", "quality", "churn-and-value", "operations", "api",
+    "sources", "systems", "streaming", "quality", "churn-and-value", "operations", "runbook", "api",
     "performance", "architecture", "extending", "deployment",
 ))]  # fmt: skip
+RUNBOOK = DOCS / "runbook.md"  # its commands follow disasters, which test_runbook.py brings about
 GENERATED = DOCS / "settings.md"  # from the settings, which has tests of its own
 MEDIA_TYPES = ("application/", "text/")
 LANGUAGES = ("shell", "python", "yaml", "text", "sql", "diff", "ini")
@@ -93,6 +94,7 @@ INSTEAD = {
         f".venv/bin/analytics-assets run --customers {CUSTOMERS} --months {MONTHS}"
     ),
 }
+BACKUPS = ("/mnt/backups", "backups")  # nothing is written outside the folder of the test
 # Commands whose exit code 1 is an answer.
 ANSWERS = {
     ".venv/bin/analytics-assets diff": "the builds differ",
@@ -454,16 +456,21 @@ def test_the_page_on_sources_has_the_example(tmp_path: Path) -> None:
 # Commands and snippets run, in the order of the pages, over one home.
 
 
+def like_a_clone(folder: Path) -> Path:
+    """A folder in which commands run as in a clone of the repository, with an empty home."""
+    for file in REPOSITORY.iterdir():
+        if file.name not in (".venv", ".git", ".analytics"):
+            (folder / file.name).symlink_to(file)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def checkout(
     shared: Path, built_project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder like a clone of the repository, with a small sample built and a shop to load."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for file in REPOSITORY.iterdir():
-        if file.name not in (".venv", ".git", ".analytics"):
-            (folder / file.name).symlink_to(file)
-    (folder / ".venv").symlink_to(sys.prefix)
+    folder = like_a_clone(tmp_path_factory.mktemp("checkout"))
     shutil.copytree(built_project.settings.home, folder / ".analytics")
     # It names the folder that it was written for.
     (folder / ".analytics" / "dagster" / "dagster.yaml").unlink()
@@ -503,7 +510,8 @@ def _write_shop(folder: Path, sources: SourcesConfig) -> None:
         ).to_csv(file, index=False)
 
 
-def run(checkout: Path, *command: str) -> None:
+def run(checkout: Path, *command: str) -> str:
+    """What a command prints; it has to succeed."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")},
         "ANALYTICS_CHURN_HORIZON_DAYS": str(HORIZON_DAYS),
@@ -514,18 +522,27 @@ def run(checkout: Path, *command: str) -> None:
     )
     assert result.returncode == 0, f"{command[-1]}\n{result.stdout}\n{result.stderr}"
     assert "Traceback" not in result.stderr
+    return result.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", [*SHELL, *PYTHON], ids=str)
-def test_it_runs(block: Block, checkout: Path) -> None:
-    if block.language == "python":
-        run(checkout, ".venv/bin/python", "-c", block.text)
-        return
+def run_block(block: Block, checkout: Path) -> str:
+    """What the commands of a shell block print, in one shell that ends at the first error."""
     script = []
     for command in block.commands:
         if any(command.startswith(beginning) for beginning in NOT_RUN):
             continue
         answer = " || [ $? -eq 1 ]" if starts(command, ANSWERS) else ""
-        script.append(INSTEAD.get(command, command) + answer)
-    run(checkout, "bash", "-euc", "\n".join(script))
+        command = INSTEAD.get(command, command).replace(*BACKUPS)
+        script.append(command + answer)
+    return run(checkout, "bash", "-euc", "\n".join(script))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [*(block for block in SHELL if block.page != RUNBOOK), *PYTHON], ids=str
+)
+def test_it_runs(block: Block, checkout: Path) -> None:
+    if block.language == "python":
+        run(checkout, ".venv/bin/python", "-c", block.text)
+    else:
+        run_block(block, checkout)

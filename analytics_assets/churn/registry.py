@@ -78,6 +78,11 @@ class Registry:
             versions = self._client().search_model_versions(f"name = '{self.name}'")
         return sorted(map(_version, versions), key=lambda version: -version.number)
 
+    def has_lost_versions(self) -> bool:
+        """Whether versions are listed next to a database that is gone, or has none of them."""
+        listed = read_list(self._folder, self.name)[1] if self._folder else []
+        return bool(listed) and not self.versions()
+
     def find(self, model_version: str) -> Version | None:
         """The registered version of a model; None where it is not registered.
 

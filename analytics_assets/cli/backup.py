@@ -16,8 +16,8 @@ from analytics_assets.settings import VARIABLES, Settings
 def backup(folder: Path, keep: int, no_wait: bool) -> None:
     """Write a backup of the home into FOLDER: what cannot be built again from the sources.
 
-    The warehouse, the published builds, Dagster's storage and the models, with checksums. It waits
-    for a run that is at work, and runs wait for it.
+    The warehouse, the published builds, Dagster's storage, the models and the keys of the API, with
+    checksums. It waits for a run that is at work, and runs wait for it.
     """
     from importlib import metadata
 

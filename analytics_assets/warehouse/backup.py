@@ -30,7 +30,7 @@ PREFIX = "backup-"
 LAST = "last_backup.json"  # in the home
 FORMAT = 1
 # What is copied, in the folders of the home; the rest is derived, or the sources.
-FOLDERS = ("published", "dagster", "mlflow")
+FOLDERS = ("published", "dagster", "mlflow", "api")
 WAREHOUSE = "warehouse.duckdb"
 JOURNALS = (".db-wal", ".db-shm", ".db-journal")
 Say = Callable[[str], None]
@@ -164,7 +164,7 @@ def verify(backup: Path) -> dict[str, Any]:
 def put_back(backup: Path, home: Path, say: Say) -> Path | None:
     """Make a verified backup the home, and set the present one aside.
 
-    What the home had besides (sources of the sample, logs) goes into the new one.
+    What the home had besides (sources of the sample, logs, the lake) goes into the new one.
 
     Args:
         backup: the folder of the backup.
@@ -194,7 +194,7 @@ def put_back(backup: Path, home: Path, say: Say) -> Path | None:
     if home.exists():
         aside = _free_name(home.parent, f"{home.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         # A copy, not a move: what was set aside stays as it was.
-        for name in ("sample", "profiles", "logs"):
+        for name in ("sample", "profiles", "logs", "lake"):
             if (home / name).is_dir():
                 shutil.copytree(home / name, incoming / name)
         if not (incoming / "dagster").is_dir() and (home / "dagster").is_dir():

@@ -17,6 +17,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
+from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.automation.doctor import environment, files, instance, tables
 from analytics_assets.automation.doctor.checks import CHECKS
 from analytics_assets.automation.doctor.findings import Check, Context, Finding, examine
@@ -27,6 +28,7 @@ from analytics_assets.processes import Process
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.connection import POOL
 from analytics_assets_tests.automation.test_dead_runs import dead_process
+from analytics_assets_tests.conftest import Project
 
 MakeContext = Callable[..., Context]
 
@@ -278,3 +280,39 @@ def test_settings_that_are_missing_are_the_only_finding(monkeypatch: pytest.Monk
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 1
     assert "ANALYTICS_HOME is not set" in done.output
+
+
+@pytest.mark.slow
+def test_a_lost_registry_has_its_models_registered_again(
+    copied_project: Project, context: MakeContext
+) -> None:
+    settings = copied_project.settings
+    known = [version.model_version for version in model_registry(settings).good_versions()]
+    (settings.mlflow_dir / "mlflow.db").unlink()
+    found = only(files.mlflow_file, context(of=settings))
+    assert found.state == "error"
+    assert "has lost its models" in found.text
+    assert not (settings.mlflow_dir / "mlflow.db").exists()  # looking creates nothing
+    found = only(files.mlflow_file, context(mend=True, of=settings))
+    assert found.state == "ok"
+    assert [v.model_version for v in model_registry(settings).good_versions()] == known
+    assert only(files.mlflow_file, context(of=settings)).text.endswith("is whole.")
+
+
+@pytest.mark.slow
+def test_builds_without_a_pointer_are_pointed_to(
+    copied_project: Project, context: MakeContext
+) -> None:
+    settings = copied_project.settings
+    pointer = settings.published_dir / "CURRENT"
+    named = pointer.read_text()
+    pointer.unlink()
+    found = only(tables.published, context(of=settings))
+    assert (found.state, found.text) == ("error", "CURRENT names no build.")
+    assert "doctor --mend" in found.remedy
+    only(tables.published, context(mend=True, of=settings))
+    assert pointer.read_text() == named
+    assert only(tables.published, context(of=settings)).state == "ok"
+    (settings.published_dir / named.strip()).unlink()
+    found = only(tables.published, context(of=settings))
+    assert "materialize published_warehouse" in found.remedy.lower()

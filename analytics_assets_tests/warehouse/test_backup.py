@@ -50,6 +50,10 @@ def home(tmp_path: Path) -> Path:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE runs (id)")
         database.execute("INSERT INTO runs VALUES (1)")
+    (home / "api").mkdir()
+    (home / "api" / "keys.json").write_text("[]")
+    (home / "lake").mkdir()
+    (home / "lake" / "events.parquet").write_text("events")
     (home / "sample").mkdir()
     (home / "sample" / "orders.csv").write_text("id\n")
     return home
@@ -67,6 +71,7 @@ def test_a_backup_has_what_no_source_has_and_verifies(home: Path, tmp_path: Path
         "published/CURRENT",
         "published/000001/warehouse.duckdb",
         "dagster/runs.db",
+        "api/keys.json",
     }
     assert manifest["a"] == "b"
     assert (last := last_backup(home)) and last[0] == str(place)
@@ -167,7 +172,8 @@ def test_what_is_restored_is_what_was_and_the_present_home_is_kept(
     assert str(aside) in lines[0]
     assert (home / "published" / "CURRENT").read_text() == "000001/warehouse.duckdb\n"
     assert (home / "published" / "000001" / "warehouse.duckdb").read_bytes() == before
-    assert (home / "sample" / "orders.csv").exists()  # not in the backup
+    for kept in ("sample/orders.csv", "lake/events.parquet"):  # not in the backup
+        assert (home / kept).exists()
     with Warehouse(home / "warehouse.duckdb").read() as session:
         assert session.count("raw.source_loads") == 0
 

@@ -79,34 +79,38 @@ def dagster_files(context: Context) -> Iterator[Finding]:
 
 
 def mlflow_file(context: Context) -> Iterator[Finding]:
-    """The database of the models, where it is in the home."""
+    """The database of the models, where it is in the home: whole, and not without its models."""
     file = context.settings.mlflow_dir / "mlflow.db"
     if context.settings.mlflow_uri:
         yield Finding("mlflow_file", OK, "Models are in an MLflow server.")
         return
-    if not file.is_file():
-        yield Finding("mlflow_file", OK, "No model was trained yet.")
-        return
-    text = sqlite_damage(file)
+    registries = [
+        model_registry(context.settings, name) for name, source in SOURCES.items() if source.model
+    ]
+    text = sqlite_damage(file) if file.is_file() else ""
+    if text:
+        text = f"is damaged: {text}"
+    elif any(registry.has_lost_versions() for registry in registries):
+        text = "is gone, or has lost its models"
     if not text:
-        yield Finding("mlflow_file", OK, "The database of the models is whole.")
+        whole = "The database of the models is whole."
+        yield Finding("mlflow_file", OK, whole if file.is_file() else "No model was trained yet.")
     elif not context.mend:
         yield Finding(
             "mlflow_file",
             ERROR,
-            f"mlflow/mlflow.db is damaged: {text}. The last good model scores meanwhile.",
+            f"mlflow/mlflow.db {text}. The last good model scores meanwhile.",
             f"{MEND} and registers the models again from their files. Or restore a backup.",
         )
     else:
-        place = set_sqlite_aside(file)
-        sources = [name for name, source in SOURCES.items() if source.model]
-        restored = sum(len(model_registry(context.settings, name).restore()) for name in sources)
+        aside = f"Set aside as {set_sqlite_aside(file).name}; " if file.is_file() else ""
+        restored = sum(len(registry.restore()) for registry in registries)
         yield Finding(
             "mlflow_file",
             OK if restored else WARNING,
-            f"mlflow/mlflow.db was damaged: {text}.",
+            f"mlflow/mlflow.db {text}.",
             "" if restored else "Train again: analytics-assets run, or the job retrain.",
-            f"Set aside as {place.name}; {restored} models are registered again.",
+            f"{aside}{restored} models are registered again.",
         )
 
 

@@ -27,7 +27,7 @@ from analytics_assets.processes import PROC, Process
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.warehouse.connection import WarehouseLockedError
-from analytics_assets.warehouse.damage import DamagedError
+from analytics_assets.warehouse.damage import DamagedError, WarehouseError
 from analytics_assets.warehouse.migration import differences
 from analytics_assets.warehouse.publish import POINTER, builds, current_build
 from analytics_assets.warehouse.recovery import begin_again, damage_of, read_all
@@ -183,14 +183,20 @@ def published(context: Context) -> Iterator[Finding]:
     """Whether the newest build is whole, and how old it is."""
     folder = context.settings.published_dir
     if not folder.is_dir() or not builds(folder):
-        yield Finding("published", WARNING, "Nothing is published yet.", f"Run {RUN}.")
+        # Where all is up to date, a run has nothing to do and does not publish.
+        remedy = f"Run {RUN}; if that says that all is up to date, materialize published_warehouse."
+        yield Finding("published", WARNING, "Nothing is published.", remedy)
         return
-    build = current_build(folder)
-    damage = damage_of(build)
-    if damage:
+    try:
+        build = current_build(folder)
+    except WarehouseError:
+        build, text = None, f"{POINTER} names no build."
+    else:
+        damage = damage_of(build)
+        text = f"Build {build.parent.name}, which is the current one, is damaged: {damage}."
+    if build is None or damage:
         whole = [b for b in reversed(builds(folder)) if not damage_of(b / "warehouse.duckdb")]
         name = whole[0].name if whole else None
-        text = f"Build {build.parent.name}, which is the current one, is damaged: {damage}."
         if context.mend and name:
             _point_to(folder, whole[0])
             done = f"{POINTER} names build {name} again, which is whole."
