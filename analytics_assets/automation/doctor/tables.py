@@ -189,12 +189,11 @@ def published(context: Context) -> Iterator[Finding]:
         return
     try:
         build = current_build(folder)
-    except WarehouseError:
-        build, text = None, f"{POINTER} names no build."
-    else:
         damage = damage_of(build)
         text = f"Build {build.parent.name}, which is the current one, is damaged: {damage}."
-    if build is None or damage:
+    except WarehouseError:
+        damage = text = f"{POINTER} names no build."
+    if damage:
         whole = [b for b in reversed(builds(folder)) if not damage_of(b / "warehouse.duckdb")]
         name = whole[0].name if whole else None
         if context.mend and name:
