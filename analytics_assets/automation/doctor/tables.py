@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -187,12 +187,11 @@ def published(context: Context) -> Iterator[Finding]:
         remedy = f"Run {RUN}; if that says that all is up to date, materialize published_warehouse."
         yield Finding("published", WARNING, "Nothing is published.", remedy)
         return
-    try:
+    build, text = None, f"{POINTER} names no build."
+    with suppress(WarehouseError):
         build = current_build(folder)
-    except WarehouseError:
-        build, text = None, f"{POINTER} names no build."
-    else:
-        damage = damage_of(build)
+    damage = build and damage_of(build)
+    if build and damage:
         text = f"Build {build.parent.name}, which is the current one, is damaged: {damage}."
     if build is None or damage:
         whole = [b for b in reversed(builds(folder)) if not damage_of(b / "warehouse.duckdb")]
