@@ -392,8 +392,10 @@ def _conflicts(values: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[st
         )
     told = [variable for variable in CHANNELS if _given(variable, env)]
     if told and values["ANALYTICS_DEPLOYMENT"] != "dev" and not _given("ANALYTICS_UI_URL", env):
-        where = f"messages of {', '.join(told)} would have links to 127.0.0.1"
-        yield f"ANALYTICS_UI_URL is not set, and {where}. Set it to the address of the Dagster UI."
+        yield (
+            f"ANALYTICS_UI_URL is not set: messages of {', '.join(told)} would have links to "
+            "127.0.0.1. Set it to the address of the Dagster UI."
+        )
 
 
 def _given(variable: str, env: Mapping[str, str]) -> bool:

@@ -387,6 +387,10 @@ def _clear_errors(uri: str) -> Iterator[None]:
     except MlflowException as error:
         address = uri.partition("://")[2].rpartition("@")[2] if has_password(uri) else uri
         first = without_password(str(error).splitlines()[0], uri)
+        if "malformed" in first or "not a database" in first:  # SQLite's words
+            raise RegistryError(
+                f"The database of the model registry, {address}, is damaged: {first} {MEND}"
+            ) from None
         # Not chained: MLflow quotes the address, and so the password.
         raise RegistryError(
             f"The model registry at {address} does not answer as it should: {first} "

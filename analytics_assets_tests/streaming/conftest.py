@@ -1,5 +1,6 @@
 """Spark, Kafka and Redis for the tests of the stream: real ones, on the loopback."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -19,6 +20,10 @@ from analytics_assets.streaming.application import StreamOptions, run_stream
 from analytics_assets.streaming.layout import Lake
 from analytics_assets.streaming.session import DECLARED, open_session
 from analytics_assets.streaming.sources import FolderOfFiles
+
+# `make test` does without Spark; `make test-slow` installs it first.
+if importlib.util.find_spec("pyspark") is None:
+    collect_ignore = ["test_kafka.py", "test_live.py"]
 
 
 def _jars(tmp_path_factory: pytest.TempPathFactory, name: str, declared: Path) -> Path:

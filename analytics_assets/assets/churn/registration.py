@@ -11,7 +11,7 @@ import pandas as pd
 from dagster import AssetExecutionContext, Failure, MetadataValue
 
 from analytics_assets.churn.data import FeatureSet, HistoryError, ModelError, TrainingError
-from analytics_assets.churn.registry import Registry, RegistryError, Version
+from analytics_assets.churn.registry import MEND, Registry, RegistryError, Version
 from analytics_assets.reports import plots
 from analytics_assets.reports.markdown import markdown_table
 from analytics_assets.schemas import Table
@@ -48,6 +48,13 @@ def train_and_register(
         Failure: the data do not allow a model, or one that could replace the champion, or the
             registry cannot be used.
     """
+    try:
+        lost = registry.has_lost_versions()
+    except RegistryError as error:
+        raise Failure(str(error)) from error
+    if lost:
+        # A new version would be champion, whatever the lost ones were worth.
+        raise Failure(f"The model registry has lost its versions. {MEND}", allow_retries=False)
     # Imported here: scikit-learn would double the time that the definitions take to load.
     from analytics_assets.churn.training import train
 
