@@ -298,11 +298,6 @@ class Settings(ApiSettings, StreamSettings):
         return self.spark_jars or self.home / "jars"
 
     @property
-    def stream_dir(self) -> Path:
-        """How far the queries of the stream are, and which alerts have been sent."""
-        return self.home / "stream"
-
-    @property
     def dbt_environment(self) -> dict[str, str]:
         """Environment variables that the dbt project reads, windows aside."""
         return {

@@ -56,14 +56,15 @@ def options_of(
     else:
         messages = FolderOfFiles(str(settings.stream_folder))
     found = channels(settings)
+    progress = settings.home / "stream"  # how far the queries are, and which alerts were sent
     return StreamOptions(
         messages,
         Lake(settings.lake_place),
-        settings.stream_dir,
+        progress,
         zone=zone,
         rules=suspicions(settings.large_order, zone),
         read_history=lambda build: customer_history(settings.published_dir, build),
-        send_alerts=AlertSender(found, SentAlerts(settings.stream_dir / "alerts.sqlite"))
+        send_alerts=AlertSender(found, SentAlerts(progress / "alerts.sqlite"))
         if found
         else None,
         redis_url=settings.redis_url,
