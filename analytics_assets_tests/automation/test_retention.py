@@ -81,11 +81,10 @@ def instance(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Dag
     if request.param == "dagster's":
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     if request.param == "postgres":
-        with server() as address:
-            folder = address.partition("host=")[2].partition("&")[0]
+        with server() as started:
             (home / "dagster.yaml").write_text(
                 "telemetry: {enabled: false}\nstorage:\n  postgres:\n"
-                f"    postgres_url: postgresql+psycopg2://postgres@/postgres?host={folder}\n"
+                f"    postgres_url: postgresql+psycopg2://postgres@/postgres?host={started.folder}\n"
             )
             with DagsterInstance.from_config(str(home)) as opened:
                 yield opened

@@ -211,7 +211,7 @@ def test_records_of_dagster_that_are_away(
         "ANALYTICS_DAGSTER_POSTGRES_PASSWORD": ODD,
         **({"ANALYTICS_DAGSTER_POSTGRES_PORT": str(closed)} if why == "away" else {}),
     }
-    assert run(home, "analytics_assets.cli", "prepare", **environment).returncode == 0
+    assert run(home, "analytics_assets.cli", "prepare", **postgres.settings).returncode == 0
     done = run(home, *arguments, **environment)
     said = done.stdout + done.stderr
     assert done.returncode != 0

@@ -100,7 +100,7 @@ def test_while_a_check_of_what_it_is_made_from_has_failed_nothing_is_trained(sho
     assert not result.success
     (failure,) = result.get_step_failure_events()
     assert "Not trained" in str(failure.event_specific_data)
-    assert "fact_orders.key" in str(failure.event_specific_data)
+    assert "the check key of fact_orders" in str(failure.event_specific_data)
     assert "sales_daily" not in str(failure.event_specific_data)
 
 
