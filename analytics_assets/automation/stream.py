@@ -64,9 +64,7 @@ def options_of(
         zone=zone,
         rules=suspicions(settings.large_order, zone),
         read_history=lambda build: customer_history(settings.published_dir, build),
-        send_alerts=AlertSender(found, SentAlerts(progress / "alerts.sqlite"))
-        if found
-        else None,
+        send_alerts=AlertSender(found, SentAlerts(progress / "alerts.sqlite")) if found else None,
         redis_url=settings.redis_url,
         live_seconds=settings.live_seconds,
         trigger=settings.stream_seconds,
