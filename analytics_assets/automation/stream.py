@@ -4,7 +4,7 @@ Belongs here: from settings to the options of the application. Does not belong h
 itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from analytics_assets.automation.notifications import Channel, Message, channels, send
 from analytics_assets.settings import Settings, SettingsError
-from analytics_assets.streaming.anomalies import SentAlerts, suspicions
+from analytics_assets.streaming.anomalies import AlertsToSend, suspicions
 from analytics_assets.streaming.application import StreamOptions
 from analytics_assets.streaming.layout import Lake
 from analytics_assets.streaming.sources import FolderOfFiles, KafkaTopics
@@ -64,7 +64,7 @@ def options_of(
         zone=zone,
         rules=suspicions(settings.large_order, zone),
         read_history=lambda build: customer_history(settings.published_dir, build),
-        send_alerts=AlertSender(found, SentAlerts(progress / "alerts.sqlite")) if found else None,
+        send_alerts=AlertSender(found, AlertsToSend(progress / "alerts.sqlite")) if found else None,
         redis_url=settings.redis_url,
         live_seconds=settings.live_seconds,
         trigger=settings.stream_seconds,
@@ -135,34 +135,33 @@ class AlertSender:
 
     Args:
         to: the channels.
-        sent: which have been sent.
+        alerts: what is to be sent.
     """
 
-    def __init__(
-        self,
-        to: Sequence[Channel],
-        sent: SentAlerts,
-        deliver: Callable[..., Any] = send,
-    ) -> None:
+    def __init__(self, to: Sequence[Channel], alerts: AlertsToSend) -> None:
         self.to = to
-        self.sent = sent
-        self.deliver = deliver
+        self.alerts = alerts
 
     def __call__(self, rows: "DataFrame") -> None:
-        """Send what has not been sent; a server that refuses is asked again in the next batch."""
-        alerts = {row.event_id: row for row in rows.collect()}
-        new = self.sent.claim(list(alerts))
-        if not new:
+        """Send new alerts; those that every channel refused are sent again with the next ones."""
+        self.alerts.add(
+            {
+                row.event_id: f"{row.customer_id or 'anonymous'}, {row.order_total:,.2f}, "
+                f"score {row.score}: {row.reasons}"
+                for row in rows.collect()
+            }
+        )
+        waiting = self.alerts.take()
+        if not waiting:
             return
-        lines = [
-            f"{alerts[name].customer_id or 'anonymous'}, {alerts[name].order_total:,.2f}, "
-            f"score {alerts[name].score}: {alerts[name].reasons}"
-            for name in new[:ALERTS_SHOWN]
-        ]
-        if len(new) > ALERTS_SHOWN:
-            lines.append(f"and {len(new) - ALERTS_SHOWN:,} more, in the table alerts of the lake")
-        what = "purchase" if len(new) == 1 else "purchases"
-        message = Message(f"{len(new):,} {what} to look at", tuple(lines), f"alert-{new[0]}")
-        results = self.deliver(message, self.to)
+        lines = [*waiting.values()][:ALERTS_SHOWN]
+        if len(waiting) > ALERTS_SHOWN:
+            more = len(waiting) - ALERTS_SHOWN
+            lines.append(f"and {more:,} more, in the table alerts of the lake")
+        what = "purchase" if len(waiting) == 1 else "purchases"
+        message = Message(
+            f"{len(waiting):,} {what} to look at", tuple(lines), f"alert-{next(iter(waiting))}"
+        )
+        results = send(message, self.to)
         if all(problem and not problem.may_have_arrived for problem in results.values()):
-            self.sent.release(new)
+            self.alerts.give_back(waiting)

@@ -9,7 +9,7 @@ next to the home, before it is sent, so a crash may lose an alert to people but 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +160,8 @@ class Anomalies:
         return scored(events, self._history, recent, self.rules)
 
 
-class SentAlerts:
-    """Which alerts have been sent, in a file; each is noted before it is sent.
+class AlertsToSend:
+    """Alerts and whether they have been sent, in a file.
 
     Args:
         file: the file, next to what the home keeps.
@@ -172,28 +172,29 @@ class SentAlerts:
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file)) as connection, connection:
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS sent (event_id TEXT PRIMARY KEY, refused INTEGER)"
+                "CREATE TABLE IF NOT EXISTS alerts (event_id TEXT PRIMARY KEY, line TEXT, "
+                "waits INTEGER)"
             )
 
-    def claim(self, event_ids: Sequence[str]) -> list[str]:
-        """Those that nobody has sent yet; from now on they count as sent."""
-        with closing(sqlite3.connect(self.file)) as connection, connection:
-            return [
-                event_id
-                for event_id in event_ids
-                if connection.execute(
-                    "INSERT INTO sent VALUES (?, 0) ON CONFLICT DO NOTHING", [event_id]
-                ).rowcount
-            ]
-
-    def release(self, event_ids: Sequence[str]) -> None:
-        """Those that were refused, so that they cannot have arrived: they may be sent again."""
+    def add(self, lines: Mapping[str, str]) -> None:
+        """Note what is to be sent of each event; one that is known stays as it is."""
         with closing(sqlite3.connect(self.file)) as connection, connection:
             connection.executemany(
-                "DELETE FROM sent WHERE event_id = ?", [(event_id,) for event_id in event_ids]
+                "INSERT INTO alerts VALUES (?, ?, 1) ON CONFLICT DO NOTHING", lines.items()
             )
 
-    def __iter__(self) -> Iterator[str]:
-        """The events whose alerts have been sent."""
-        with closing(sqlite3.connect(self.file)) as connection:
-            yield from (row[0] for row in connection.execute("SELECT event_id FROM sent"))
+    def take(self) -> dict[str, str]:
+        """The lines that wait, by event, oldest first; from now on they count as sent."""
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            waiting = connection.execute(
+                "SELECT event_id, line FROM alerts WHERE waits ORDER BY rowid"
+            ).fetchall()
+            connection.execute("UPDATE alerts SET waits = 0")
+        return dict(waiting)
+
+    def give_back(self, event_ids: Iterable[str]) -> None:
+        """They were refused, so they cannot have arrived: they wait again."""
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            connection.executemany(
+                "UPDATE alerts SET waits = 1 WHERE event_id = ?", [(one,) for one in event_ids]
+            )

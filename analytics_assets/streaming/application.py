@@ -89,6 +89,8 @@ class StreamOptions:
         trigger: seconds from one batch to the next.
         queries: the queries that run.
         until_read: stop when all that is there has been read.
+        patience: seconds that a query may fail, one try after the other, until the stream ends.
+        stopped: set it to stop the stream.
     """
 
     messages: Messages
@@ -122,15 +124,16 @@ def run_stream(
     if options.until_read:
         # Those that read the lake follow the one that writes it.
         for name in options.queries:
-            _Runner(spark, name, options, say).to_the_end()
+            if not options.stopped.is_set():
+                _Runner(spark, name, options, say).to_the_end()
         return
     runners = [_Runner(spark, name, options, say) for name in options.queries]
-    for runner in runners:
-        runner.start()
     try:
-        while not options.stopped.wait(1.0):
+        while True:
             for runner in runners:
                 runner.look()
+            if options.stopped.wait(1.0):
+                break
     finally:
         for runner in runners:
             runner.stop()
@@ -181,20 +184,26 @@ class _Runner:
         self._write_progress()
 
     def look(self) -> None:
-        """Note how far it is; start it again if it has failed.
+        """Start it, and again if it has failed; note how far it is.
 
         Raises:
             StreamError: it failed for good, or for too long.
         """
+        from pyspark.errors import PySparkException
+
         if self.query is None:
             if time.monotonic() >= self.start_at:
-                self.start()
+                try:
+                    self.start()
+                except PySparkException as error:  # the lake or the broker does not answer
+                    self._failed(str(error))
             return
-        error = self.query.exception()
-        if error is None:
+        if failure := self.query.exception():
+            self._failed(str(failure))
+        else:
             self._write_progress()
-            return
-        text = str(error)
+
+    def _failed(self, text: str) -> None:
         now = time.monotonic()
         passing = any(word in text for word in PASSING) and not any(word in text for word in LOST)
         self.failing_since = self.failing_since if self.failing_since is not None else now

@@ -56,7 +56,11 @@ class Field:
 
 
 FIELDS = (
-    Field("event_id", "Identifier of the event; the same in every copy of it", required=True),
+    Field(
+        "event_id",
+        "Identifier of the event; each copy of it has the same, and the same event_time",
+        required=True,
+    ),
     Field("event_type", "What happened, such as page_view; purchase is a purchase", required=True),
     Field(
         "event_time",

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -141,6 +141,6 @@ def _write_file(folder: Path, number: int, lines: list[bytes]) -> None:
             times.append(datetime.fromisoformat(json.loads(line)["event_time"]).timestamp())
         except (ValueError, KeyError):
             continue
-    newest = max(times, default=datetime.now(UTC).timestamp())
-    os.utime(part, (newest, newest))
+    if times:
+        os.utime(part, (max(times), max(times)))
     part.replace(file)

@@ -5,6 +5,8 @@ the queries.
 """
 
 import logging
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +57,9 @@ def open_session(
     """
     from pyspark.sql import SparkSession
 
+    if master.startswith("local"):
+        # Otherwise its workers are the python3 of PATH, which may lack what this one has.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("analytics_assets stream")
     settings = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
