@@ -98,7 +98,6 @@ BACKUPS = ("/mnt/backups", "backups")  # nothing is written outside the folder o
 # Commands whose exit code 1 is an answer.
 ANSWERS = {
     ".venv/bin/analytics-assets diff": "the builds differ",
-    ".venv/bin/analytics-assets doctor": "an asset that was launched alone has a load to finish",
     ".venv/bin/analytics-assets model rollback": "there is no earlier champion",
 }
 

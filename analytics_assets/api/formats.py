@@ -11,6 +11,7 @@ Parquet have the types of the table.
 
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,7 +46,7 @@ class Page:
     last: int | None
 
 
-class Format:
+class Format(ABC):
     """How rows are written."""
 
     media_type: ClassVar[str]
@@ -55,6 +56,7 @@ class Format:
         """SQL expressions of the columns; each row also gets its place as the last column."""
         return [identifier(column.name) for column in columns]
 
+    @abstractmethod
     def write(
         self,
         session: Session,
@@ -69,7 +71,6 @@ class Format:
         Raises:
             ProblemError: the answer would be larger than it may be.
         """
-        raise NotImplementedError
 
 
 class JsonRows(Format):
@@ -147,51 +148,52 @@ class Csv(Format):
         return Page(body, count, last)
 
 
-class ArrowStream(Format):
+class ArrowTable(Format):
+    """A format that Arrow writes from a table."""
+
+    def write(
+        self,
+        session: Session,
+        sql: str,
+        parameters: Sequence[Any],
+        columns: Sequence[Column],
+        limit: int,
+        most_bytes: int,
+    ) -> Page:
+        """All rows at once."""
+        table, last = _arrow_table(session, sql, parameters, limit, most_bytes)
+        sink = io.BytesIO()
+        self.encode(table, sink)
+        return Page([sink.getvalue()], table.num_rows, last)
+
+    @abstractmethod
+    def encode(self, table: Any, sink: io.BytesIO) -> None:
+        """Write a table of Arrow."""
+
+
+class ArrowStream(ArrowTable):
     """The stream of Apache Arrow's IPC."""
 
     media_type = "application/vnd.apache.arrow.stream"
 
-    def write(
-        self,
-        session: Session,
-        sql: str,
-        parameters: Sequence[Any],
-        columns: Sequence[Column],
-        limit: int,
-        most_bytes: int,
-    ) -> Page:
+    def encode(self, table: Any, sink: io.BytesIO) -> None:
         """Record batches."""
         import pyarrow as pa
 
-        table, last = _arrow_table(session, sql, parameters, limit, most_bytes)
-        sink = io.BytesIO()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
-        return Page([sink.getvalue()], table.num_rows, last)
 
 
-class Parquet(Format):
+class Parquet(ArrowTable):
     """A Parquet file."""
 
     media_type = "application/vnd.apache.parquet"
 
-    def write(
-        self,
-        session: Session,
-        sql: str,
-        parameters: Sequence[Any],
-        columns: Sequence[Column],
-        limit: int,
-        most_bytes: int,
-    ) -> Page:
+    def encode(self, table: Any, sink: io.BytesIO) -> None:
         """One row group."""
         import pyarrow.parquet as pq
 
-        table, last = _arrow_table(session, sql, parameters, limit, most_bytes)
-        sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
-        return Page([sink.getvalue()], table.num_rows, last)
 
 
 JSON = JsonRows()
