@@ -43,7 +43,7 @@ from analytics_assets.compat.loggers import json_logger, log_as_json
 from analytics_assets.partitions import daily_partitions, monthly_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
-from analytics_assets.sources.config import SourceConfig
+from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.configured import configured_sources
 from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
@@ -60,17 +60,17 @@ SENSOR_PATIENCE = 5.0  # Dagster cuts a tick off after 60 seconds
 
 
 def _of_customers(
-    settings: Settings, config: SourceConfig, daily: PartitionsDefinition
+    settings: Settings, sources: SourcesConfig, config: SourceConfig, daily: PartitionsDefinition
 ) -> list[Any]:
     return [
         *training_assets(settings),
-        *score_assets(settings, daily),
+        *score_assets(settings, sources, daily),
         *performance_assets(settings),
     ]
 
 
 def _of_subscribers(
-    settings: Settings, config: SourceConfig, daily: PartitionsDefinition
+    settings: Settings, sources: SourcesConfig, config: SourceConfig, daily: PartitionsDefinition
 ) -> list[Any]:
     return subscription_assets(settings, config.attributes)
 
@@ -132,7 +132,7 @@ def build_definitions(settings: Settings) -> Definitions:
     ]
     for config in sources.sources.values():
         if config.source in MODELLED:
-            assets += MODELLED[config.source](settings, config, daily)
+            assets += MODELLED[config.source](settings, sources, config, daily)
     built = _names(assets)
     tables = [table for table in TABLES.values() if table.name in built]
     modelled = [table.name for table in tables if table.group in ("core", "marts", "churn")]

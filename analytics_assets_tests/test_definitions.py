@@ -329,6 +329,22 @@ def test_subscribers_beside_orders_add_their_assets_and_a_job(
     test_every_asset_and_every_check_is_in_exactly_one_job(both)
 
 
+@pytest.mark.parametrize("path", ["orders.csv", "orders_{date}.csv"])
+def test_a_range_is_cut_in_one_way_in_all_of_a_job(
+    tmp_path: Path, manifest: Path, path: str
+) -> None:
+    """Dagster warns of a job whose assets have several policies, and takes one of them."""
+    file = tmp_path / "sources.yaml"
+    file.write_text(f"calendar: {{start: 2024-01-01}}\norders: {{path: '{path}'}}\n")
+    settings = make_settings(tmp_path / "home", ANALYTICS_SOURCES=str(file))
+    composed = build_definitions(share_manifest(manifest, settings))
+    for job in (LOAD_DAYS, SCORE_DAY):
+        graph = composed.resolve_asset_graph()
+        keys = composed.resolve_job_def(job).asset_layer.executable_asset_keys
+        policies = {graph.get(key).backfill_policy for key in keys if graph.get(key).is_partitioned}
+        assert len(policies) == 1, job
+
+
 def test_facts_stand_on_staging_and_marts_on_the_spine(composed: Definitions) -> None:
     def parents(name: str) -> set[str]:
         return {key.path[-1] for key in nodes(composed)[name].parent_keys}

@@ -19,6 +19,7 @@ from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import Calendar, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
+from analytics_assets.sources.configured import sample_sources
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.io_manager import WarehouseIOManager
 from analytics_assets_tests.conftest import make_settings
@@ -104,10 +105,11 @@ class Shop:
         self, name: str, day: str | None = None, instance: DagsterInstance | None = None
     ) -> Any:
         """Materialize an asset, with what is made together with it."""
-        daily = daily_partitions(Calendar(date(2024, 1, 1)))
+        calendar = Calendar(date(2024, 1, 1))
+        daily = daily_partitions(calendar)
         assets = [
             *training_assets(self.settings),
-            *score_assets(self.settings, daily),
+            *score_assets(self.settings, sample_sources(self.settings.sample_dir, calendar), daily),
             *performance_assets(self.settings),
         ]
         (made,) = (a for a in assets if AssetKey(name) in a.keys)

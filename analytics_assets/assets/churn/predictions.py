@@ -14,7 +14,6 @@ import pandas as pd
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     Output,
     PartitionsDefinition,
     ResourceParam,
@@ -30,13 +29,14 @@ from analytics_assets.assets.churn.scoring import (
     scored,
     usable_model,
 )
-from analytics_assets.assets.common import code_version
+from analytics_assets.assets.common import backfill_policy, code_version
 from analytics_assets.assets.quality.blocking import wait_for_loads
 from analytics_assets.churn.data import ModelError
 from analytics_assets.churn.registry import Registry
 from analytics_assets.partitions import KEEP_MODELS_TAG, Window, window_of
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
+from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
@@ -45,7 +45,9 @@ PREDICTIONS = TABLES["churn_predictions"]
 CODE = ("churn", "schemas", "assets/churn/predictions.py", "assets/churn/scoring.py")
 
 
-def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[AssetsDefinition]:
+def score_assets(
+    settings: Settings, sources: SourcesConfig, daily: PartitionsDefinition
+) -> list[AssetsDefinition]:
     """churn_predictions."""
     policy = settings.checks["churn"]
 
@@ -54,7 +56,7 @@ def score_assets(settings: Settings, daily: PartitionsDefinition) -> list[Assets
         code_version=code_version(*CODE),
         deps=["customer_analytics_daily", "churn_model"],
         partitions_def=daily,
-        backfill_policy=BackfillPolicy.multi_run(settings.max_run_days),
+        backfill_policy=backfill_policy(settings.max_run_days, sources),
     )
     def churn_predictions(
         context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
