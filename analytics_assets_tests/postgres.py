@@ -63,6 +63,11 @@ class Server:
     def stop(self) -> None:
         self._control("-m", "immediate", "stop")
 
+    @property
+    def address(self) -> str:
+        """The address of a server on a socket."""
+        return f"postgresql:///postgres?host={self.folder}&user={USER}"
+
     def _control(self, *arguments: str) -> None:
         log = f"{self.folder}/log"
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", log, *arguments)

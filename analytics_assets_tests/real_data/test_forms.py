@@ -130,9 +130,9 @@ def form(
         return
     if postgres.programs() is None:
         pytest.skip("there is no PostgreSQL server to start")
-    with postgres.server() as address:
-        monkeypatch.setenv("RETAIL_DATABASE_URL", address)
-        database = postgres.Database(address)
+    with postgres.server() as started:
+        monkeypatch.setenv("RETAIL_DATABASE_URL", started.address)
+        database = postgres.Database(started.address)
         with database.connection() as connection, connection.cursor() as cursor:
             cursor.adbc_ingest("lines", pq.read_table(folder / "all.parquet"))
             connection.commit()

@@ -91,9 +91,9 @@ def test_postgres(
         "visits": "SELECT session_id AS id, customer_id AS buyer_id, started_at AS began_at, "
         "ended_at, page_views, device, channel, updated_at FROM raw.raw_user_sessions",
     }
-    with postgres.server() as address:
-        monkeypatch.setenv("SHOP_DATABASE_URL", address)
-        database = postgres.Database(address)
+    with postgres.server() as started:
+        monkeypatch.setenv("SHOP_DATABASE_URL", started.address)
+        database = postgres.Database(started.address)
         database.run("CREATE SCHEMA shop")
         with database.connection() as connection, connection.cursor() as cursor:
             for name, query in tables.items():

@@ -48,7 +48,7 @@ class Database:
 @pytest.fixture(scope="module")
 def running() -> Iterator[str]:
     with server() as started:
-        yield f"postgresql:///postgres?host={started.folder}&user=postgres"
+        yield started.address
 
 
 @pytest.fixture
