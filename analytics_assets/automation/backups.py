@@ -1,11 +1,10 @@
 """Backups and runs: a backup waits its turn like a run, and a restore needs the home to itself.
 
-Belongs here: the slot of the warehouse, processes that use a home, and runs in progress of a
+Belongs here: the turn of a backup, processes that use a home, and runs in progress of a
 restored instance. Does not belong here: copying files (`warehouse.backup`).
 """
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,55 +19,47 @@ from dagster import (
     RunsFilter,
 )
 
-from analytics_assets.automation.dead_runs import IN_PROGRESS, Say, end_dead_runs, occupants
+from analytics_assets.automation.dead_runs import IN_PROGRESS, WAITS_FOR_TAG, Say, occupants
 from analytics_assets.processes import PROC, Process
 from analytics_assets.warehouse.backup import BackupError
-from analytics_assets.warehouse.connection import POOL
+from analytics_assets.warehouse.occupancy import occupied
 
 JOB = "backup"
-STEP = "copy"
-LOOKS_EVERY = 1.0  # seconds
 
 
 @contextmanager
-def turn(instance: DagsterInstance, say: Say, wait: bool = True) -> Iterator[None]:
-    """Have the slot of the warehouse, as a run of its own that the UI shows.
+def turn(instance: DagsterInstance, lock: Path, say: Say, wait: bool = True) -> Iterator[None]:
+    """Have the warehouse, as a run of its own that the UI shows.
 
     Args:
         instance: the instance.
+        lock: the file of the lock of the warehouse.
         say: takes a line on which run is waited for.
-        wait: whether to wait for runs at work.
+        wait: whether to wait for a run at work.
 
     Raises:
         BackupError: a run is at work, and it is not waited for.
     """
-    storage = instance.event_log_storage
-    storage.initialize_concurrency_limit_to_default(POOL)
     run_id = str(uuid4())
-    run = DagsterRun(
-        job_name=JOB,
-        run_id=run_id,
-        status=DagsterRunStatus.STARTED,
-        tags=Process.current().tags(run_id),
-    )
+    tags = Process.current().tags(run_id)
+    run = DagsterRun(JOB, run_id=run_id, status=DagsterRunStatus.STARTED, tags=tags)
     instance.add_run(run)
+
+    def waiting(occupant: str) -> None:
+        instance.add_run_tags(run_id, {WAITS_FOR_TAG: occupant})
+        lines = occupants(instance, run_id)
+        if not wait:
+            raise BackupError(
+                f"A run is at work on the warehouse. {' '.join(lines)} Try again when it has "
+                "ended, or without --no-wait."
+            )
+        for line in lines:
+            say(line)
+
     done = False
     try:
-        said: set[str] = set()
-        while not storage.claim_concurrency_slot(POOL, run_id, STEP).is_claimed:
-            lines = occupants(instance, run_id)
-            if not wait:
-                raise BackupError(
-                    f"A run is at work on the warehouse. {' '.join(lines)} Try again when it has "
-                    "ended, or without --no-wait."
-                )
-            for line in lines:
-                if line not in said:
-                    said.add(line)
-                    say(line)
-            end_dead_runs(instance, say)
-            time.sleep(LOOKS_EVERY)
-        yield
+        with occupied(lock, run_id, waiting):
+            yield
         done = True
     finally:
         if done:
@@ -76,7 +67,6 @@ def turn(instance: DagsterInstance, say: Say, wait: bool = True) -> Iterator[Non
             instance.report_dagster_event(event, run_id)
         else:
             instance.report_run_failed(run, "The backup was not written.")
-        storage.free_concurrency_slots_for_run(run_id)
 
 
 def end_restored_runs(instance: DagsterInstance) -> None:

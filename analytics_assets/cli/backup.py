@@ -32,7 +32,8 @@ def backup(folder: Path, keep: int, no_wait: bool) -> None:
     }
     with project_errors(), open_instance(settings) as instance:
         in_files = not uses_postgres(settings)
-        with turn(instance, lambda line: click.echo(line, err=True), wait=not no_wait):
+        lock = settings.occupancy_path
+        with turn(instance, lock, lambda line: click.echo(line, err=True), wait=not no_wait):
             place = write_backup(
                 settings.home, build_warehouse(settings), folder.resolve(), facts, keep, in_files
             )

@@ -62,7 +62,7 @@ def project_errors() -> Iterator[None]:
     from analytics_assets.warehouse.connection import WarehouseError
 
     with (
-        _damaged_storage(),
+        _storage_errors(),
         clear_errors(
             SettingsError, SourceConfigError, SourceError, WarehouseError, DbtProjectError
         ),
@@ -71,26 +71,26 @@ def project_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _damaged_storage() -> Iterator[None]:
-    """Errors of SQLite files that are damaged, Dagster's or MLflow's, with what to do."""
+def _storage_errors() -> Iterator[None]:
+    """Errors of SQLite files, Dagster's or MLflow's, with what to do."""
     try:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause is not None and not _is_damage(cause):
+        while cause is not None and not isinstance(cause, sqlite3.DatabaseError):
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        if cause is None or isinstance(cause, sqlite3.IntegrityError):
             raise
+        if isinstance(cause, sqlite3.OperationalError):
+            raise click.ClickException(
+                f"The files of Dagster's runs and events cannot be read or written ({cause}). Is "
+                "the disk full, or does the folder dagster of ANALYTICS_HOME belong to somebody "
+                "else? Then run again."
+            ) from error
         raise click.ClickException(
             f"A file of Dagster's runs and events is damaged ({cause}). Run analytics-assets "
             "doctor, which names it, and doctor --mend, which sets it aside; then run again."
         ) from error
-
-
-def _is_damage(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, sqlite3.OperationalError | sqlite3.IntegrityError
-    )
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """What is killed between two steps: nothing half is published, and the next run finishes it."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from analytics_assets.partitions import Window
 from analytics_assets.warehouse.publish import current_build, open_build
 from analytics_assets.warehouse.session import Session
 from analytics_assets_tests.conftest import CUSTOMERS, MONTHS, OF_SAMPLE, Project, table_contents
+from analytics_assets_tests.faults.damage import with_other_prices
 
 pytestmark = pytest.mark.slow
 
@@ -38,14 +38,8 @@ def grosses(session: Session) -> dict[str, object]:
 
 
 def correct_a_day(project: Project) -> None:
-    """Another price in every tenth line or so of one day."""
     file = project.settings.sample_dir / "orders" / f"orders_{DAY}.csv"
-    text = file.read_text()
-    corrected = re.sub(r"(?m)(\d)\.\d\d(,[^,\n]*)$", r"\g<1>.37\2", text)
-    if corrected == text:
-        corrected = re.sub(r"(\d)\.\d\d,", r"\g<1>.37,", text)
-    assert corrected != text
-    file.write_text(corrected)
+    file.write_text(with_other_prices(file.read_text()))
 
 
 def command(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -228,12 +222,12 @@ def test_columns_that_change_leave_the_published_build(
 ) -> None:
     file = copied_project.settings.sample_dir / "orders" / f"orders_{DAY}.csv"
     whole = file.read_text()
-    file.write_text(whole.replace("unit_price", "price_each", 1))
+    file.write_text(whole.replace("ordered_at", "sold_on", 1))
     published = current_build(copied_project.settings.published_dir)
     before = copied_project.query("SELECT count(*), max(loaded_at) FROM raw.raw_orders")
     done = command(copied_project, "analytics_assets.cli", "run", *SAMPLE)
     assert done.returncode == 1
-    assert "unit_price" in done.stdout + done.stderr
+    assert "there is no column 'ordered_at'" in done.stdout + done.stderr
     assert current_build(copied_project.settings.published_dir) == published
     assert copied_project.query("SELECT count(*), max(loaded_at) FROM raw.raw_orders") == before
     file.write_text(whole)

@@ -1,5 +1,7 @@
 """A backup and a restore of a whole project: afterwards everything is up to date."""
 
+import contextlib
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -8,14 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation.backups import turn
 from analytics_assets.automation.dead_runs import IN_PROGRESS
 from analytics_assets.cli import main
 from analytics_assets.processes import Process
 from analytics_assets.warehouse.backup import BackupError, verify
-from analytics_assets.warehouse.connection import POOL
 from analytics_assets.warehouse.diff import diff_builds
+from analytics_assets.warehouse.occupancy import occupied
 from analytics_assets_tests.conftest import Project
 from analytics_assets_tests.faults.damage import command, doctor, run
 
@@ -83,23 +86,22 @@ def test_a_backup_waits_for_its_turn_or_says_for_whom(
     copied_project: Project, tmp_path: Path
 ) -> None:
     instance = copied_project.instance
-    living = next(iter(instance.get_runs(limit=1)))
+    living = create_run_for_test(instance, "load_days", status=DagsterRunStatus.STARTED)
     instance.add_run_tags(living.run_id, Process.current().tags(living.run_id))
-    storage = instance.event_log_storage
-    storage.initialize_concurrency_limit_to_default(POOL)
-    assert storage.claim_concurrency_slot(POOL, living.run_id, "step").is_claimed
-    refused = turn(instance, lambda line: None, wait=False)
-    with pytest.raises(BackupError, match=f"Waiting for run {living.run_id[:8]}"), refused:
-        pytest.fail("it has no turn")
+    lock = copied_project.settings.occupancy_path
     lines: list[str] = []
+    with contextlib.ExitStack() as at_work:
+        at_work.enter_context(occupied(lock, living.run_id))
+        refused = turn(instance, lock, lines.append, wait=False)
+        with pytest.raises(BackupError, match=f"Waiting for run {living.run_id[:8]}"), refused:
+            pytest.fail("it has no turn")
 
-    def say(line: str) -> None:
-        lines.append(line)
-        storage.free_concurrency_slots_for_run(living.run_id)
+        def end(line: str) -> None:
+            lines.append(line)
+            at_work.close()
 
-    with turn(instance, say):
-        assert storage.get_concurrency_run_ids() != set()
-    assert lines[0].startswith(f"Waiting for run {living.run_id[:8]}")
-    assert storage.get_concurrency_run_ids() == set()
+        with turn(instance, lock, end), lock.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a run would wait for it
+    assert [line.split(" of ")[0] for line in lines] == [f"Waiting for run {living.run_id[:8]}"]
     (last, failed) = instance.get_runs(limit=2)
     assert (last.status, failed.status) == (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)

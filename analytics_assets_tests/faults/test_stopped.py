@@ -31,7 +31,8 @@ from analytics_assets.cli import main
 def endless(arguments, listen):
     import duckdb
     print("in dbt", flush=True, file=__import__("sys").__stderr__)
-    duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
+    many = duckdb.sql("FROM range(1000000)")
+    duckdb.sql("SELECT sum(hash(a.range + b.range)) FROM many a, many b, many c").show()
 
 command.call_dbt = endless
 main()
@@ -46,7 +47,8 @@ from analytics_assets.cli import main
 def endless(*arguments, **named):
     import duckdb
     print("blocked", flush=True, file=sys.__stderr__)
-    duckdb.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a) = b").show()
+    many = duckdb.sql("FROM range(1000000)")
+    duckdb.sql("SELECT sum(hash(a.range + b.range)) FROM many a, many b, many c").show()
 
 setattr(importlib.import_module("{module}"), "{function}", endless)
 main()

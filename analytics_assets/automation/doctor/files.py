@@ -87,10 +87,9 @@ def mlflow_file(context: Context) -> Iterator[Finding]:
     registries = [
         model_registry(context.settings, name) for name, source in SOURCES.items() if source.model
     ]
-    text = sqlite_damage(file) if file.is_file() else ""
-    if text:
-        text = f"is damaged: {text}"
-    elif any(registry.has_lost_versions() for registry in registries):
+    damage = sqlite_damage(file) if file.is_file() else ""
+    text = f"is damaged: {damage}" if damage else ""
+    if not damage and any(registry.has_lost_versions() for registry in registries):
         text = "is gone, or has lost its models"
     if not text:
         whole = "The database of the models is whole."
@@ -103,7 +102,8 @@ def mlflow_file(context: Context) -> Iterator[Finding]:
             f"{MEND} and registers the models again from their files. Or restore a backup.",
         )
     else:
-        aside = f"Set aside as {set_sqlite_aside(file).name}; " if file.is_file() else ""
+        # One that is whole stays: MLflow has it open in this process.
+        aside = f"Set aside as {set_sqlite_aside(file).name}; " if damage else ""
         restored = sum(len(registry.restore()) for registry in registries)
         yield Finding(
             "mlflow_file",
