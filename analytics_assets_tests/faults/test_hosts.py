@@ -14,11 +14,12 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation import dead_runs, heartbeat
-from analytics_assets.automation.dead_runs import end_dead_runs
+from analytics_assets.automation.dead_runs import WAITS_FOR_TAG, end_dead_runs
 from analytics_assets.automation.heartbeat import beating, silent_for
 from analytics_assets.automation.instance import prepare_instance
 from analytics_assets.processes import Process
 from analytics_assets.warehouse.connection import POOL
+from analytics_assets.warehouse.occupancy import occupied
 from analytics_assets_tests.conftest import REPOSITORY, make_settings
 from analytics_assets_tests.postgres import Server, server
 
@@ -168,39 +169,35 @@ def test_a_run_that_dagster_started_is_known_while_it_waits_and_stops_in_ten_sec
     command = [sys.executable, "-m", "analytics_assets.cli", "prepare"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        storage = instance.event_log_storage
-        storage.initialize_concurrency_limit_to_default(POOL)
         living = create_run_for_test(instance, "load_days", status=DagsterRunStatus.STARTED)
         instance.add_run_tags(living.run_id, Process.current().tags(living.run_id))
-        assert storage.claim_concurrency_slot(POOL, living.run_id, "step").is_claimed
-        waiting = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "asset", "materialize", "-m",
-             "analytics_assets.definitions", "--select", "raw_orders",
-             "--partition", "2024-01-01"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
+        with occupied(settings.occupancy_path, living.run_id):
+            waiting = subprocess.Popen(
+                [sys.executable, "-m", "dagster", "asset", "materialize", "-m",
+                 "analytics_assets.definitions", "--select", "raw_orders",
+                 "--partition", "2024-01-01"],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
 
-            def waits() -> bool:
-                pool = storage.get_concurrency_info(POOL)
-                return any(step.run_id != living.run_id for step in pool.pending_steps)
+                def waits() -> bool:
+                    (run,) = instance.get_runs(limit=1)
+                    return run.tags.get(WAITS_FOR_TAG) == living.run_id
 
-            until(waits, 120)
-            (run,) = instance.get_runs(limit=1)
-            process = Process.of_run(run.run_id, run.tags)
-            assert process
-            assert process.pid == waiting.pid
-            time.sleep(2)
-            began = time.monotonic()
-            waiting.send_signal(signal.SIGTERM)
-            waiting.wait(30)
-            assert time.monotonic() - began < 10
-        finally:
-            waiting.kill()
+                until(waits, 120)
+                (run,) = instance.get_runs(limit=1)
+                process = Process.of_run(run.run_id, run.tags)
+                assert process
+                assert process.pid == waiting.pid
+                began = time.monotonic()
+                waiting.send_signal(signal.SIGTERM)
+                waiting.wait(30)
+                assert time.monotonic() - began < 10
+            finally:
+                waiting.kill()
         assert status(instance, run.run_id) in (
             DagsterRunStatus.CANCELED,
             DagsterRunStatus.FAILURE,
         )
-        assert storage.get_concurrency_run_ids() == {living.run_id}
