@@ -31,7 +31,7 @@ test: $(VENV)/.made  ## the fast tests, on all cores
 	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.streaming  ## the others: whole pipelines, servers, the real data, faults
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --durations 25
 
 stream: $(VENV)/.streaming  ## sample events through the stream: the lake, live numbers, what became of each
 	$(STREAM) $(BIN)/analytics-assets stream-sample
