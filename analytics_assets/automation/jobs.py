@@ -22,8 +22,8 @@ from dagster import (
 )
 
 from analytics_assets.assets.common import CADENCE, MONTHLY, ON_DEMAND
-from analytics_assets.assets.dbt.generations import SNAPSHOT_COLUMN
 from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.base import SNAPSHOT_COLUMN
 from analytics_assets.sources.config import SourcesConfig
 from analytics_assets.sources.declared import SOURCES
 

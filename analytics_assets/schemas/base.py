@@ -26,6 +26,10 @@ Money = dt.Decimal(18, 4)
 Quantity = dt.Decimal(18, 4)  # of pieces, or kilograms
 
 Partitioning = Literal["daily", "monthly"]
+# The source whose days are the days of the warehouse.
+LEADING = "orders"
+# A table with this column is computed as of that day, and not for every day that is loaded.
+SNAPSHOT_COLUMN = "snapshot_date"
 # The description of a margin, in each table that has one.
 MARGIN = "net_amount - cost_amount; null where a sale line has no cost"
 
@@ -58,6 +62,7 @@ class Table:
         view_day: DATE column by which a window of a view can be read.
         may_be_empty: whether the table may have no rows.
         is_history: whether it has rows that no rebuild brings back, such as those of a ledger.
+        loaded_with: the source whose load builds it, if a load does.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Table:
     view_day: str | None = None
     may_be_empty: bool = False
     is_history: bool = False
+    loaded_with: str = LEADING
 
     @cached_property
     def schema(self) -> Any:
@@ -81,6 +87,14 @@ class Table:
     def day_column(self) -> str | None:
         """Column by which a window can be read."""
         return self.window_column or self.view_day
+
+    @property
+    def source(self) -> str | None:
+        """The source whose load builds it; None for what is built after the loads."""
+        if self.name.startswith("raw_"):
+            return self.name.removeprefix("raw_")
+        later = self.partitioning == "monthly" or SNAPSHOT_COLUMN in self.columns
+        return None if later or self.group in ("churn", "quality") else self.loaded_with
 
     @property
     def relation(self) -> str:
@@ -149,6 +163,7 @@ def table(
     view_day: str | None = None,
     may_be_empty: bool = False,
     is_history: bool = False,
+    loaded_with: str = LEADING,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -160,7 +175,7 @@ def table(
             raise ValueError(f"table {name} is declared twice")
         TABLES[name] = Table(
             *(name, group, model, key, partitioning, window_column, volatile),
-            *(is_view, view_day, may_be_empty, is_history),
+            *(is_view, view_day, may_be_empty, is_history, loaded_with),
         )
         return model
 

@@ -112,7 +112,13 @@ class FactOrders(TableModel):
     coupon: Text = column("Coupon used on the order", nullable=True)
 
 
-@table(group="core", key=("session_id",), partitioning="daily", window_column="session_date")
+@table(
+    group="core",
+    key=("session_id",),
+    partitioning="daily",
+    window_column="session_date",
+    loaded_with="user_sessions",
+)
 class FactUserSessions(TableModel):
     """Visits, one row a session, with the unknown member for anonymous visitors."""
 
@@ -194,6 +200,7 @@ class OrderCorrections(TableModel):
     key=("session_date", "session_id", "known_from", "weight"),
     partitioning="daily",
     window_column="session_date",
+    loaded_with="user_sessions",
 )
 class SessionCorrections(TableModel):
     """Earlier versions of sessions whose customer has changed since, as in order_corrections."""

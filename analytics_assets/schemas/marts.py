@@ -278,7 +278,7 @@ TENURE_CATEGORIES = ("new", "established", "long")
 CHARGE_CATEGORIES = ("low", "medium", "high")
 
 
-@table(group="marts", key=("customer_id",))
+@table(group="marts", key=("customer_id",), loaded_with="subscriptions")
 class SubscriptionAnalytics(TableModel):
     """Every subscriber: whether they left, and what they have, in figures and in categories."""
 
@@ -308,7 +308,7 @@ class SubscriptionAnalytics(TableModel):
     )
 
 
-@table(group="marts", key=("contract",))
+@table(group="marts", key=("contract",), loaded_with="subscriptions")
 class ChurnByContract(TableModel):
     """Subscribers, and how many of them left, by the kind of contract."""
 

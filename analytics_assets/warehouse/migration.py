@@ -23,16 +23,6 @@ from analytics_assets.schemas import TABLES, Table
 from analytics_assets.warehouse.session import Session
 
 LOADS, UNFINISHED = TABLES["source_loads"], TABLES["unfinished_tables"]
-ORDERS = "orders"
-# The source whose load builds a table, where it is not the orders.
-LOADED_WITH = {
-    "fact_user_sessions": "user_sessions",
-    "session_corrections": "user_sessions",
-    "subscription_analytics": "subscriptions",
-    "churn_by_contract": "subscriptions",
-}
-# Built in each run before its publishing: nothing has to be asked for.
-ALWAYS_BUILT = ("user_analytics", "data_quality_scores")
 NOW = "make_timestamp(epoch_us(now()))"  # UTC
 
 
@@ -174,8 +164,7 @@ def _set_aside(session: Session, one: Difference) -> str:
 
 def _record(session: Session, table: Table) -> None:
     """Record the loads that build a table as unfinished; nothing for what counts as stale."""
-    source = source_of(table)
-    if source is None:
+    if table.source is None:
         return
     # A table without days is built whole by any load of its source.
     has_days = table.partitioning is not None or table.group == "raw"
@@ -185,16 +174,5 @@ def _record(session: Session, table: Table) -> None:
     session.execute(
         f"INSERT INTO {UNFINISHED.relation} BY NAME "
         f"SELECT *, {NOW} AS begun_at FROM ({loads} EXCEPT {known})",
-        [source],
+        [table.source],
     )
-
-
-def source_of(table: Table) -> str | None:
-    """The source whose load builds a table; None for what is built after the loads."""
-    if table.name in ALWAYS_BUILT or table.partitioning == "monthly" or table.group == "churn":
-        return None
-    if "snapshot_date" in table.columns or table.group == "quality":
-        return None
-    if table.name.startswith("raw_"):
-        return table.name.removeprefix("raw_")
-    return LOADED_WITH.get(table.name, ORDERS)

@@ -15,6 +15,7 @@ from datetime import date, datetime
 
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.base import SNAPSHOT_COLUMN
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 from analytics_assets.warehouse.session import Session
 from analytics_assets.warehouse.windows import window_predicate
@@ -22,8 +23,6 @@ from analytics_assets.warehouse.windows import window_predicate
 RECORD = TABLES["unfinished_tables"]
 RAW = "raw_"  # the tables that loads write
 CHECKS_OF = "checks of "  # the entry of a table whose blocking checks are to be evaluated
-# A table with this column is computed as of that day, and not for every day that is loaded.
-SNAPSHOT_COLUMN = "snapshot_date"
 DAYS_NAMED = 5
 
 # Unfinished days by table; None for what has no days.

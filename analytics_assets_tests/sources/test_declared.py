@@ -31,10 +31,14 @@ def configured(*names: str) -> SourcesConfig:
 
 
 def test_one_source_leads_and_the_others_join_it_or_have_a_job_of_their_own() -> None:
-    assert [name for name, source in SOURCES.items() if source.leads] == [LEADING]
+    assert not SOURCES[LEADING].job
     for name, source in SOURCES.items():
-        assert bool(source.job) <= (not source.leads and not source.sample), name
+        assert not (source.job and source.sample), name
     assert SOURCES["subscriptions"].job
+
+
+def test_tables_are_loaded_with_sources_that_exist() -> None:
+    assert {table.source for table in TABLES.values()} == {*SOURCES, None}
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))

@@ -15,7 +15,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.diff import diff_builds
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
-from analytics_assets.warehouse.migration import differences, source_of
+from analytics_assets.warehouse.migration import differences
 from analytics_assets.warehouse.unfinished import UnfinishedError, require_finished, unfinished
 from analytics_assets_tests.conftest import CUSTOMERS, MONTHS, Project
 
@@ -180,10 +180,9 @@ def test_every_new_column_of_a_released_history_has_its_earlier_value(tmp_path: 
 def test_the_load_that_builds_a_table_is_the_one_of_its_lineage(manifest: Path) -> None:
     origins = built_from(json.loads(manifest.read_text()))
     for name, raw in origins.items():
-        source = source_of(TABLES[name])
-        assert f"raw_{source}" in raw, name
+        assert f"raw_{TABLES[name].source}" in raw, name
     others = [t for n, t in TABLES.items() if t.group in ("marts", "churn") and n not in origins]
-    assert {source_of(table) for table in others if not table.is_view} == {None}
+    assert {table.source for table in others if not table.is_view} == {None}
 
 
 @pytest.mark.slow

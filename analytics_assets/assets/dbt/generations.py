@@ -16,11 +16,11 @@ from analytics_assets.assets.quality.blocking import unfinished_ends_the_step
 from analytics_assets.checks.staleness import SNAPSHOTS
 from analytics_assets.partitions import Window
 from analytics_assets.schemas import TABLES
+from analytics_assets.schemas.base import SNAPSHOT_COLUMN
 from analytics_assets.sources.declared import LEADING
 from analytics_assets.warehouse.connection import Warehouse
 from analytics_assets.warehouse.unfinished import (
     RAW,
-    SNAPSHOT_COLUMN,
     Unfinished,
     begin,
     checks_of,

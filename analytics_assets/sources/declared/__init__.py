@@ -4,6 +4,7 @@ A new source is a module here and its entry in `SOURCES`, with its tables (`sche
 (the dbt project).
 """
 
+from analytics_assets.schemas.base import LEADING
 from analytics_assets.sources.declared.base import ATTRIBUTES, Contract, Source
 from analytics_assets.sources.declared.customers import CUSTOMERS
 from analytics_assets.sources.declared.orders import ORDERS
@@ -14,6 +15,5 @@ from analytics_assets.sources.declared.user_sessions import USER_SESSIONS
 SOURCES: dict[str, Source] = {
     source.name: source for source in (ORDERS, USER_SESSIONS, CUSTOMERS, PRODUCTS, SUBSCRIPTIONS)
 }
-LEADING = next(name for name, source in SOURCES.items() if source.leads)
 
 __all__ = ["ATTRIBUTES", "LEADING", "SOURCES", "Contract", "Source"]

@@ -171,7 +171,6 @@ class Source:
         rows: noun for its rows, in the plural.
         job: the job that loads it and builds what depends on it alone; None for a source that is
             loaded with the days. A source with a job needs no other source.
-        leads: whether the days of the warehouse are its days: sources without a job need it.
         stand_ins: models of this source alone that others read: empty tables where it is absent.
         fact: table with a row for each of its staged rows.
         corrections: table of its rows that were changed on a later day.
@@ -192,7 +191,6 @@ class Source:
     contract: Contract
     rows: str
     job: OwnJob | None = None
-    leads: bool = False
     stand_ins: tuple[str, ...] = ()
     fact: str = ""
     corrections: str = ""

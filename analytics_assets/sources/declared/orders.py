@@ -200,7 +200,6 @@ ORDERS = Source(
         follows={"unit_price": "amount"},
     ),
     rows="orders",
-    leads=True,
     fact="fact_orders",
     corrections="order_corrections",
     members={"customers": True, "products": True},
