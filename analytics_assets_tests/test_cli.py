@@ -128,6 +128,14 @@ def test_backfill_refuses_what_is_no_day(home: dict[str, str]) -> None:
     assert "2024-02-30" in refused("backfill", "--from", "2024-02-30", "--to", "2024-03-01", **home)
 
 
+def test_backfill_needs_days_and_both_ends_of_a_range(home: dict[str, str]) -> None:
+    assert "--from and --to, or --day" in refused("backfill", **home)
+    words = refused("backfill", "--from", "2024-01-05", "--day", "2024-01-09", **home)
+    assert "needs both --from and --to" in words
+    words = refused("backfill", "--day", "2024-01-05", "--day", "2024-02-01", **home)
+    assert "2024-02-01 to 2024-02-01 is not within" in words
+
+
 def test_a_refused_backfill_loads_nothing(home: dict[str, str]) -> None:
     refused("backfill", "--from", "2023-12-31", "--to", "2024-01-05", **home)
     assert not (Path(home["ANALYTICS_HOME"]) / "warehouse.duckdb").exists()

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -28,8 +28,9 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--from", "first", type=DAY, required=True, help="First day, such as 2024-01-31.")
-@click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
+@click.option("--from", "first", type=DAY, help="First day of a range, such as 2024-01-31.")
+@click.option("--to", "last", type=DAY, help="Last day of the range, included.")
+@click.option("--day", "days", type=DAY, multiple=True, help="A single day; may be repeated.")
 @click.option(
     "--snapshots",
     type=click.Choice(["newest", "every"]),
@@ -37,18 +38,41 @@ DAY = click.DateTime(["%Y-%m-%d"])
     show_default=True,
     help="Customer snapshots and scores of the newest day, or of every day from the first on.",
 )
-def backfill(first: datetime, last: datetime, snapshots: str) -> None:
-    """Materialize everything for a range of days, in order, as runs of the Dagster instance."""
+def backfill(
+    first: datetime | None, last: datetime | None, days: Sequence[datetime], snapshots: str
+) -> None:
+    """Materialize everything for some days, in order, as runs of the Dagster instance.
+
+    The days are a range (--from and --to), single days (--day), or both. Whatever lies between
+    them, they are scored and published once, at the end.
+    """
     settings = read_settings()
-    if first > last:
-        raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    from analytics_assets.automation.ranges import contiguous
     from analytics_assets.automation.stopping import Stop
+
+    windows = list(contiguous(_named_days(first, last, days)))
+    with Stop().listening() as stop:
+        code = materialize(settings, windows, snapshots == "every", stop=stop)
+    sys.exit(code)
+
+
+def _named_days(
+    first: datetime | None, last: datetime | None, days: Sequence[datetime]
+) -> set[date]:
     from analytics_assets.partitions import Window
 
-    window = Window(first.date(), last.date() + timedelta(days=1))
-    with Stop().listening() as stop:
-        code = materialize(settings, [window], snapshots == "every", stop=stop)
-    sys.exit(code)
+    named = {day.date() for day in days}
+    if (first is None) != (last is None):
+        raise click.ClickException(
+            "A range needs both --from and --to; name single days with --day."
+        )
+    if first and last:
+        if first > last:
+            raise click.ClickException(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+        named |= {*Window(first.date(), last.date() + timedelta(days=1))}
+    if not named:
+        raise click.ClickException("Name the days: --from and --to, or --day, once for each day.")
+    return named
 
 
 @click.command()
@@ -117,6 +141,7 @@ def materialize(
     from analytics_assets.automation.ranges import contiguous, most_days_of, windows_to_load
     from analytics_assets.automation.retention import prune
     from analytics_assets.definitions import build_definitions, build_warehouse
+    from analytics_assets.sources.readers import read_whole
     from analytics_assets.warehouse.connection import WarehouseError
 
     began = time.monotonic()
@@ -131,6 +156,7 @@ def materialize(
         if begun:
             days = ", ".join(map(str, contiguous(begun)))
             click.echo(f"Loaded too, as their load was begun and has not finished: {days}.")
+        if begun or read_whole(sources):
             windows = windows_to_load(wanted | begun, sources)
         plans = plan_backfill(
             windows,
