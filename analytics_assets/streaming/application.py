@@ -120,7 +120,10 @@ def run_stream(
     Raises:
         StreamError: a query failed for good, or for longer than the patience.
     """
-    create_tables(spark, options.lake)
+    try:
+        create_tables(spark, options.lake)
+    except _errors_of_spark() as error:
+        raise StreamError(_in_words("lake", str(error))) from error
     if options.until_read:
         # Those that read the lake follow the one that writes it.
         for name in options.queries:
@@ -173,14 +176,19 @@ class _Runner:
         )
 
     def to_the_end(self) -> None:
-        """Run it until all that is there has been read."""
-        self.start()
-        assert self.query is not None
-        while self.query.isActive and not self.options.stopped.is_set():
-            self.query.awaitTermination(1)
+        """Run it until all that is there has been read.
+
+        Raises:
+            StreamError: it failed.
+        """
+        try:
+            self.start()
+            assert self.query is not None
+            while not self.query.awaitTermination(1) and not self.options.stopped.is_set():
+                pass
+        except _errors_of_spark() as error:
+            raise StreamError(_in_words(self.name, str(error))) from error
         self.stop()
-        if error := self.query.exception():
-            raise StreamError(_in_words(self.name, str(error)))
         self._write_progress()
 
     def look(self) -> None:
@@ -189,13 +197,11 @@ class _Runner:
         Raises:
             StreamError: it failed for good, or for too long.
         """
-        from pyspark.errors import PySparkException
-
         if self.query is None:
             if time.monotonic() >= self.start_at:
                 try:
                     self.start()
-                except PySparkException as error:  # the lake or the broker does not answer
+                except _errors_of_spark() as error:  # the lake or the broker does not answer
                     self._failed(str(error))
             return
         if failure := self.query.exception():
@@ -311,8 +317,17 @@ def _identity(spark: "SparkSession", checkpoint: str) -> str | None:
     return json.loads(first[0])["id"] if first else None
 
 
+def _errors_of_spark() -> tuple[type[Exception], ...]:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    return PySparkException, Py4JError  # the latter for what Spark itself does not know
+
+
 def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0][:300]
+    """The first line that says what it is."""
+    said = (line.strip(": ") for line in text.strip().splitlines())
+    return next(line for line in said if not line.startswith("An error occurred while"))[:300]
 
 
 def _in_words(name: str, text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets.streaming.layout import DEAD_LETTERS, Lake
+from analytics_assets.streaming.stored import rows_of
 
 
 class DeadLetterError(RuntimeError):
@@ -28,35 +29,28 @@ class Reason:
     newest: Any
 
 
-def read_letters(lake: Lake) -> Any:
-    """All dead letters as Arrow; a table without rows where there are none.
+def _read(lake: Lake, select: str) -> list[dict[str, Any]]:
+    rows = rows_of(lake, DEAD_LETTERS, select)
+    if rows is None:
+        raise DeadLetterError(
+            f"{lake.place} has no dead letters: no stream has run there. Check ANALYTICS_LAKE, or "
+            "start `analytics-assets stream`."
+        )
+    return rows
+
+
+def by_reason(lake: Lake) -> list[Reason]:
+    """The dead letters by reasons and topic, the most frequent first.
 
     Raises:
         DeadLetterError: no stream has written a lake there.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        return DeltaTable(lake.table(DEAD_LETTERS)).to_pyarrow_table()
-    except TableNotFoundError:
-        raise DeadLetterError(
-            f"{lake.place} has no dead letters: no stream has run there. Check ANALYTICS_LAKE, or "
-            "start `analytics-assets stream`."
-        ) from None
-
-
-def by_reason(lake: Lake) -> list[Reason]:
-    """The dead letters by reasons and topic, the most frequent first."""
-    letters = read_letters(lake)
-    grouped = letters.group_by(["reasons", "topic"]).aggregate(
-        [("offset", "count"), ("received_at", "max")]
+    rows = _read(
+        lake,
+        "SELECT reasons, topic, count(*) AS letters, max(received_at) AS newest "
+        f"FROM {DEAD_LETTERS} GROUP BY reasons, topic ORDER BY letters DESC, reasons, topic",
     )
-    found = [
-        Reason(row["reasons"], row["topic"], row["offset_count"], row["received_at_max"])
-        for row in grouped.to_pylist()
-    ]
-    return sorted(found, key=lambda reason: (-reason.letters, reason.reasons, reason.topic))
+    return [Reason(**row) for row in rows]
 
 
 def export(lake: Lake, file: Path, containing: str = "") -> int:
@@ -71,10 +65,14 @@ def export(lake: Lake, file: Path, containing: str = "") -> int:
 
     Returns:
         How many there are.
+
+    Raises:
+        DeadLetterError: no stream has written a lake there.
     """
+    rows = _read(lake, f"SELECT * FROM {DEAD_LETTERS} ORDER BY topic, partition, offset")
     written = 0
     with file.open("x", encoding="utf-8") as stream:
-        for row in read_letters(lake).to_pylist():
+        for row in rows:
             if containing not in row["reasons"]:
                 continue
             line = {name: row[name] for name in ("topic", "partition", "offset", "reasons")}

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from analytics_assets.streaming.layout import ACTIVITY, PURCHASES, Lake
+from analytics_assets.streaming.stored import rows_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -123,20 +124,12 @@ def newest_windows(lake: Lake, kind: str, of: str = "*") -> list[Mapping[str, An
         kind: purchases or activity.
         of: a customer or a type of event; all without it.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
     by = BY[kind]
-    try:
-        rows = DeltaTable(lake.table(kind)).to_pyarrow_table().to_pylist()
-    except TableNotFoundError:
-        return []
-    newest = {
-        (row[by], row["window_start"]): row
-        for row in sorted(rows, key=lambda row: row["batch_id"])
-        if of in ("*", row[by])
-    }
-    return sorted(newest.values(), key=lambda row: row["window_start"], reverse=True)
+    newest = (
+        f"SELECT * FROM {kind} QUALIFY row_number() OVER (PARTITION BY {by}, window_start "
+        "ORDER BY batch_id DESC) = 1 ORDER BY window_start DESC"
+    )
+    return [row for row in rows_of(lake, kind, newest) or () if of in ("*", row[by])]
 
 
 def _micros(at: datetime) -> int:
