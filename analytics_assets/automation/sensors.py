@@ -38,6 +38,7 @@ from analytics_assets.automation.ranges import (
 from analytics_assets.automation.retention import retention_sensor
 from analytics_assets.partitions import run_window
 from analytics_assets.settings import Settings
+from analytics_assets.sources.arrivals import waiting_files
 from analytics_assets.sources.changes import changed_whole, changes
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.ledger import last_load
@@ -86,8 +87,8 @@ def _changed_sources(
         default_status=default_status(settings),
         description=(
             "Requests the days whose source files are new or changed since their load, once two "
-            "looks have seen the same content, and once more the days whose load failed after its "
-            "rows were written."
+            "looks have seen the same content or their marker is there, and once more the days "
+            "whose load failed after its rows were written."
         ),
     )
     def changed_sources(context: SensorEvaluationContext) -> SensorResult | SkipReason:
@@ -130,7 +131,7 @@ def _changed_sources(
                     windows_to_load(wanted, sources), most_days_of(settings, sources)
                 )
             ],
-            skip_reason=None if wanted else SkipReason(_why_nothing(coming, failed)),
+            skip_reason=None if wanted else SkipReason(_why_nothing(coming, failed, sources)),
             cursor=json.dumps(seen),
         )
 
@@ -138,22 +139,25 @@ def _changed_sources(
 
 
 def files_of(versions: Mapping[str, str], sources: SourcesConfig) -> list[str]:
-    """The versions of the sources in files, which may be written at the moment.
-
-    A database shows what has been committed.
-    """
+    """The versions of the sources in files that may be written at the moment."""
     return [
-        version
-        for source, version in versions.items()
-        if sources.sources[source].connection_env is None
+        version for source, version in versions.items() if may_be_partial(sources.sources[source])
     ]
+
+
+def may_be_partial(config: SourceConfig) -> bool:
+    """Whether a source may be seen while it is written.
+
+    A database shows what has been committed, and a marker comes after the files.
+    """
+    return config.connection_env is None and config.marker is None
 
 
 def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
-def _why_nothing(coming: int, failed: Mapping[date, list[str]]) -> str:
+def _why_nothing(coming: int, failed: Mapping[date, list[str]], sources: SourcesConfig) -> str:
     """Why a tick asks for no load, in words."""
     if coming:
         return f"{coming:,} days are new or changed; the next look shows whether they are whole."
@@ -163,7 +167,8 @@ def _why_nothing(coming: int, failed: Mapping[date, list[str]]) -> str:
             f"{len(failed):,} days failed {ATTEMPTS} times; the first is {first}, last in run "
             f"{failed[first][0][:8]}. Fix the cause, then load them."
         )
-    return "The sources have not changed since each day was loaded."
+    waiting = "".join(f" {one}." for one in waiting_files(sources))
+    return f"The sources have not changed since each day was loaded.{waiting}"
 
 
 def failed_loads(instance: DagsterInstance) -> dict[date, list[str]]:
@@ -210,7 +215,7 @@ def _changed_source(
         if version is None:
             return SkipReason(f"The source of the {rows} has not changed since its load.")
         seen = _digest(files_of({config.source: version}, sources))
-        if config.connection_env is None and context.cursor != seen:
+        if may_be_partial(config) and context.cursor != seen:
             context.update_cursor(seen)
             return SkipReason("It has changed; the next look shows whether it is whole.")
         return RunRequest(run_key=version)

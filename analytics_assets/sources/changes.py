@@ -9,9 +9,11 @@ from datetime import date
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.sources import contents
+from analytics_assets.sources.arrivals import days_of, delivered_again
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.ledger import loaded_versions
 from analytics_assets.sources.readers import reader_of
+from analytics_assets.sources.readers.base import Reader, SourceFile
 from analytics_assets.warehouse.connection import Warehouse
 
 
@@ -20,10 +22,22 @@ def source_versions(
 ) -> dict[date | None, str]:
     """Data version of each day of the source; of a source without days, of the whole.
 
+    What is being delivered again keeps the version that was loaded until its marker has come.
+
     Raises:
         SourceError: the source cannot be read.
     """
     reader = reader_of(config)
+    again = _delivered_again(reader, window, warehouse)
+    if again:
+        loaded, _ = _loaded(config, warehouse)
+        kept = {day: version for day, version in loaded.items() if contents.within(window, day)}
+        if not config.by_day:
+            return kept
+        days = days_of(config, again)
+        now = contents.content_versions(reader, calendar, window, warehouse.source_cache)
+        now = {day: version for day, version in now.items() if day not in days}
+        return now | {day: version for day, version in kept.items() if day in days}
     recent = None
     if reader.computes_versions:
         loaded, newest = _loaded(config, warehouse)
@@ -93,6 +107,15 @@ def changed_whole(sources: SourcesConfig, source: str, warehouse: Warehouse) -> 
     version = source_versions(config, sources.calendar, None, warehouse)[None]
     loaded, _ = _loaded(config, warehouse)
     return None if loaded.get(None) == version else version
+
+
+def _delivered_again(
+    reader: Reader, window: Window | None, warehouse: Warehouse
+) -> list[SourceFile]:
+    if reader.config.marker is None or not warehouse.path.exists():
+        return []
+    with warehouse.read() as session:
+        return delivered_again(session, reader, window)
 
 
 def _loaded(config: SourceConfig, warehouse: Warehouse) -> tuple[Mapping[date | None, str], object]:

@@ -25,6 +25,7 @@ NOBODY = ("null", "none", "nan", "\\n", "n/a", "#n/a")
 UNREAD = (
     *("path", "format", "table", "query", "connection_env", "delimiter", "encoding", "options"),
     *("currency", "updates", "change_detection", "max_rejected_share", "max_volume_change"),
+    "marker",
 )
 
 
@@ -105,6 +106,8 @@ class SourceConfig:
         status_map: the source's status words to ours.
         cancelled_order_pattern: regular expression; an order whose id matches is cancelled.
         late_days: a day's file may have rows dated up to so many days before it.
+        marker: name of a file that is written next to a file when that is whole, such as _SUCCESS
+            or `{file}.done`; without it a file does not exist yet.
         updates: whether the source keeps all versions of a row, or overwrites it; by default kept
             where each day has files of its own. Only for sources with days.
         order_level: columns of the order that the source fills on one of its lines only; they are
@@ -153,6 +156,7 @@ class SourceConfig:
     status_map: Mapping[str, str] = field(default_factory=dict)
     cancelled_order_pattern: str | None = None
     late_days: int = 0
+    marker: str | None = None
     updates: str | None = None
     order_level: tuple[str, ...] = ()
     order_amounts: tuple[str, ...] = ()

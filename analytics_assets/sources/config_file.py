@@ -32,12 +32,13 @@ from analytics_assets.sources.expressions import constant, expression, identifie
 from analytics_assets.sources.rates import currency_of
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
+from analytics_assets.sources.readers.markers import FILE
 from analytics_assets.sources.readers.places import place_of_file
 
 # Words of place and form: each format understands some of them.
 PLACE_WORDS = (
     *("path", "connection_env", "table", "query"),
-    *("delimiter", "encoding", "late_days"),
+    *("delimiter", "encoding", "late_days", "marker"),
 )
 PLACE_HINTS = {
     "path": "name a file, a glob or a {date} path.",
@@ -124,6 +125,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
         "rounding": _choice("reject", "half_up"),
         "change_detection": _choice("full", "updated_at"),
         "late_days": lambda value: value.whole_number(0),
+        "marker": _marker,
         "max_rejected_share": _share,
         "max_volume_change": lambda value: None if value.value() is None else _share(value),
         "delimiter": _delimiter,
@@ -303,6 +305,13 @@ def _character(entry: Entry, taken: str) -> str:
     value = entry.text()
     if len(value) != 1 or value in taken:
         raise entry.error("write one character. It may not mean something else.")
+    return value
+
+
+def _marker(entry: Entry) -> str:
+    value = entry.text()
+    if "/" in value or value == FILE or re.search(r"[*?\[{]", value.replace(FILE, "")):
+        raise entry.error("write the name of a file, such as _SUCCESS, or '{file}.done'.")
     return value
 
 

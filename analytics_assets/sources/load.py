@@ -22,6 +22,7 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES
 from analytics_assets.sources import contents
+from analytics_assets.sources.arrivals import require_whole
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.currencies import require_rates
 from analytics_assets.sources.declared.base import DERIVED
@@ -131,6 +132,7 @@ def load_source(
             transaction back.
     """
     reader = reader_of(config)
+    require_whole(DuckDBSession(connection), reader, window)
     with staged(
         connection,
         config,

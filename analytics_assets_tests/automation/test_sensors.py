@@ -423,6 +423,28 @@ def test_a_file_that_grows_is_not_asked_for_until_two_ticks_have_seen_the_same(
     assert request.run_key in {one.run_key for one in again.run_requests}
 
 
+def test_a_file_with_its_marker_is_asked_for_at_the_first_look(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shop = Shop(settings, tmp_path / "orders")
+    shop.load(WINDOW)
+    marked = replace(shop.sources.sources["orders"], marker="{file}.done")
+    for day in WINDOW:
+        (shop.folder / f"{day}.csv.done").touch()
+    shop.sources = SourcesConfig(CALENDAR, {"orders": marked})
+    shop.sensors = all_sensors(settings, shop.sources, shop.warehouse)
+    day = date(2024, 3, 9)
+    marker = shop.folder / f"{day}.csv.done"
+    marker.unlink()
+    shop.write(day, quantity=2)
+    waits = shop.tick_after(None)
+    assert not waits.run_requests
+    assert f"orders: {day}.csv waits for {{file}}.done" in waits.skip_message
+    marker.touch()
+    (request,) = shop.tick_after(waits.cursor).run_requests
+    assert run_window(request.tags) == Window.of_days(str(day), str(day))
+
+
 def test_after_a_load_of_old_days_the_features_of_their_months_are_made_anew(
     shop: Shop, instance: DagsterInstance
 ) -> None:

@@ -65,6 +65,7 @@ FILE = {
     "status_map": {"paid": "completed"},
     "cancelled_order_pattern": "^C",
     "late_days": 3,
+    "marker": "{file}.done",
     "updates": "kept",
     "duplicates": "keep",
     "line_identity": ["product_id"],
@@ -339,6 +340,7 @@ STAYS: dict[str, Any] = {
     "updates": "kept",
     "change_detection": "updated_at",
     "max_rejected_share": 0.5,
+    "marker": "_SUCCESS",
     "max_volume_change": None,
     "options": {"widths": {"order_id": 6}},
 }

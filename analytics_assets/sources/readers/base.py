@@ -232,6 +232,10 @@ class Reader(ABC):
         """The files that can have rows of a window; None if the source is not in files."""
         return None
 
+    def waiting(self, window: Window | None = None) -> list[SourceFile]:
+        """The files of a window whose delivery has not ended, which `files` leaves out."""
+        return []
+
     def scan_files(
         self,
         connection: duckdb.DuckDBPyConnection,

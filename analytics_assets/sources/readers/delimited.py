@@ -27,8 +27,6 @@ from analytics_assets.sources.readers.base import (
 from analytics_assets.sources.readers.files import (
     FileReader,
     LocalFile,
-    not_utf8,
-    text_facts,
 )
 from analytics_assets.sources.readers.head import (
     HEAD_WORDS,
@@ -48,6 +46,7 @@ from analytics_assets.sources.readers.records import (
     may_end_in_delimiter,
     records_of,
 )
+from analytics_assets.sources.readers.text_facts import not_utf8, text_facts
 
 LOAD_NUMBERS = ("_load_row", "_load_line")
 TAIL = 1 << 14  # bytes at the end of a file that are searched for totals

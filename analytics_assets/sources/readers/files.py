@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import duckdb
-import numpy as np
 
 from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
@@ -33,6 +32,7 @@ from analytics_assets.sources.readers.base import (
     SourceFile,
     UnreachableError,
 )
+from analytics_assets.sources.readers.markers import is_marker, is_whole
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
 CHUNK = 1 << 22
@@ -49,7 +49,7 @@ class LocalFile:
 class FileReader(Reader):
     """Base of the readers of files."""
 
-    words: ClassVar[tuple[str, ...]] = ("path", "late_days")
+    words: ClassVar[tuple[str, ...]] = ("path", "late_days", "marker")
     text = True
     """Whether the files are text, with an encoding."""
 
@@ -155,11 +155,15 @@ class FileReader(Reader):
         Raises:
             SourceError: the source has no file at all, such as on a share that is not mounted.
         """
-        files = [
-            SourceFile(path, self._name(path), day, state)
-            for path, day, state in sorted(self._listed(window))
-        ]
-        if not files and (window is None or not self._listed(None)):
+        files = [file for file in self._listed(window) if self._is_whole(file)]
+        if not files and self.waiting():
+            if window is None or not self.config.by_day:
+                raise SourceError(
+                    f"{self.config.source}: no file at {self.place} has its marker "
+                    f"({self.config.marker}) yet. Wait for the delivery, or check `marker` in the "
+                    "source configuration."
+                )
+        elif not files and (window is None or not self._listed(None)):
             raise SourceError(
                 f"{self.config.source}: no file at {self.place}"
                 f"{' with a date such as 2024-01-31' if self.config.by_day else ''}. Check `path` "
@@ -167,7 +171,28 @@ class FileReader(Reader):
             )
         return files
 
-    def _listed(self, window: Window | None) -> list[tuple[str, date | None, str]]:
+    def waiting(self, window: Window | None = None) -> list[SourceFile]:
+        """The files whose markers are missing or too old: their delivery has not ended."""
+        if self.config.marker is None:
+            return []
+        return [file for file in self._listed(window) if not self._is_whole(file)]
+
+    def _is_whole(self, file: SourceFile) -> bool:
+        marker = self.config.marker
+        if marker is None:
+            return True
+        with self._store_errors():
+            return is_whole(file.path, marker, self._file_system)
+
+    def _listed(self, window: Window | None) -> list[SourceFile]:
+        marker = self.config.marker
+        return [
+            SourceFile(path, self._name(path), day, state)
+            for path, day, state in sorted(self._states(window))
+            if marker is None or not is_marker(path, marker)
+        ]
+
+    def _states(self, window: Window | None) -> list[tuple[str, date | None, str]]:
         if not self.config.by_day:
             return [(path, None, self._state(path)) for path in self._glob(self.config.path)]
         if window is not None and window.days <= 40:
@@ -340,61 +365,3 @@ def _plain(path: str) -> str:
     """A path as its file system lists it: an object store leaves its protocol out."""
     protocol, separator, rest = path.partition("://")
     return path if not separator or protocol in ("http", "https") else rest
-
-
-@dataclass(frozen=True)
-class TextFacts:
-    """Figures of the bytes of a text file.
-
-    Attributes:
-        lines: lines, counted by their ends: LF, or CR where there is no LF.
-        marks: occurrences of the given mark.
-        nul: whether there is a NUL byte.
-        quote: whether there is a double quote.
-    """
-
-    lines: int
-    marks: int
-    nul: bool
-    quote: bool
-
-
-def text_facts(path: Path, mark: str = "\n") -> TextFacts:
-    """Count the bytes of a text file; a fraction of the time of reading it as CSV."""
-    feeds = returns = marks = 0
-    nul = quote = False
-    last = b""
-    wanted = mark.encode()
-    with path.open("rb", buffering=0) as stream:
-        while chunk := stream.read(CHUNK):
-            feeds += _count(chunk, b"\n")
-            if not feeds:
-                returns += _count(chunk, b"\r")
-            marks += _count(chunk, wanted) if wanted != b"\n" else 0
-            nul = nul or b"\0" in chunk
-            quote = quote or b'"' in chunk
-            last = chunk[-1:]
-    lines = (feeds or returns) + (last not in (b"", b"\n", b"\r"))
-    return TextFacts(lines, marks if wanted != b"\n" else feeds, nul, quote)
-
-
-def _count(chunk: bytes, mark: bytes) -> int:
-    """Occurrences of a mark; for one byte twice as fast as `bytes.count`."""
-    if len(mark) > 1:
-        return chunk.count(mark)
-    return int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == mark[0]))
-
-
-def not_utf8(source: str, file: LocalFile) -> SourceError:
-    """The error for a file that is not UTF-8, with the line."""
-    with file.path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return SourceError(
-                    f"{file.source.name}, line {number}: not UTF-8 ({error.reason}). Declare "
-                    f"`encoding` of {source} in the source configuration (cp1252 is what Windows "
-                    "writes in Western Europe and America), or deliver UTF-8."
-                )
-    return SourceError(f"{file.source.name}: not UTF-8. Declare `encoding` of {source}.")

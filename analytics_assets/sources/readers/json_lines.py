@@ -28,8 +28,6 @@ from analytics_assets.sources.readers.base import (
 from analytics_assets.sources.readers.files import (
     FileReader,
     LocalFile,
-    not_utf8,
-    text_facts,
 )
 from analytics_assets.sources.readers.json_objects import (
     MAX_LINE,
@@ -39,6 +37,7 @@ from analytics_assets.sources.readers.json_objects import (
     with_each_item,
 )
 from analytics_assets.sources.readers.records import halving
+from analytics_assets.sources.readers.text_facts import not_utf8, text_facts
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 # No JSON text contains this byte, so it never splits a line with an object.

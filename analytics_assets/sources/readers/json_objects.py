@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets.sources.readers.base import Malformed
-from analytics_assets.sources.readers.files import LocalFile, not_utf8
+from analytics_assets.sources.readers.files import LocalFile
+from analytics_assets.sources.readers.text_facts import not_utf8
 
 MAX_LINE = 1_000_000  # bytes
 # The escape of NUL, but not an escaped backslash before the letters u0000.
