@@ -10,16 +10,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterRunStatus
+from dagster import AssetKey, DagsterEventType, DagsterRunStatus, build_sensor_context
+
+from analytics_assets.automation.jobs import LOAD_DAYS
+from analytics_assets.automation.ranges import range_tags
+from analytics_assets.partitions import Window, run_window
+from analytics_assets.processes import Process
+from analytics_assets.warehouse.occupancy import occupied
 
 from .conftest import REPOSITORY, Project
 
 pytestmark = pytest.mark.slow
 
 DAY = "2024-06-30"
+ENDS_WITHIN = 10.0  # seconds
 DEV = (sys.executable, "-m", "analytics_assets.cli", "dev")
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -29,6 +37,11 @@ mutation Launch($params: ExecutionParams!) {
     ... on PythonError { message }
     ... on RunConfigValidationInvalid { errors { message } }
   }
+}
+"""
+TERMINATE = """
+mutation Terminate($id: String!) {
+  terminateRun(runId: $id) { __typename ... on TerminateRunFailure { message } }
 }
 """
 LOCATIONS = """
@@ -148,3 +161,51 @@ def test_a_partition_is_materialized_by_a_run_launched_in_the_ui(
     assert after[0][1] > before[0][1]
     # The worker has gone, and with it its turn at the warehouse.
     assert instance.event_log_storage.get_concurrency_info("warehouse").active_slot_count == 0
+
+
+def test_a_run_terminated_in_the_ui_ends_and_its_days_are_asked_for_again(
+    server: Callable[..., Any], copied_project: Project
+) -> None:
+    (location,) = server(LOCATIONS)["workspaceOrError"]["locationEntries"]
+    project, instance = copied_project, copied_project.instance
+    end = project.calendar.end
+    assert end is not None
+    days = Window(end - timedelta(days=40), end)
+    params = {
+        "selector": {
+            "repositoryLocationName": location["name"],
+            "repositoryName": "__repository__",
+            "pipelineName": LOAD_DAYS,
+        },
+        "mode": "default",
+        "executionMetadata": {
+            "tags": [{"key": key, "value": value} for key, value in range_tags(days).items()]
+        },
+    }
+    run_id = server(LAUNCH, params=params)["launchRun"]["run"]["runId"]
+
+    def ends(name: str, kind: DagsterEventType) -> bool:
+        events = [entry.dagster_event for entry in instance.all_logs(run_id, kind)]
+        return any(event and event.step_key == name for event in events)
+
+    wait_for(lambda: ends("raw_orders", DagsterEventType.STEP_SUCCESS), 120)
+    began = time.monotonic()
+    answer = server(TERMINATE, id=run_id)["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
+    wait_for(
+        lambda: instance.get_run_by_id(run_id).status == DagsterRunStatus.CANCELED,  # type: ignore
+        ENDS_WITHIN,
+    )
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    process = Process.of_run(run_id, run.tags)
+    assert process is not None
+    wait_for(lambda: not process.lives, ENDS_WITHIN - (time.monotonic() - began))
+    # Another can have the warehouse at once.
+    with occupied(project.settings.occupancy_path, "next", lambda _: pytest.fail("it is taken")):
+        assert instance.event_log_storage.get_concurrency_run_ids() == set()
+        with project.warehouse.transaction():
+            pass
+    sensor = project.definitions().resolve_sensor_def("changed_sources")
+    asked = sensor.evaluate_tick(build_sensor_context(instance=instance)).run_requests
+    assert [run_window(request.tags) for request in asked or ()] == [days]
