@@ -82,7 +82,9 @@ def scored(
             near,
             fn.expr(
                 "bought.customer_id = near.customer_id AND near.event_time <= bought.event_time "
-                "AND near.event_time > bought.event_time - INTERVAL 1 HOUR"
+                "AND near.event_time > bought.event_time - INTERVAL 1 HOUR "
+                # What the lake had when it got the purchase, however far it has come since.
+                "AND near.batch_id <= bought.batch_id"
             ),
         )
         .groupBy("bought.event_id")
