@@ -40,7 +40,8 @@ def running(data: Path, jars: Path, port: int) -> Iterator[subprocess.Popen[byte
         if not (data / "log" / "meta.properties").exists():
             identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             formatted = _java(jars, "kafka.tools.StorageTool", "format")
-            formatted += ["--cluster-id", identity, "--config", str(properties)]
+            # The identity may begin with a hyphen.
+            formatted += [f"--cluster-id={identity}", "--config", str(properties)]
             if subprocess.run(formatted, stdout=stream, stderr=stream).returncode:
                 raise BrokerError(f"The storage cannot be formatted. {log} says why.")
         command = _java(jars, "kafka.Kafka", str(properties))
