@@ -27,11 +27,11 @@ UNKNOWN_MEMBER = "(unknown)"
 
 @table(group="core", key=("customer_id",))
 class DimCustomers(TableModel):
-    """Customers of the source, those inferred from orders and sessions, and the unknown member."""
+    """Customers of the source, those inferred from facts, and the unknown member."""
 
     customer_id: Text = column("Customer; '(unknown)' for every missing one")
     member_type: Text = column(
-        "source: in the customer source; inferred: only in orders or sessions; unknown",
+        "source: in the customer source; inferred: only in facts; unknown",
         isin=MEMBER_TYPES,
     )
     registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
@@ -138,6 +138,44 @@ class FactUserSessions(TableModel):
 
 @table(
     group="core",
+    key=("ticket_id",),
+    partitioning="daily",
+    window_column="ticket_date",
+    loaded_with="support_tickets",
+)
+class FactSupportTickets(TableModel):
+    """Support tickets, one row each, with the unknown member where the customer is not known."""
+
+    ticket_date: Date = column("The shop's day of opened_at; the daily partition")
+    ticket_id: Text = column("Identifier of the ticket")
+    customer_id: Text = column("Customer who asked; '(unknown)' when not known")
+    opened_at: Timestamp = column("When the ticket was opened, UTC")
+    resolved_at: Timestamp = column(
+        "When the ticket was resolved, UTC; null while it is open", nullable=True
+    )
+    resolved_date: Date = column(
+        "The shop's day of resolved_at, not before ticket_date; null while the ticket is open",
+        nullable=True,
+    )
+    response_seconds: BigInt = column(
+        "Seconds from opened_at to the first answer; null without one, or before opened_at",
+        nullable=True,
+        ge=0,
+    )
+    resolution_seconds: BigInt = column(
+        "Seconds from opened_at to resolved_at; null while it is open, or before opened_at",
+        nullable=True,
+        ge=0,
+    )
+    status: Text = column("State of the ticket, lower case", nullable=True)
+    channel: Text = column("Channel that the ticket came through, lower case", nullable=True)
+    priority: Text = column("Urgency, lower case", nullable=True)
+    category: Text = column("What the ticket is about", nullable=True)
+    satisfaction: Integer = column("Score that the customer gave afterwards", nullable=True)
+
+
+@table(
+    group="core",
     key=("customer_id", "order_date"),
     partitioning="daily",
     window_column="order_date",
@@ -211,3 +249,27 @@ class SessionCorrections(TableModel):
     known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
     customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")
+
+
+@table(
+    group="core",
+    key=("ticket_date", "ticket_id", "known_from", "weight"),
+    partitioning="daily",
+    window_column="ticket_date",
+    loaded_with="support_tickets",
+)
+class TicketCorrections(TableModel):
+    """Earlier versions of tickets whose customer or resolution was another, as in order_corrections.
+
+    A resolution counts from resolved_at on, so a ticket that was open in an earlier version is only
+    here if its resolution became known later than that.
+    """
+
+    ticket_date: Date = column("Day of the ticket; the daily partition")
+    ticket_id: Text = column("Identifier of the ticket")
+    known_from: Date = column("First as_of that the row is valid for")
+    known_to: Date = column("First as_of that it is no longer valid for")
+    weight: Integer = column(WEIGHT, isin=(1, -1))
+    customer_id: Text = column("Customer who asked; '(unknown)' when not known")
+    resolved_date: Date = column("Day of the resolution; 9999-12-31 while the ticket is open")
+    resolution_seconds: BigInt = column("Seconds to the resolution; -1 where there are none")

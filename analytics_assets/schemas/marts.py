@@ -100,6 +100,21 @@ class CustomerFeatures(TableModel):
     session_frequency: Double = column(
         "Sessions for each 30 days since the first, counted as at least 30 days; 0 without one"
     )
+    tickets_total: BigInt = column("Support tickets", before="0")
+    tickets_30d: BigInt = column("Support tickets opened in the 30 days before as_of", before="0")
+    tickets_90d: BigInt = column("Support tickets opened in the 90 days before as_of", before="0")
+    open_tickets: BigInt = column(
+        "Support tickets that are not resolved as of as_of", before="0", ge=0
+    )
+    days_since_last_ticket: Integer = column(
+        "Days from the last support ticket to as_of; null without one", nullable=True, before="NULL"
+    )
+    mean_hours_to_resolve: Double = column(
+        "Mean hours to resolve of the support tickets resolved by as_of; null without one",
+        nullable=True,
+        before="NULL",
+        ge=0,
+    )
 
 
 @table(group="marts", key=("cohort_month", "month_number"))

@@ -102,6 +102,41 @@ class RawUserSessions(TableModel):
     loaded_at: Timestamp = column("When the row was loaded, UTC")
 
 
+@table(
+    group="raw",
+    key=("source_file", "source_row"),
+    partitioning="daily",
+    window_column="ticket_date",
+    volatile=("loaded_at",),
+)
+class RawSupportTickets(TableModel):
+    """Support tickets as the source supplied them, typed; every version that was seen is kept."""
+
+    ticket_id: Text = column("Identifier of the ticket")
+    customer_id: Text = column(
+        "Customer who asked, as the source names them; null when not known", nullable=True
+    )
+    opened_at: Timestamp = column("When the ticket was opened, UTC")
+    ticket_date: Date = column("The shop's day of opened_at; the daily partition")
+    first_response_at: Timestamp = column(
+        "When somebody first answered, UTC; null before", nullable=True
+    )
+    resolved_at: Timestamp = column(
+        "When the ticket was resolved, UTC; null while it is open", nullable=True
+    )
+    status: Text = column("Word of the source for the state of the ticket", nullable=True)
+    channel: Text = column("Channel that the ticket came through", nullable=True)
+    priority: Text = column("Word of the source for the urgency", nullable=True)
+    category: Text = column("What the ticket is about", nullable=True)
+    satisfaction: Integer = column(
+        "Score that the customer gave afterwards; more is better", nullable=True
+    )
+    updated_at: Timestamp = column("When the source last changed the ticket, UTC", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
 @table(group="raw", key=("source_file", "source_row"), volatile=("loaded_at",))
 class RawCustomers(TableModel):
     """Customers as the source supplied them, typed. Has personal columns."""
@@ -164,7 +199,7 @@ class RawSubscriptions(TableModel):
 class RejectedRows(TableModel):
     """Source rows that cannot be typed or break a row rule, kept whole with the reasons."""
 
-    source: Text = column("Source: orders, customers, products, user_sessions or subscriptions")
+    source: Text = column("Source: a word of the configuration, such as orders")
     window_date: Date = column(
         "Day of the load that the row belongs to; null for sources without partitions",
         nullable=True,
@@ -194,7 +229,7 @@ class RejectedRows(TableModel):
 class SourceLoads(TableModel):
     """The ledger of loads: for each source and day what was read, accepted and rejected."""
 
-    source: Text = column("Source: orders, customers, products, user_sessions or subscriptions")
+    source: Text = column("Source: a word of the configuration, such as orders")
     window_date: Date = column(
         "Day of the window; null for sources without partitions", nullable=True
     )

@@ -96,6 +96,31 @@ class StgUserSessions(TableModel):
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
 
 
+@table(group="staging", key=("ticket_id",), is_view=True, view_day="ticket_date")
+class StgSupportTickets(TableModel):
+    """Support tickets, normalised; of each ticket the version that was updated last."""
+
+    ticket_date: Date = column("The shop's day of opened_at")
+    ticket_id: Text = column("Identifier of the ticket")
+    customer_id: Text = column("Customer who asked; null when not known", nullable=True)
+    opened_at: Timestamp = column("When the ticket was opened, UTC")
+    first_response_at: Timestamp = column(
+        "When somebody first answered, UTC; null before", nullable=True
+    )
+    resolved_at: Timestamp = column(
+        "When the ticket was resolved, UTC; null while it is open", nullable=True
+    )
+    status: Text = column("State of the ticket, lower case", nullable=True)
+    channel: Text = column("Channel that the ticket came through, lower case", nullable=True)
+    priority: Text = column("Urgency, lower case", nullable=True)
+    category: Text = column("What the ticket is about", nullable=True)
+    satisfaction: Integer = column("Score that the customer gave afterwards", nullable=True)
+    updated_at: Timestamp = column("When the source last changed the ticket, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
 @table(group="staging", key=("customer_id",), is_view=True)
 class StgCustomers(TableModel):
     """Customers, normalised; the newest row of each. The last table with personal columns."""

@@ -24,6 +24,8 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r"units|quantity", "units of the product"),
     (r"seconds|.*_seconds", "seconds"),
     (r".*_gap_days|.*_days|days_.*", "days"),
+    (r"mean_hours_.*", "hours"),
+    (r"satisfaction", "score of the source"),
     (r"tenure_months", "months"),
     (r"[rfm]_score", "fifth, 1 to 5"),
     (r".*(_rate|_share)|share|prevalence|missing|reference_missing", "share, 0 to 1"),

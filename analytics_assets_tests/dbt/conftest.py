@@ -73,6 +73,29 @@ select
     row_number() over (order by d, s) as source_row, started_at as loaded_at
 from range(60) days (d), range(4) sessions (s);
 
+insert into raw.raw_support_tickets by name
+with opened as (
+    select
+        format('T{}-{}', d, t) as ticket_id,
+        case when t = 0 and d % 5 = 0 then null else format('C{}', (d * 7 + t) % 25) end
+            as customer_id,
+        date '2024-01-01' + cast(d as integer) as ticket_date,
+        ticket_date + to_hours(cast(9 + t as integer)) as opened_at, d, t
+    from range(60) days (d), range(3) tickets (t)
+)
+select
+    * exclude (d, t), 'Open' as status, 'Email' as channel, 'normal' as priority,
+    opened_at as updated_at, 't.csv' as source_file, row_number() over (order by d, t) as source_row,
+    opened_at as loaded_at
+from opened
+union all by name
+-- Resolved after some days, which is also when that became known.
+select
+    * exclude (d, t), opened_at + to_hours(cast(5 + 30 * (d % 4) as integer)) as resolved_at,
+    'Solved' as status, 4 as satisfaction, resolved_at as updated_at, 'u.csv' as source_file,
+    row_number() over (order by d, t) as source_row, opened_at as loaded_at
+from opened where t < 2;
+
 insert into raw.raw_customers by name
 select
     format('C{}', c) as customer_id, format('secret{}@example.com', c) as email,
@@ -92,7 +115,7 @@ from range(6) products (p);
 insert into raw.source_loads
 select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, 0, 0,
     timestamp '2024-03-01', timestamp '2024-03-01'
-from range(60) days (d), (values ('orders'), ('user_sessions')) sources (source);
+from range(60) days (d), (values ('orders'), ('user_sessions'), ('support_tickets')) sources (source);
 """
 
 

@@ -18,8 +18,8 @@ from .conftest import DBT_TABLES, Warehouse
 pytestmark = pytest.mark.slow
 
 AS_OF = "2024-02-01"
-FACTS = ["fact_orders", "fact_user_sessions", "customer_days"]
-CORRECTIONS = ["order_corrections", "session_corrections"]
+FACTS = ["fact_orders", "fact_user_sessions", "fact_support_tickets", "customer_days"]
+CORRECTIONS = ["order_corrections", "session_corrections", "ticket_corrections"]
 FEATURES = ["customer_analytics_daily", "churn_features"]
 LATER = f"timestamp '{AS_OF} 00:00:00'"
 
@@ -68,8 +68,29 @@ LATER_EVENTS = {
             )
         ),
     ],
+    "tickets": [
+        f"""update raw.raw_support_tickets set customer_id = 'C2'
+        where ticket_date >= date '{AS_OF}'""",
+        # Another customer, resolved long ago or never, opened again, and tickets entered late.
+        *(
+            f"""insert into raw.raw_support_tickets by name
+            select * replace ({LATER} as updated_at, 'v.csv' as source_file, {changed})
+            from raw.raw_support_tickets
+            where ticket_date < date '{AS_OF}' and source_file = 'u.csv' and source_row % 5 = {n}"""
+            for n, changed in enumerate(
+                (
+                    "'C4' as customer_id",
+                    "opened_at + interval 1 hour as resolved_at",
+                    "null as resolved_at",
+                    f"{LATER} as resolved_at",
+                    "'late' || ticket_id as ticket_id",
+                )
+            )
+        ),
+    ],
 }
 ATTRIBUTES = [
+    "update raw.raw_support_tickets set category = 'Other', priority = 'low', satisfaction = 1",
     "update raw.raw_products set category = 'Other', updated_at = timestamp '2024-02-20'",
     "update raw.raw_customers set country = 'Italy', updated_at = timestamp '2024-02-20'",
 ]
@@ -155,6 +176,10 @@ def test_no_later_event_moves_a_feature(memory: Memory) -> None:
             "dates.as_of < corrections.known_to", "dates.as_of + 1 < corrections.known_to",
             "sessions", id="version_a_day_early",
         ),
+        pytest.param(
+            "resolved_date as event_date", "ticket_date as event_date", "tickets",
+            id="resolved_before_its_time",
+        ),
     ],
 )  # fmt: skip
 def test_a_planted_leak_is_seen(
@@ -182,7 +207,7 @@ def test_features_are_those_of_what_was_known(memory: Memory, as_of: str) -> Non
     history = [
         versions(n, f"timestamp '2024-01-05' + interval {7 * n} day")
         for n, _ in enumerate(NEW_VERSIONS)
-    ] + LATER_EVENTS["sessions"]
+    ] + [*LATER_EVENTS["sessions"], *LATER_EVENTS["tickets"]]
     where = f"as_of = date '{as_of}'"
     memory.after(history)
     seen = memory.features(where)
@@ -200,6 +225,7 @@ def test_features_are_those_of_what_was_known(memory: Memory, as_of: str) -> Non
                 for table, day in (
                     ("raw_orders", "order_date"),
                     ("raw_user_sessions", "session_date"),
+                    ("raw_support_tickets", "ticket_date"),
                 )
             ),
         ]
@@ -211,7 +237,9 @@ def test_features_are_those_of_what_was_known(memory: Memory, as_of: str) -> Non
 
 def test_duckdbs_optimizer_loses_no_row_of_a_model(memory: Memory) -> None:
     """DuckDB 2.0 has moved a cross join onto the nullable side of a later left join."""
-    memory.after([*LATER_EVENTS["versions"], *LATER_EVENTS["sessions"]])
+    memory.after(
+        [event for kind in ("versions", "sessions", "tickets") for event in LATER_EVENTS[kind]]
+    )
     made: dict[str, list[list[tuple]]] = {}
     for optimizer in ("disable", "enable"):
         memory.connection.execute(f"pragma {optimizer}_optimizer")

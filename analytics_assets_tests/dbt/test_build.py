@@ -15,6 +15,7 @@ from .conftest import DBT_TABLES, PROJECT, SPAN, Warehouse, failures
 OPTIONAL = [
     *("stg_customers", "stg_products", "stg_user_sessions", "fact_user_sessions"),
     "session_corrections",
+    *("stg_support_tickets", "fact_support_tickets", "ticket_corrections"),
 ]
 
 pytestmark = pytest.mark.slow
@@ -55,13 +56,14 @@ def test_without_a_row_every_table_exists_with_its_types(empty_warehouse: Wareho
 def test_unit_tests_of_dbt(built_warehouse: Warehouse) -> None:
     result = built_warehouse.dbt("test", "--select", "test_type:unit")
     assert result.success, failures(result)
-    assert len(result.result.results) == 16
+    assert len(result.result.results) == 18
 
 
 def test_rows_add_up(built_warehouse: Warehouse) -> None:
     for raw, stg, fact in [
         ("raw_orders", "stg_orders", "fact_orders"),
         ("raw_user_sessions", "stg_user_sessions", "fact_user_sessions"),
+        ("raw_support_tickets", "stg_support_tickets", "fact_support_tickets"),
     ]:
         ((accepted, staged, copies, facts),) = built_warehouse.query(f"""
             select (select count(*) from raw.{raw}), count(*), sum(copies),
@@ -156,7 +158,10 @@ def test_optional_sources_are_empty_tables_and_become_views(empty_warehouse: War
 
 
 def test_a_day_of_orders_prunes_the_scan(built_warehouse: Warehouse) -> None:
-    for view, column in [("stg_orders", "order_date"), ("stg_user_sessions", "session_date")]:
+    for view, column in [
+        *(("stg_orders", "order_date"), ("stg_user_sessions", "session_date")),
+        ("stg_support_tickets", "ticket_date"),
+    ]:
         ((_, plan),) = built_warehouse.query(f"""
             explain (format json) select * from staging.{view}
             where {column} >= date '2024-01-05' and {column} < date '2024-01-06'""")

@@ -44,6 +44,16 @@
     cast({{ dbt.datediff(first, last, 'day') }} as integer)
 {%- endmacro %}
 
+{# The shop's day of a time in UTC. #}
+{% macro shops_day(time) -%}
+    {%- set zone = env_var('ANALYTICS_SHOPS_ZONE', 'UTC') if execute else 'UTC' -%}
+    {%- if zone == 'UTC' -%}
+        cast({{ time }} as date)
+    {%- else -%}
+        cast({{ time }} at time zone 'UTC' at time zone '{{ zone }}' as date)
+    {%- endif -%}
+{%- endmacro %}
+
 {# Query of one column date_day: every first_date + n parts before end_date. #}
 {% macro date_series(first_date, end_date, part) -%}
     {{ return(adapter.dispatch('date_series')(first_date, end_date, part)) }}

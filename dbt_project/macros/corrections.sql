@@ -16,17 +16,18 @@
     content: columns that count; none is null.
     source: name of the source. If it overwrites rows, updated_at is only their last change: a row
         was known from its day on, but not yet the values that as_placed replaces.
+    differs: condition of a version that differs from the final one; by default in any content.
     as_placed: content columns, and the columns that replace them before the first updated_at.
 #}
-{% macro corrections(relation, key, unit, day, content, source, as_placed={}) %}
+{% macro corrections(relation, key, unit, day, content, source, as_placed={}, differs=none) %}
     {%- set next_day = add_days(day, 1) -%}
     {%- set same_row = key | join(', ') -%}
     with dated as (
         select
             *,
             case
-                when cast(updated_at as date) > {{ day }}
-                    then {{ add_days('cast(updated_at as date)', 1) }}
+                when {{ shops_day('updated_at') }} > {{ day }}
+                    then {{ add_days(shops_day('updated_at'), 1) }}
                 else {{ next_day }}
             end as known_from,
             row_number() over (
@@ -81,7 +82,10 @@
                 case
                     when first_known_from > {{ next_day }} then 1
                     when known_from < known_to and (
-                        {%- for column in content %}
+                        {%- if differs %}
+                        {{ differs }}
+                        {%- endif %}
+                        {%- for column in content if not differs %}
                         {{ 'or ' if not loop.first }}{{ column }} <> final_{{ column }}
                         {%- endfor %}
                     ) then 1

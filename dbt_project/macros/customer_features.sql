@@ -5,14 +5,15 @@
     as_of_dates: relation with a column as_of. Only events before as_of are read, and for rows that
     have changed since, the version known by then. A customer is known if registered or with an
     order line before as_of. The unknown member is left out. Attributes without a history are no
-    features: country, city, and the category in the product source; a category on the order line
-    is one.
+    features: country, city, the category in the product source, and what a ticket says of itself
+    besides its times; a category on the order line is one.
 
     Query of as_of, customer_id and the features, in the column order of the tables.
 #}
 {% macro customer_features(as_of_dates) %}
     {%- set order_windows = [30, 60, 90, 180] -%}
     {%- set session_windows = [7, 30, 90] -%}
+    {%- set ticket_windows = [30, 90] -%}
     {%- set breadth_days = 180 -%}
     {%- set breadth_columns = {'products': 'product_id', 'categories': 'product_category'} -%}
     {%- set order_totals = [
@@ -151,6 +152,32 @@
         ) }}
     ),
 
+    ticket_corrections as (
+        {{ to_be_corrected(as_of_dates, ref('ticket_corrections')) }}
+    ),
+
+    corrected_askers as (
+        {{ corrected_customers('ticket_corrections') }}
+    ),
+
+    ticket_events as (
+        {{ ticket_events_as_known(as_of_dates, 'ticket_corrections', 'corrected_askers') }}
+    ),
+
+    tickets as (
+        {{ totals_as_of(
+            as_of_dates, 'ticket_events', 'corrected_askers',
+            [], ['last_ticket_date'], ['tickets', 'resolved', 'timed', 'seconds']
+        ) }}
+    ),
+
+    recent_tickets as (
+        {{ recent_as_of(
+            as_of_dates, 'ticket_events', 'corrected_askers', {'tickets': 'tickets'},
+            ticket_windows
+        ) }}
+    ),
+
     registrations as (
         select
             dates.as_of,
@@ -232,7 +259,14 @@
                 days_between('sessions.first_session_date', 'known.as_of')
             ) }},
             0
-        ) as session_frequency
+        ) as session_frequency,
+        {{ bigint_or_zero('tickets.tickets') }} as tickets_total
+        {%- for length in ticket_windows %},
+        {{ bigint_or_zero('recent_tickets.tickets_' ~ length ~ 'd') }} as tickets_{{ length }}d
+        {%- endfor %},
+        {{ bigint_or_zero('tickets.tickets - tickets.resolved') }} as open_tickets,
+        {{ days_between('tickets.last_ticket_date', 'known.as_of') }} as days_since_last_ticket,
+        cast(tickets.seconds as double) / 3600 / nullif(tickets.timed, 0) as mean_hours_to_resolve
     from known
     left join recent_orders
         on known.as_of = recent_orders.as_of and known.customer_id = recent_orders.customer_id
@@ -244,6 +278,10 @@
         on
             known.as_of = recent_sessions.as_of
             and known.customer_id = recent_sessions.customer_id
+    left join tickets
+        on known.as_of = tickets.as_of and known.customer_id = tickets.customer_id
+    left join recent_tickets
+        on known.as_of = recent_tickets.as_of and known.customer_id = recent_tickets.customer_id
 {% endmacro %}
 
 {% macro bigint_or_zero(expression) -%}

@@ -46,7 +46,7 @@ FEATURES = FeatureSet(
         repeat_amount=VALUE_COLUMN,
     ),
     value=VALUE,
-    # Counted since the first purchase, session or registration.
+    # Counted since the first purchase, session, ticket or registration.
     growing=tuple(
         name
         for name in (
@@ -62,6 +62,7 @@ FEATURES = FeatureSet(
             "return_lines",
             "returned_amount",
             "sessions_total",
+            "tickets_total",
         )
         if name in FEATURE_COLUMNS
     ),

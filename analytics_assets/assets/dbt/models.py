@@ -227,11 +227,12 @@ def dbt_models(
     project = dbt_project(settings)
     thresholds = read_thresholds(settings.dbt_project_dir)
     overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
+    zone = sources.calendar.zone
     policy = settings.checks["dbt"]
     configured = manifest_without(manifest, absent)
     tests = dbt_tests.checks(configured)
     origins = built_from(configured)
-    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}"
+    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}{zone}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     exclude = " ".join(["resource_type:unit_test", *absent])
@@ -268,7 +269,10 @@ def dbt_models(
         arguments = ["build", "--exclude-resource-type", "unit_test", *selection]
         if indirect:
             arguments += ["--indirect-selection", indirect]
-        environment = {"ANALYTICS_OVERWRITTEN_SOURCES": overwritten}
+        environment = {
+            "ANALYTICS_OVERWRITTEN_SOURCES": overwritten,
+            "ANALYTICS_SHOPS_ZONE": zone,
+        }
         results: list[dict[str, Any]] = []
         failure: DbtError | None = None
         try:

@@ -9,12 +9,13 @@ from typing import Any
 
 from analytics_assets.automation.alerts.facts import Facts
 from analytics_assets.schemas import TABLES
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.publish import current_build
 from analytics_assets.warehouse.session import Session
 
 # What the rows of a source with days become.
-FACTS = {"orders": "fact_orders", "user_sessions": "fact_user_sessions"}
+FACTS = {name: source.fact for name, source in SOURCES.items() if source.fact}
 
 
 def new_summary(

@@ -10,10 +10,12 @@ from analytics_assets.sources.declared.customers import CUSTOMERS
 from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.products import PRODUCTS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
+from analytics_assets.sources.declared.support_tickets import SUPPORT_TICKETS
 from analytics_assets.sources.declared.user_sessions import USER_SESSIONS
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (ORDERS, USER_SESSIONS, CUSTOMERS, PRODUCTS, SUBSCRIPTIONS)
+    source.name: source
+    for source in (ORDERS, USER_SESSIONS, SUPPORT_TICKETS, CUSTOMERS, PRODUCTS, SUBSCRIPTIONS)
 }
 
 __all__ = ["ATTRIBUTES", "LEADING", "SOURCES", "Contract", "Source"]

@@ -7,6 +7,9 @@ with referenced as (
     union
     select distinct customer_id
     from {{ ref('fact_user_sessions') }}
+    union
+    select distinct customer_id
+    from {{ ref('fact_support_tickets') }}
 ),
 
 inferred as (
