@@ -259,7 +259,7 @@ class SessionCorrections(TableModel):
     loaded_with="support_tickets",
 )
 class TicketCorrections(TableModel):
-    """Earlier versions of tickets whose customer or resolution was another, as in order_corrections.
+    """Earlier versions of tickets with another customer or resolution, as in order_corrections.
 
     A resolution counts from resolved_at on, so a ticket that was open in an earlier version is only
     here if its resolution became known later than that.

@@ -18,16 +18,28 @@ from analytics_assets.warehouse.connection import Warehouse
 
 
 def source_versions(
-    config: SourceConfig, calendar: Calendar, window: Window | None, warehouse: Warehouse
+    config: SourceConfig,
+    calendar: Calendar,
+    window: Window | None,
+    warehouse: Warehouse,
+    seconds: float | None = None,
 ) -> dict[date | None, str]:
     """Data version of each day of the source; of a source without days, of the whole.
 
     What is being delivered again keeps the version that was loaded until its marker has come.
 
+    Args:
+        config: the source.
+        calendar: the days that the sources cover.
+        window: the days; None for a source without days.
+        warehouse: where the ledger of loads is.
+        seconds: how long fetching may take.
+
     Raises:
         SourceError: the source cannot be read.
     """
     reader = reader_of(config)
+    reader.fetch(seconds)
     again = _delivered_again(reader, window, warehouse)
     if again:
         loaded, _ = _loaded(config, warehouse)
@@ -55,7 +67,10 @@ def source_versions(
 
 
 def changes(
-    sources: SourcesConfig, warehouse: Warehouse, keys: Sequence[str]
+    sources: SourcesConfig,
+    warehouse: Warehouse,
+    keys: Sequence[str],
+    seconds: float | None = None,
 ) -> dict[date, dict[str, str]]:
     """Days of the daily sources that are new or changed: the version that each source has now.
 
@@ -66,6 +81,7 @@ def changes(
         sources: the configured sources.
         warehouse: where the ledger of loads is.
         keys: the daily partition keys to compare.
+        seconds: how long fetching from a source may take.
     """
     if not keys:
         return {}
@@ -76,9 +92,8 @@ def changes(
         if config.declared.job:
             continue
         loaded, _ = _loaded(config, warehouse)
-        current = source_versions(
-            config, sources.calendar, window if config.contract.time_column else None, warehouse
-        )
+        days = window if config.contract.time_column else None
+        current = source_versions(config, sources.calendar, days, warehouse, seconds)
         # A day whose files are gone is loaded again too, and is empty then.
         gone = [day for day in loaded if day and day not in current and day in covered]
         for day, version in [*current.items(), *((day, "gone") for day in gone)]:

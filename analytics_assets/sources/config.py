@@ -81,6 +81,7 @@ class SourceConfig:
         source: its name (`declared`).
         path: file, glob, address in an object store, or a path with `{date}` (`{date:%Y%m%d}`)
             where each day has files of its own; absolute. For DuckDB and SQLite, the file.
+            Where rows are fetched, the folder in the home that they are fetched into.
         format: the format of a reader, such as csv (`readers`).
         table: table of a database.
         query: query of a database, instead of a table.
@@ -232,6 +233,11 @@ class SourceConfig:
     def by_day(self) -> bool:
         """Whether each day has files of its own."""
         return DATE_IN_PATH.search(self.path) is not None
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether what is read is whole whenever it is looked at, which a file need not be."""
+        return self.connection_env is not None or "url" in self.options
 
     @property
     def overwrites(self) -> bool:

@@ -6,6 +6,7 @@ reading them from YAML (`config_file`).
 
 import json
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourceConfigError, SourcesConfig
 from analytics_assets.sources.config_file import load_sources
 from analytics_assets.sources.declared import SOURCES
+from analytics_assets.sources.readers import reader_of
 
 # The default span of `write_sample`; the manifest has the span of the existing sample.
 DEFAULT_SAMPLE_CALENDAR = Calendar(date(2024, 1, 1), date(2026, 1, 1))
@@ -31,7 +33,7 @@ def configured_sources(settings: Settings) -> SourcesConfig:
         sources = load_sources(settings.sources_file)
         if settings.deployment != "dev":
             _require_addresses(sources)
-        return sources
+        return _with_places(sources, settings.home / "fetched")
     manifest = settings.sample_dir / "manifest.json"
     if not manifest.is_file():
         return sample_sources(settings.sample_dir, DEFAULT_SAMPLE_CALENDAR)
@@ -40,9 +42,23 @@ def configured_sources(settings: Settings) -> SourcesConfig:
     return sample_sources(settings.sample_dir, calendar)
 
 
+def _with_places(sources: SourcesConfig, folder: Path) -> SourcesConfig:
+    """The sources, with the folders of those whose rows are fetched."""
+    return replace(
+        sources,
+        sources={
+            name: replace(config, path=str(folder / name)) if reader_of(config).fetches else config
+            for name, config in sources.sources.items()
+        },
+    )
+
+
 def _require_addresses(sources: SourcesConfig) -> None:
-    variables = {config.connection_env: name for name, config in sources.sources.items()}
-    variables.pop(None, None)
+    variables = {
+        variable: name
+        for name, config in sources.sources.items()
+        for variable in (config.connection_env, config.options.get("token_env"))
+    }
     missing = [
         f"{variable} (of {name})"
         for variable, name in variables.items()
@@ -51,7 +67,7 @@ def _require_addresses(sources: SourcesConfig) -> None:
     if missing:
         raise SourceConfigError(
             f"Not set: {', '.join(missing)}. Set each to the address of the database, or the "
-            f"variable with {FILE} to a file that contains it."
+            f"secret of the API, or the variable with {FILE} to a file that contains it."
         )
 
 

@@ -104,7 +104,7 @@ def content_versions(
         SourceError: the source cannot be read.
     """
     config = reader.config
-    files = reader.files(window)
+    files = reader.files_of(window, calendar)
     if files is None:
         _, part_days = _read(
             reader,

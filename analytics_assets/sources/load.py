@@ -93,6 +93,7 @@ def load(
                 checked=checked,
             )
 
+    reader_of(config).fetch()  # before the transaction: it may take long
     try:
         return attempt(careful=False)
     except DoubtError:

@@ -85,8 +85,8 @@ with opened as (
 )
 select
     * exclude (d, t), 'Open' as status, 'Email' as channel, 'normal' as priority,
-    opened_at as updated_at, 't.csv' as source_file, row_number() over (order by d, t) as source_row,
-    opened_at as loaded_at
+    opened_at as updated_at, 't.csv' as source_file,
+    row_number() over (order by d, t) as source_row, opened_at as loaded_at
 from opened
 union all by name
 -- Resolved after some days, which is also when that became known.
@@ -115,7 +115,8 @@ from range(6) products (p);
 insert into raw.source_loads
 select source, date '2024-01-01' + cast(d as integer), 'v1', 0, 0, 0, 0, 0,
     timestamp '2024-03-01', timestamp '2024-03-01'
-from range(60) days (d), (values ('orders'), ('user_sessions'), ('support_tickets')) sources (source);
+from range(60) days (d),
+    (values ('orders'), ('user_sessions'), ('support_tickets')) sources (source);
 """
 
 

@@ -109,12 +109,11 @@ def sources(context: Context) -> Iterator[Finding]:
         return
     for name, config in configured.sources.items():
         reader = reader_of(config)
-        if not isinstance(reader, FileReader):
-            yield Finding(
-                "sources",
-                OK,
-                f"{name}: a database, which is not opened here (analytics-assets check-sources).",
-            )
+        if reader.fetches or not isinstance(reader, FileReader):
+            what = "a database, which is not opened"
+            if reader.fetches:
+                what = "an API, which is not called"
+            yield Finding("sources", OK, f"{name}: {what} here (analytics-assets check-sources).")
             continue
         try:
             files = reader.files() or []

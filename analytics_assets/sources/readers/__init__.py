@@ -7,6 +7,7 @@ from analytics_assets.sources.readers.delta import DeltaReader
 from analytics_assets.sources.readers.duckdb_file import DuckDBReader
 from analytics_assets.sources.readers.excel import ExcelReader
 from analytics_assets.sources.readers.files import FileReader
+from analytics_assets.sources.readers.http import HttpReader
 from analytics_assets.sources.readers.joined import JoinedReader
 from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
@@ -26,6 +27,7 @@ READERS: dict[str, type[Reader]] = {
         JsonReader,
         PostgresReader,
         MySQLReader,
+        HttpReader,
         DuckDBReader,
         SQLiteReader,
         JoinedReader,

@@ -183,6 +183,9 @@ class Reader(ABC):
     computes_versions: ClassVar[bool] = False
     """Whether the source itself computes data versions."""
 
+    fetches: ClassVar[bool] = False
+    """Whether rows are fetched into files of the home before they are read."""
+
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
 
@@ -228,9 +231,23 @@ class Reader(ABC):
             SourceError: the source is missing or cannot be read.
         """
 
+    def fetch(self, seconds: float | None = None) -> None:  # noqa: B027 (most have nothing to do)
+        """Fetch what is new into files of the home, where the format has to.
+
+        Args:
+            seconds: raise an error after so long; without them it takes as long as it takes.
+
+        Raises:
+            SourceError: the source cannot be fetched.
+        """
+
     def files(self, window: Window | None = None) -> list[SourceFile] | None:
         """The files that can have rows of a window; None if the source is not in files."""
         return None
+
+    def files_of(self, window: Window | None, calendar: Calendar) -> list[SourceFile] | None:
+        """The same, where the first day of the calendar also has the rows without a usable day."""
+        return self.files(window)
 
     def waiting(self, window: Window | None = None) -> list[SourceFile]:
         """The files of a window whose delivery has not ended, which `files` leaves out."""

@@ -260,8 +260,12 @@ class JsonLinesReader(FileReader):
             dict.fromkeys(_with_values({name: self._path(name) for name in paths}, objects))
         )
         by_fold = {fold_name(name): name for name in names}
-        mapped_columns(self.config, list(by_fold.values()), file.source.name)
+        self._require_columns(list(by_fold.values()), file.source.name)
         return list(names)
+
+    def _require_columns(self, columns: Sequence[str], where: str) -> None:
+        """Require the columns that are needed in each file."""
+        mapped_columns(self.config, columns, where)
 
 
 def _lines_of(paths: Sequence[Path]) -> str:
