@@ -235,10 +235,7 @@ class Reader(ABC):
         """Fetch what is new into files of the home, where the format has to.
 
         Args:
-            seconds: raise an error after so long; without them it takes as long as it takes.
-
-        Raises:
-            SourceError: the source cannot be fetched.
+            seconds: give up after so long; None takes as long as it takes.
         """
 
     def files(self, window: Window | None = None) -> list[SourceFile] | None:

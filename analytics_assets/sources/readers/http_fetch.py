@@ -67,7 +67,7 @@ class Fetcher:
                         f"{seconds:.0f} seconds. Load it with analytics-assets run, which has no "
                         "such limit."
                     )
-                count += 1
+                count += bool(rows)
                 new = self.land(rows, cursor)
                 for row in rows:
                     changed = self._time_of_change(row, now)

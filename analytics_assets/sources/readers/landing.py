@@ -3,9 +3,9 @@
 Belongs here: one commit of rows and progress, and which files count. Does not belong here: fetching
 (`http_fetch`), reading the files (`http`).
 
-A file has the rows of a day; its name has a hash of them, so that it never changes. A commit writes new files and then replaces
-`state.json`, which names the files that count. So rows and progress are committed together, and a
-process that is killed leaves only files that no state names.
+A file has the rows of a day. Its name has a hash of them, so it never changes. A commit writes new
+files and then replaces `state.json`, which names the files that count. So rows and cursor are
+committed together, and a process that is killed leaves only files that no state names.
 """
 
 import fcntl
