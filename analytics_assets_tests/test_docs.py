@@ -385,7 +385,8 @@ def test_the_table_of_columns() -> None:
 def test_the_table_of_words() -> None:
     written = [
         name
-        for first, *_ in table(DOCS / "sources.md", "Words of a source")
+        for title in ("Words of a source", "An HTTP API")
+        for first, *_ in table(DOCS / "sources.md", title)
         for name in names(first)
     ]
     place = {"source", "path", "format", "table", "query", "connection_env", "columns"}
