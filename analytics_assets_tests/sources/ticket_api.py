@@ -1,4 +1,4 @@
-"""A server of support tickets: it turns pages, limits, fails, repeats rows, and changes meanwhile."""
+"""A server of support tickets: it turns pages, limits, fails, and changes meanwhile."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-SECRET = "s3cret-of-the-desk"  # noqa: S105  (of this server)
+SECRET = "s3cret-of-the-desk"
 KINDS: dict[str, dict[str, Any]] = {
     "next_link": {"by": "next_link", "path": "links.next"},
     "link_header": {"by": "link_header"},
@@ -107,7 +107,7 @@ def served(kind: str = "cursor") -> Iterator[Api]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def do_GET(self) -> None:  # noqa: N802  (its name)
+        def do_GET(self) -> None:
             parts = urlsplit(self.path)
             params = {name: values[0] for name, values in parse_qs(parts.query).items()}
             api.asked.append(params)

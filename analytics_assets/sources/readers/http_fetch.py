@@ -185,7 +185,8 @@ class Fetcher:
         try:
             token = secret(variable)
         except SecretError as error:
-            raise SourceError(f"{self._config.source}: {error}") from None
+            way_out = str(error)
+            raise SourceError(f"{self._config.source}: {way_out}") from None
         if not token:
             raise SourceError(
                 f"{self._config.source}: the variable {variable} is not set. Set it to the secret "
