@@ -32,6 +32,7 @@ from analytics_assets.sources.expressions import constant, expression, identifie
 from analytics_assets.sources.rates import currency_of
 from analytics_assets.sources.readers import READERS
 from analytics_assets.sources.readers.base import fold_name
+from analytics_assets.sources.readers.http import require_fetchable
 from analytics_assets.sources.readers.markers import FILE
 from analytics_assets.sources.readers.places import place_of_file
 
@@ -144,7 +145,7 @@ def _source(name: str, entry: Entry) -> SourceConfig:
     _require_place(entry, options)
     options["options"] = {word: options.pop(word) for word in own_words if word in options}
     if READERS[options["format"]].fetches:
-        _require_fetchable(name, entry, options)
+        require_fetchable(name, entry, options)
     path = options.get("path", "")
     dates = list(DATE_IN_PATH.finditer(path))
     if len(dates) > 1:
@@ -195,20 +196,6 @@ def _require_place(entry: Entry, options: dict[str, Any]) -> None:
     for word in (*PLACE_WORDS, *own_words):
         if word in options and word not in understood:
             raise entry[word].error(f"means nothing for the format {reader.format}; leave it out.")
-
-
-def _require_fetchable(source: str, entry: Entry, options: dict[str, Any]) -> None:
-    """Require what fetching needs: pages, and rows that can be told apart."""
-    declared = SOURCES[source]
-    if not declared.identity or declared.numbered or "updated_at" not in declared.contract.columns:
-        raise entry.error(
-            f"{source} cannot be fetched from an API. Write its rows into files, and name those."
-        )
-    if "pages" not in options["options"]:
-        raise entry.error("there is no `pages`; write how the API turns pages, such as {by: none}.")
-    for name in (*declared.identity, "updated_at", str(declared.contract.time_column)):
-        if name in options["computed"]:
-            raise entry.error(f"{name} of an API has to be one column of its rows.")
 
 
 def _columns(source: str, entry: Entry) -> tuple[dict[str, str], dict[str, Computed]]:

@@ -184,7 +184,7 @@ class Reader(ABC):
     """Whether the source itself computes data versions."""
 
     fetches: ClassVar[bool] = False
-    """Whether rows are fetched into files of the home before they are read."""
+    """Whether rows are fetched into files before they are read."""
 
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
@@ -232,18 +232,14 @@ class Reader(ABC):
         """
 
     def fetch(self, seconds: float | None = None) -> None:  # noqa: B027 (most have nothing to do)
-        """Fetch what is new into files of the home, where the format has to.
-
-        Args:
-            seconds: give up after so long; None takes as long as it takes.
-        """
+        """Fetch what is new into files of the home, where the format has to; give up in time."""
 
     def files(self, window: Window | None = None) -> list[SourceFile] | None:
         """The files that can have rows of a window; None if the source is not in files."""
         return None
 
     def files_of(self, window: Window | None, calendar: Calendar) -> list[SourceFile] | None:
-        """The same, where the first day of the calendar also has the rows without a usable day."""
+        """The same, with those whose rows of no usable day count on the calendar's first day."""
         return self.files(window)
 
     def waiting(self, window: Window | None = None) -> list[SourceFile]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import duckdb
 
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.entry import Entry
 from analytics_assets.sources.readers.base import Sample, Scan, SourceFile, mapped_columns
 from analytics_assets.sources.readers.http_fetch import Fetcher, key_of
@@ -65,6 +66,24 @@ def _params(entry: Entry) -> dict[str, Any]:
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise entry[name].error("write a text or a number; put quotes around true and false.")
     return params
+
+
+def require_fetchable(source: str, entry: Entry, options: dict[str, Any]) -> None:
+    """Require what fetching needs: pages, and rows that can be told apart.
+
+    Raises:
+        SourceConfigError: it is not there.
+    """
+    declared = SOURCES[source]
+    if not declared.identity or declared.numbered or "updated_at" not in declared.contract.columns:
+        raise entry.error(
+            f"{source} cannot be fetched from an API. Write its rows into files, and name those."
+        )
+    if "pages" not in options["options"]:
+        raise entry.error("there is no `pages`; write how the API turns pages, such as {by: none}.")
+    for name in (*declared.identity, "updated_at", str(declared.contract.time_column)):
+        if name in options["computed"]:
+            raise entry.error(f"{name} of an API has to be one column of its rows.")
 
 
 class HttpReader(JsonLinesReader):
