@@ -11,6 +11,7 @@ from typing import Any
 
 from dagster import (
     BetaWarning,
+    DagsterInstance,
     Definitions,
     InitResourceContext,
     PartitionsDefinition,
@@ -34,6 +35,7 @@ from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
 from analytics_assets.automation.freshness import with_freshness
 from analytics_assets.automation.heartbeat import executing
 from analytics_assets.automation.jobs import build_jobs, job_plans, observing_jobs
+from analytics_assets.automation.mixed_backfills import refuse_mixed_backfill
 from analytics_assets.automation.schedules import build_schedules
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.registry import all_checks, blocking_tables, check_definitions
@@ -153,13 +155,21 @@ def build_definitions(settings: Settings) -> Definitions:
     specs = [spec for asset in assets for spec in asset.specs]
     after_load = [key for check in staleness for key in check.check_keys]
     observed = source_assets(sources, daily)
+    plans = job_plans(specs, sources)
     jobs = {
-        **build_jobs(job_plans(specs, sources), partitions, after_load),
+        **build_jobs(plans, partitions, after_load),
         **observing_jobs(
             [key for source in observed for key in source.keys],
             [key for check in checks for key in check.check_keys],
         ),
     }
+
+    @contextmanager
+    def during(instance: DagsterInstance, run_id: str) -> Iterator[None]:
+        refuse_mixed_backfill(instance, run_id, plans)
+        with executing(instance, run_id):
+            yield
+
     return Definitions(
         assets=[*observed, *assets],
         asset_checks=checks,
@@ -174,7 +184,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "dbt": DbtCommand(settings),
         },
         # DuckDB allows one writing process, so the steps of a run share one process.
-        executor=in_process_executor(executing),
+        executor=in_process_executor(during),
         loggers=loggers,
     )
 
