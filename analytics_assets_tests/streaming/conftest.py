@@ -5,8 +5,10 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from analytics_assets.streaming.application import StreamOptions, run_stream
 from analytics_assets.streaming.layout import Lake
 from analytics_assets.streaming.session import DECLARED, open_session
 from analytics_assets.streaming.sources import FolderOfFiles
+
+from .messages import QUICK
 
 # `make test` does without Spark; `make test-slow` installs it first.
 if importlib.util.find_spec("pyspark") is None:
@@ -50,7 +54,7 @@ def broker_jars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spark(jars: Path) -> Iterator[Any]:
-    session = open_session("local[2]", jars, 2, {"spark.ui.enabled": "false"})
+    session = open_session("local[2]", jars, 2, QUICK)
     yield session
     session.stop()
 
@@ -85,20 +89,72 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class RedisServer:
+    """A Redis that can be stopped, and started again with nothing in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        server = shutil.which("redis-server")
+        assert server, "redis-server is missing: install Debian's package redis-server"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(
+            [*command, "--dir", str(self.folder)], stdout=subprocess.DEVNULL
+        )
+        until(self._listens, 20)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = shutil.which("redis-server")
-    assert server, "redis-server is missing: install Debian's package redis-server"
-    port = free_port()
-    folder = tmp_path_factory.mktemp("redis")
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait(20)
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@contextmanager
+def running(spark: Any, options: StreamOptions) -> Iterator[list[str]]:
+    """A stream that goes on until the end of the block, and what it says."""
+    said: list[str] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run_stream(spark, options, said.append)
+        except BaseException as error:
+            failures.append(error)
+            said.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield said
+    finally:
+        options.stopped.set()
+        thread.join(60)
+    assert not failures
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.2)

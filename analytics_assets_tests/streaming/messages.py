@@ -10,6 +10,12 @@ from typing import Any
 
 START = datetime(2024, 3, 1, 8, tzinfo=UTC)
 DELAY = timedelta(minutes=10)
+TEN_YEARS = 10 * 365 * 86400  # seconds that the live numbers of 2024 stay
+# A session of a test is short: a compiler that takes its time would cost more than it saves.
+QUICK = {
+    "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 def event(number: int, minutes: float, **fields: Any) -> dict[str, Any]:

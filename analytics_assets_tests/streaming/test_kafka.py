@@ -1,8 +1,6 @@
 """A real broker: copies, disorder, a restart, new partitions, messages that it has deleted."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +17,7 @@ from analytics_assets.streaming.application import StreamError, StreamOptions, r
 from analytics_assets.streaming.sample import sample_events
 from analytics_assets.streaming.sources import KafkaTopics
 
-from .conftest import free_port
+from .conftest import free_port, running, until
 from .messages import START, event
 
 pytestmark = pytest.mark.slow
@@ -135,9 +133,7 @@ def test_a_broker_that_is_away_is_waited_for(
     streamed: StreamOptions, kafka: Broker, spark: Any
 ) -> None:
     kafka.send(TOPICS[0], event(1, 0))
-    said: list[str] = []
-    failures: list[BaseException] = []
-    running = replace(
+    patient = replace(
         streamed,
         until_read=False,
         trigger=1.0,
@@ -147,26 +143,13 @@ def test_a_broker_that_is_away_is_waited_for(
         ),
     )
 
-    def work() -> None:
-        try:
-            run_stream(spark, running, said.append)
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        _until(lambda: _read(running) == 1)
+    with running(spark, patient) as said:
+        until(lambda: _read(patient) == 1)
         kafka.stop()
-        _until(lambda: bool(said) or bool(failures), 180)
+        until(lambda: bool(said), 180)
         kafka.start()
         kafka.send(TOPICS[1], event(2, 1))
-        _until(lambda: _read(running) == 2 or bool(failures), 180)
-    finally:
-        running.stopped.set()
-        thread.join(60)
-    assert not failures
-    assert _read(running) == 2
+        until(lambda: _read(patient) == 2, 180)
 
 
 def test_messages_that_the_broker_has_deleted_are_an_error(
@@ -195,10 +178,3 @@ def _delete_all(kafka: Broker, topic: str) -> None:
 
 def _read(options: StreamOptions) -> int:
     return sum(part.read for part in totals(stored_records(options.lake)))
-
-
-def _until(condition: Any, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.5)

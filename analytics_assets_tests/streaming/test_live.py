@@ -13,7 +13,7 @@ from pyspark.sql import Row
 from analytics_assets.streaming.application import StreamOptions, run_stream
 from analytics_assets.streaming.live import LiveNumbers, read_live
 
-from .messages import START, event, write
+from .messages import START, TEN_YEARS, event, write
 
 pytestmark = pytest.mark.slow
 
@@ -66,11 +66,10 @@ def test_windows_of_the_stream_are_there_and_a_replay_changes_nothing(
 ) -> None:
     bought = {"event_type": "purchase", "order_total": 10}
     write(Path(options.messages.folder), 0, [event(1, 1, **bought), event(2, 5, **bought)])  # type: ignore[attr-defined]
-    # Long enough for the windows of 2024.
     streamed = replace(
         options,
         redis_url=redis_url,
-        live_seconds=10 * 365 * 86400,
+        live_seconds=TEN_YEARS,
         queries=("lake", "purchases", "activity"),
     )
     run_stream(spark, streamed)
