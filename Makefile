@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The folder of events that `make stream` reads.
 STREAM := ANALYTICS_STREAM_FOLDER=$${ANALYTICS_STREAM_FOLDER:-.analytics/events}
 
-.PHONY: help run dev api schema test test-slow stream kafka lint bench pictures docs snapshot clean lock
+.PHONY: help run dev api dashboards schema test test-slow stream kafka lint bench pictures docs snapshot clean lock
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -19,6 +19,9 @@ dev: $(VENV)/.made   ## the Dagster UI (dg dev), with the instance set up
 
 api: $(VENV)/.made   ## the published build over HTTP, on http://127.0.0.1:8000
 	$(BIN)/analytics-assets api
+
+dashboards: $(VENV)/.made   ## pages over the published build for people, on http://127.0.0.1:8501
+	$(BIN)/analytics-assets dashboards
 
 schema: $(VENV)/.made  ## the YAML of the dbt models, from analytics_assets/schemas
 	$(BIN)/python -m analytics_assets.schemas.dbt_yaml

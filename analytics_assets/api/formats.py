@@ -20,15 +20,13 @@ import orjson
 
 from analytics_assets.api.columns import Column
 from analytics_assets.api.problems import ProblemError, bad_request
-from analytics_assets.quoting import identifier
+from analytics_assets.quoting import FORMULA, FORMULA_WIDE, identifier
 from analytics_assets.schemas import Table
 from analytics_assets.warehouse.lookup import iso_time
 from analytics_assets.warehouse.session import Row, Session
 
 CHUNK = 1000
 JSON_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-FORMULA = "=+-@\t\r\n"  # and full-width forms of the first four, which some programs convert
-FORMULA_WIDE = "＝＋－＠"  # noqa: RUF001
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import click
 from analytics_assets.cli import (
     api,
     backup,
+    dashboards,
     doctor,
     metrics,
     models,
@@ -49,7 +50,7 @@ for command in (
     *(stream.stream, stream.stream_jars, stream.stream_sample, stream.stream_status),
     *(stream.live, stream.dead_letters, stream.kafka),
     *(setup.dev, setup.prepare_command, setup.settings, metrics.metrics),
-    *(api.api, api.api_keys),
+    *(api.api, api.api_keys, dashboards.dashboards),
     *(doctor.doctor, backup.backup, backup.restore),
 ):
     main.add_command(command)

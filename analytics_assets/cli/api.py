@@ -1,13 +1,12 @@
 """Commands of the HTTP API: serve it, and make, list and withdraw its keys."""
 
 import importlib.util
-import socket
-from ipaddress import ip_address
 from typing import Any
 
 import click
 
 from analytics_assets.cli.common import clear_errors, read_settings
+from analytics_assets.cli.listening import address_of, is_loopback, listening_on
 
 NEEDED = ("fastapi", "uvicorn", "orjson", "prometheus_client", "jwt")
 
@@ -28,25 +27,15 @@ def api(port: int, host: str) -> None:
     from analytics_assets.api.service import api_folder, tokens_of
 
     settings = read_settings()
-    loopback = _is_loopback(host)
+    loopback = is_loopback(host)
     if not loopback and not tokens_of(settings) and not Keys(api_folder(settings)).exist:
         raise click.ClickException(
             f"{host} can be reached from other machines, and nobody would need a key. Make one "
             "with `analytics-assets api-keys create`, set ANALYTICS_API_OIDC_ISSUER with its "
             "audience and keys, or listen on 127.0.0.1."
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen(128)
-        except OSError as error:
-            raise click.ClickException(
-                f"Port {port} of {host} cannot be used: {error.strerror}. Name another with --port."
-            ) from error
-        name = f"[{host}]" if ":" in host else host
-        click.echo(f"http://{name}:{listening.getsockname()[1]}/openapi.json")
+    with listening_on(host, port) as listening:
+        click.echo(f"{address_of(listening, host)}/openapi.json")
         app = create_app(settings, loopback=loopback)
         config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False)
         uvicorn.Server(config).run([listening])
@@ -112,13 +101,6 @@ def _require_packages() -> None:
             f"{', '.join(missing)} not installed: install the extra api "
             "(pip install 'analytics_assets[api]')."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _keys() -> Any:

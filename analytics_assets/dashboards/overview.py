@@ -1,0 +1,164 @@
+"""Overview: sales, customers who buy, and how their number grows.
+
+Belongs here: the page. Does not belong here: its SQL (`questions.sales`).
+"""
+
+import altair as alt
+import streamlit as st
+
+from analytics_assets.dashboards.filters import Filters
+from analytics_assets.dashboards.labels import Column, declared
+from analytics_assets.dashboards.parts import Figure, chart, figures, frame, missing, section
+from analytics_assets.dashboards.reader import Reader
+from analytics_assets.questions import sales
+from analytics_assets.settings import Settings
+
+GROWTH = (
+    Column("new_customers", "New", "count", "Customers who bought for the first time"),
+    Column("retained_customers", "Retained", "count", "Customers who also bought the month before"),
+    Column("returned_customers", "Returned", "count", "Customers who came back after a pause"),
+    Column("lost_customers", "Not again", "count", "Bought the month before, and not in this one"),
+)
+MONTH = Column("month", "Month", "month", "Calendar month")
+
+
+def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
+    """The page."""
+    st.title("Overview", anchor=False)
+    st.caption(f"{filters.days}, {filters.where}")
+    if missing(reader, "customer_days", "dim_customers", "customer_sales", "sales_daily"):
+        return
+    _figures(reader, filters)
+    _sales(reader, filters)
+    _growth(reader, filters)
+    _categories(reader, filters)
+
+
+def _figures(reader: Reader, filters: Filters) -> None:
+    of_country = filters.country
+    now = reader.ask(sales.trade_between, filters.since, filters.until, of_country)
+    before = reader.ask(sales.trade_between, *filters.before, of_country) if filters.before else {}
+    months = reader.ask(sales.sales_by_month, filters.since, filters.until, of_country)
+    growth = reader.ask(sales.growth_by_month, filters.since, filters.until, of_country)
+    trend = [float(month["net_amount"]) for month in months]
+    orders = [float(month["sale_orders"]) for month in months]
+    figures(
+        [
+            Figure(
+                *("Net sales, money", now["net_amount"], "money", before.get("net_amount")),
+                trend=trend,
+                meaning="Sales less returns, in the currency of the shop",
+            ),
+            Figure(
+                *("Returns, money", now["returned_amount"], "money", before.get("returned_amount")),
+                less_is_better=True,
+                meaning="Amount of the return lines: usually negative",
+            ),
+            Figure(
+                *("Orders", now["sale_orders"], "count", before.get("sale_orders")),
+                trend=orders,
+                meaning="Orders with a sale",
+            ),
+            Figure(
+                *("Customers who bought", now["customers"], "count", before.get("customers")),
+                trend=[float(month["customers"]) for month in growth],
+                meaning="Known customers with a sale",
+            ),
+            Figure(
+                *("Net sales an order", _mean(now), "money", _mean(before)),
+                meaning="Net sales / orders, in the currency of the shop",
+            ),
+        ]
+    )
+    if filters.before:
+        st.caption("Changes are against the same time before.")
+
+
+def _mean(amounts: dict[str, object]) -> float | None:
+    orders = amounts.get("sale_orders")
+    return float(amounts["net_amount"]) / orders if orders else None  # type: ignore
+
+
+def _sales(reader: Reader, filters: Filters) -> None:
+    months = reader.ask(sales.sales_by_month, filters.since, filters.until, filters.country)
+    section("Net sales by month", f"Money of the shop. {filters.days}, {filters.where}.", "sales")
+    columns = [
+        MONTH,
+        *declared(
+            "customer_days", "net_amount", "gross_amount", "returned_amount", "sale_orders",
+            net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
+            sale_orders="Orders",
+        ),
+        Column("days", "Days with orders", "count"),
+    ]  # fmt: skip
+    drawn = (
+        alt.Chart(frame(months, columns))
+        .mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
+        .encode(
+            alt.X("yearmonth(month):O", title=None, axis=alt.Axis(labelAngle=0, format="%b %y")),
+            alt.Y("net_amount:Q", title="Net sales, money", axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("month:T", title="Month", format="%B %Y"),
+                alt.Tooltip("net_amount:Q", title="Net sales", format=",.0f"),
+                alt.Tooltip("sale_orders:Q", title="Orders", format=",.0f"),
+            ],
+        )
+    )
+    chart(drawn, months, columns, "sales-by-month")
+
+
+def _growth(reader: Reader, filters: Filters) -> None:
+    months = reader.ask(sales.growth_by_month, filters.since, filters.until, filters.country)
+    section(
+        "Customers who buy: gained and lost",
+        f"Customers in each calendar month, {filters.where}. Below the line: who bought the month "
+        "before and did not in this one.",
+        "growth",
+    )
+    columns = [MONTH, Column("customers", "Customers who bought", "count"), *GROWTH]
+    rows = frame(months, columns)
+    rows["lost_customers"] = -rows["lost_customers"]
+    labels = {column.name: column.label for column in GROWTH}
+    long = rows.melt("month", list(labels), "what", "number").replace({"what": labels})
+    drawn = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            alt.X("yearmonth(month):O", title=None, axis=alt.Axis(labelAngle=0, format="%b %y")),
+            alt.Y("number:Q", title="Customers", axis=alt.Axis(format="~s")),
+            alt.Color("what:N", title=None, scale=alt.Scale(domain=list(labels.values()))),
+            order=alt.Order("what:N"),
+            tooltip=[
+                alt.Tooltip("month:T", title="Month", format="%B %Y"),
+                alt.Tooltip("what:N", title="Customers"),
+                alt.Tooltip("number:Q", title="Number", format=",.0f"),
+            ],
+        )
+    )
+    chart(drawn, months, columns, "growth-by-month")
+
+
+def _categories(reader: Reader, filters: Filters) -> None:
+    found = reader.ask(sales.sales_by_category, filters.since, filters.until)
+    section(
+        "Net sales by category",
+        f"Money of the shop. {filters.days}, all countries: this table has no countries.",
+        "categories",
+    )
+    columns = declared(
+        "sales_daily", "category", "net_amount", "gross_amount", "returned_amount", "units",
+        net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
+    )  # fmt: skip
+    drawn = (
+        alt.Chart(frame(found, columns))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            alt.X("net_amount:Q", title="Net sales, money", axis=alt.Axis(format="~s")),
+            alt.Y("category:N", title=None, sort=None),
+            tooltip=[
+                alt.Tooltip("category:N", title="Category"),
+                alt.Tooltip("net_amount:Q", title="Net sales", format=",.0f"),
+            ],
+        )
+    )
+    chart(drawn, found, columns, "sales-by-category")

@@ -1,0 +1,133 @@
+"""Sales: amounts of some days, by month, by category, and the growth of the customers who buy.
+
+Belongs here: questions to sales_daily, customer_days and customer_sales. Does not belong here: what
+a customer is like (`customers`).
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from analytics_assets.warehouse.session import Session
+
+Records = list[dict[str, Any]]
+AMOUNTS = ("gross_amount", "returned_amount", "net_amount", "margin_amount")
+# Customers of a country; all of them, the unknown one included, without one.
+OF_COUNTRY = (
+    "(?::VARCHAR IS NULL OR customer_id IN "
+    "(SELECT customer_id FROM core.dim_customers WHERE country = ?))"
+)
+
+
+def newest_day(session: Session) -> date | None:
+    """The newest day with orders."""
+    day: date | None = session.value("SELECT max(order_date) FROM marts.sales_daily")
+    return day
+
+
+def first_day(session: Session) -> date | None:
+    """The oldest day with orders."""
+    day: date | None = session.value("SELECT min(order_date) FROM marts.sales_daily")
+    return day
+
+
+def days_before(newest: date, days: int, periods: int = 0) -> tuple[date, date]:
+    """First and last day of a period that ends on the newest day, or some periods before."""
+    until = newest - timedelta(days * periods)
+    return until - timedelta(days - 1), until
+
+
+def amounts_between(
+    session: Session, since: date, until: date, amounts: Sequence[str] = AMOUNTS
+) -> dict[str, Any]:
+    """Amounts of some days; a margin that is not known for some rows is not known for their sum."""
+    sums = ", ".join(f"if(count({a}) = count(*), sum({a}), NULL) AS {a}" for a in amounts)
+    return session.records(
+        f"SELECT {sums} FROM marts.sales_daily WHERE order_date BETWEEN ? AND ?", [since, until]
+    )[0]
+
+
+def trade_between(
+    session: Session, since: date, until: date, country: str | None
+) -> dict[str, Any]:
+    """Net and gross amount, orders and customers of some days."""
+    return session.records(
+        "SELECT coalesce(sum(net_amount), 0) AS net_amount, "
+        "coalesce(sum(gross_amount), 0) AS gross_amount, "
+        "coalesce(sum(returned_amount), 0) AS returned_amount, "
+        "coalesce(sum(sale_orders), 0)::BIGINT AS sale_orders, "
+        "count(DISTINCT customer_id) FILTER (sale_orders > 0 AND customer_id <> '(unknown)') "
+        "AS customers FROM core.customer_days "
+        f"WHERE order_date BETWEEN ? AND ? AND {OF_COUNTRY}",
+        [since, until, country, country],
+    )[0]
+
+
+def sales_by_month(session: Session, since: date, until: date, country: str | None) -> Records:
+    """Amounts and orders of each month; the first and the last may be parts of one."""
+    return session.records(
+        "SELECT date_trunc('month', order_date)::DATE AS month, sum(gross_amount) AS gross_amount, "
+        "sum(returned_amount) AS returned_amount, sum(net_amount) AS net_amount, "
+        "sum(sale_orders)::BIGINT AS sale_orders, count(DISTINCT order_date) AS days "
+        f"FROM core.customer_days WHERE order_date BETWEEN ? AND ? AND {OF_COUNTRY} "
+        "GROUP BY 1 ORDER BY 1",
+        [since, until, country, country],
+    )
+
+
+def sales_by_category(session: Session, since: date, until: date) -> Records:
+    """Amounts of each category, the largest first."""
+    return session.records(
+        "SELECT category, sum(gross_amount) AS gross_amount, "
+        "sum(returned_amount) AS returned_amount, sum(net_amount) AS net_amount, "
+        "sum(units) AS units FROM marts.sales_daily WHERE order_date BETWEEN ? AND ? "
+        "GROUP BY 1 ORDER BY 4 DESC, 1",
+        [since, until],
+    )
+
+
+def growth_by_month(session: Session, since: date, until: date, country: str | None) -> Records:
+    """Customers who bought in each month by whether they had before, and those who did not again.
+
+    new: first bought in the month. retained: also in the month before. returned: earlier, but not
+    in the month before. lost: in the month before, and not in this one.
+    """
+    return session.records(
+        f"""
+        WITH bought AS (
+            SELECT customer_id, month FROM marts.customer_sales
+            WHERE sale_orders > 0 AND customer_id <> '(unknown)' AND {OF_COUNTRY}
+        ),
+        steps AS (
+            SELECT
+                month,
+                lag(month) OVER w AS before,
+                lead(month) OVER w AS after
+            FROM bought WINDOW w AS (PARTITION BY customer_id ORDER BY month)
+        ),
+        gained AS (
+            SELECT
+                month,
+                count(*) AS customers,
+                count(*) FILTER (before IS NULL) AS new_customers,
+                count(*) FILTER (before = month - INTERVAL 1 MONTH) AS retained_customers,
+                count(*) FILTER (before < month - INTERVAL 1 MONTH) AS returned_customers
+            FROM steps GROUP BY 1
+        ),
+        lost AS (
+            SELECT (month + INTERVAL 1 MONTH)::DATE AS month, count(*) AS lost_customers
+            FROM steps WHERE after IS NULL OR after > month + INTERVAL 1 MONTH GROUP BY 1
+        )
+        SELECT
+            month,
+            coalesce(customers, 0) AS customers,
+            coalesce(new_customers, 0) AS new_customers,
+            coalesce(retained_customers, 0) AS retained_customers,
+            coalesce(returned_customers, 0) AS returned_customers,
+            coalesce(lost_customers, 0) AS lost_customers
+        FROM gained FULL JOIN lost USING (month)
+        WHERE month BETWEEN date_trunc('month', ?::DATE) AND ?
+        ORDER BY month
+        """,
+        [country, country, since, until],
+    )
