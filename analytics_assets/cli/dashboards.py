@@ -36,11 +36,11 @@ def dashboards(port: int, host: str, behind_proxy: bool) -> None:
     read_settings()
     import uvicorn
 
-    from analytics_assets.dashboards import site  # noqa: F401 (imported once, before the first page)
     from analytics_assets.dashboards.server import create_app
+    from analytics_assets.dashboards.site import PAGES
 
     with listening_on(host, port) as listening:
         click.echo(f"{address_of(listening, host)}/")
-        app = create_app(loopback=loopback)
+        app = create_app([page.path for page in PAGES], loopback=loopback)
         config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False)
         uvicorn.Server(config).run([listening])

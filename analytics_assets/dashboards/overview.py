@@ -6,6 +6,13 @@ Belongs here: the page. Does not belong here: its SQL (`questions.sales`).
 import altair as alt
 import streamlit as st
 
+from analytics_assets.dashboards.charts import (
+    axis,
+    bars_by_month,
+    month_axis,
+    ranked_bars,
+    tips,
+)
 from analytics_assets.dashboards.filters import Filters
 from analytics_assets.dashboards.labels import Column, declared
 from analytics_assets.dashboards.parts import Figure, chart, figures, frame, missing, section
@@ -45,12 +52,12 @@ def _figures(reader: Reader, filters: Filters) -> None:
     figures(
         [
             Figure(
-                *("Net sales, money", now["net_amount"], "money", before.get("net_amount")),
+                *("Net sales", now["net_amount"], "money", before.get("net_amount")),
                 trend=trend,
                 meaning="Sales less returns, in the currency of the shop",
             ),
             Figure(
-                *("Returns, money", now["returned_amount"], "money", before.get("returned_amount")),
+                *("Returns", now["returned_amount"], "money", before.get("returned_amount")),
                 less_is_better=True,
                 meaning="Amount of the return lines: usually negative",
             ),
@@ -82,37 +89,22 @@ def _mean(amounts: dict[str, object]) -> float | None:
 def _sales(reader: Reader, filters: Filters) -> None:
     months = reader.ask(sales.sales_by_month, filters.since, filters.until, filters.country)
     section("Net sales by month", f"Money of the shop. {filters.days}, {filters.where}.", "sales")
-    columns = [
-        MONTH,
-        *declared(
-            "customer_days", "net_amount", "gross_amount", "returned_amount", "sale_orders",
-            net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
-            sale_orders="Orders",
-        ),
-        Column("days", "Days with orders", "count"),
-    ]  # fmt: skip
-    drawn = (
-        alt.Chart(frame(months, columns))
-        .mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
-        .encode(
-            alt.X("yearmonth(month):O", title=None, axis=alt.Axis(labelAngle=0, format="%b %y")),
-            alt.Y("net_amount:Q", title="Net sales, money", axis=alt.Axis(format="~s")),
-            tooltip=[
-                alt.Tooltip("month:T", title="Month", format="%B %Y"),
-                alt.Tooltip("net_amount:Q", title="Net sales", format=",.0f"),
-                alt.Tooltip("sale_orders:Q", title="Orders", format=",.0f"),
-            ],
-        )
-    )
-    chart(drawn, months, columns, "sales-by-month")
+    amounts = declared(
+        "customer_days", "net_amount", "gross_amount", "returned_amount", "sale_orders",
+        net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
+        sale_orders="Orders",
+    )  # fmt: skip
+    columns = [MONTH, *amounts, Column("days", "Days with orders", "count")]
+    drawn = bars_by_month(frame(months, columns), amounts[0], columns)
+    chart(drawn, months, columns, "sales-by-month", "Net sales by month")
 
 
 def _growth(reader: Reader, filters: Filters) -> None:
     months = reader.ask(sales.growth_by_month, filters.since, filters.until, filters.country)
     section(
         "Customers who buy: gained and lost",
-        f"Customers in each calendar month, {filters.where}. Below the line: who bought the month "
-        "before and did not in this one.",
+        f"Customers in each calendar month, {filters.where}. Below the line: who bought in the "
+        "month before and not in this one.",
         "growth",
     )
     columns = [MONTH, Column("customers", "Customers who bought", "count"), *GROWTH]
@@ -120,22 +112,23 @@ def _growth(reader: Reader, filters: Filters) -> None:
     rows["lost_customers"] = -rows["lost_customers"]
     labels = {column.name: column.label for column in GROWTH}
     long = rows.melt("month", list(labels), "what", "number").replace({"what": labels})
+    number = Column("number", "Customers", "count")
     drawn = (
-        alt.Chart(long)
+        alt.Chart(long, height=300)
         .mark_bar()
         .encode(
-            alt.X("yearmonth(month):O", title=None, axis=alt.Axis(labelAngle=0, format="%b %y")),
-            alt.Y("number:Q", title="Customers", axis=alt.Axis(format="~s")),
-            alt.Color("what:N", title=None, scale=alt.Scale(domain=list(labels.values()))),
-            order=alt.Order("what:N"),
-            tooltip=[
-                alt.Tooltip("month:T", title="Month", format="%B %Y"),
-                alt.Tooltip("what:N", title="Customers"),
-                alt.Tooltip("number:Q", title="Number", format=",.0f"),
-            ],
+            month_axis(),
+            alt.Y("number:Q", title="Customers", axis=axis(number)),
+            alt.Color(
+                "what:N",
+                title=None,
+                scale=alt.Scale(domain=list(labels.values())),
+                legend=alt.Legend(orient="top"),
+            ),
+            tooltip=tips([MONTH, Column("what", "Customers", "text"), number]),
         )
     )
-    chart(drawn, months, columns, "growth-by-month")
+    chart(drawn, months, columns, "growth-by-month", "Customers gained and lost by month")
 
 
 def _categories(reader: Reader, filters: Filters) -> None:
@@ -149,16 +142,5 @@ def _categories(reader: Reader, filters: Filters) -> None:
         "sales_daily", "category", "net_amount", "gross_amount", "returned_amount", "units",
         net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
     )  # fmt: skip
-    drawn = (
-        alt.Chart(frame(found, columns))
-        .mark_bar(cornerRadiusEnd=2)
-        .encode(
-            alt.X("net_amount:Q", title="Net sales, money", axis=alt.Axis(format="~s")),
-            alt.Y("category:N", title=None, sort=None),
-            tooltip=[
-                alt.Tooltip("category:N", title="Category"),
-                alt.Tooltip("net_amount:Q", title="Net sales", format=",.0f"),
-            ],
-        )
-    )
-    chart(drawn, found, columns, "sales-by-category")
+    drawn = ranked_bars(frame(found, columns), columns[0], columns[1], columns)
+    chart(drawn, found, columns, "sales-by-category", "Net sales by category")

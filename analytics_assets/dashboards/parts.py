@@ -19,7 +19,7 @@ from analytics_assets.dashboards.reader import Reader
 from analytics_assets.quoting import without_formula
 
 Records = Sequence[dict[str, Any]]
-CHART_HEIGHT = 300
+FIGURE_WIDTH = 190
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,6 @@ def figures(found: Sequence[Figure]) -> None:
             )
 
 
-FIGURE_WIDTH = 190
-
-
 def section(title: str, caption: str, name: str) -> None:
     """The head of a part of a page; links can point to its name."""
     st.subheader(title, anchor=name)
@@ -78,7 +75,11 @@ def section(title: str, caption: str, name: str) -> None:
 
 
 def chart(
-    drawn: alt.TopLevelMixin | Any, records: Records, columns: Sequence[Column], name: str
+    drawn: alt.Chart | alt.LayerChart | alt.FacetChart,
+    records: Records,
+    columns: Sequence[Column],
+    name: str,
+    title: str,
 ) -> None:
     """A chart, and below it the rows that it shows.
 
@@ -87,15 +88,21 @@ def chart(
         records: its rows.
         columns: the columns of the table below.
         name: name of the file that can be downloaded.
+        title: what it shows, for those who do not see it.
     """
-    st.altair_chart(drawn, width="stretch", key=f"chart-{name}")
-    with st.expander(f"Table of these {len(records):,} rows"):
+    st.altair_chart(drawn, width="stretch", key=f"chart-{name}", alt=title)
+    with st.expander(f"Table: {len(records):,} rows"):
         table(records, columns, name)
 
 
 def table(
-    records: Records, columns: Sequence[Column], name: str, height: int | None = None
-) -> None:
+    records: Records,
+    columns: Sequence[Column],
+    name: str,
+    height: int | None = None,
+    *,
+    choose: bool = False,
+) -> int | None:
     """Rows as a table that can be downloaded.
 
     Args:
@@ -103,14 +110,20 @@ def table(
         columns: the columns.
         name: name of the file that can be downloaded.
         height: height in pixels; as high as Streamlit makes it without.
+        choose: whether a row can be chosen.
+
+    Returns:
+        The row that was chosen.
     """
-    st.dataframe(
+    event: Any = st.dataframe(
         frame(records, columns),
         column_config={column.name: _config(column) for column in columns},
         hide_index=True,
         width="stretch",
         height=height or "auto",
         key=f"table-{name}",
+        on_select="rerun" if choose else "ignore",
+        selection_mode="single-row",
     )
     st.download_button(
         "Download CSV",
@@ -121,6 +134,8 @@ def table(
         on_click="ignore",
         icon=":material/download:",
     )
+    chosen = event["selection"]["rows"] if choose else []
+    return chosen[0] if chosen else None
 
 
 def frame(records: Records, columns: Sequence[Column]) -> pd.DataFrame:

@@ -4,9 +4,15 @@ Belongs here: the options of Streamlit and the headers of its answers. Does not 
 (`site`), or the command (`cli.dashboards`).
 """
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import streamlit
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 from streamlit.web.bootstrap import load_config_options
@@ -47,10 +53,11 @@ class _Headers:
         await self._app(scope, receive, with_headers)
 
 
-def create_app(*, loopback: bool) -> App:
+def create_app(paths: Sequence[str], *, loopback: bool) -> App:
     """The application.
 
     Args:
+        paths: the addresses of its pages.
         loopback: whether it listens on the loopback alone. Then it answers to no other host name,
             so that no web page can ask it under one.
     """
@@ -72,4 +79,25 @@ def create_app(*, loopback: bool) -> App:
         }
     )
     never_ask_for_the_own_address()
-    return App(SCRIPT, middleware=[Middleware(_Headers)])
+    return App(
+        SCRIPT,
+        routes=[Route(f"/{path}", _document) for path in ("", *paths)],
+        middleware=[Middleware(_Headers)],
+    )
+
+
+async def _document(request: Request) -> HTMLResponse:
+    """Streamlit's document, told where its server is: otherwise each page asks below itself first.
+
+    It finds out, but the browser logs an error for each address that is not there.
+    """
+    return HTMLResponse(_document_text(), headers={"cache-control": "no-cache"})
+
+
+@cache
+def _document_text() -> str:
+    text = Path(streamlit.__file__).with_name("static").joinpath("index.html").read_text("utf-8")
+    head = "<head>"
+    assert text.count(head) == 1
+    told = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'}</script>"
+    return text.replace(head, head + told)

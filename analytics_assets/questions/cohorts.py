@@ -1,0 +1,135 @@
+"""Cohorts: how many of those who came in a month bought again, and what they brought.
+
+Belongs here: questions to customer_cohort_analysis, and the same of a country. Does not belong
+here: cohorts of anything but the month of the first sale.
+"""
+
+from datetime import date
+from typing import Any
+
+from analytics_assets.warehouse.session import Session
+
+Records = list[dict[str, Any]]
+# Rows as customer_cohort_analysis has them, of the customers of each country.
+_OF_COUNTRIES = """
+    WITH bought AS (
+        SELECT
+            c.customer_id,
+            d.country,
+            date_trunc('month', c.order_date)::DATE AS month,
+            bool_or(c.sale_orders > 0) AS active,
+            sum(c.net_amount) AS net_amount
+        FROM core.customer_days c
+        JOIN core.dim_customers d USING (customer_id)
+        WHERE d.member_type <> 'unknown' AND d.country IS NOT NULL
+        GROUP BY ALL
+    ),
+    firsts AS (
+        SELECT customer_id, country, min(month) AS cohort_month FROM bought
+        WHERE active GROUP BY ALL
+    ),
+    newest AS (SELECT max(order_date) AS day FROM core.customer_days),
+    sizes AS (
+        SELECT country, cohort_month, count(*) AS customers_in_cohort FROM firsts GROUP BY ALL
+    ),
+    months AS (
+        SELECT
+            country,
+            cohort_month,
+            customers_in_cohort,
+            unnest(range(date_diff('month', cohort_month, day) + 1)) AS month_number
+        FROM sizes, newest
+    ),
+    observed AS (
+        SELECT
+            country,
+            cohort_month,
+            date_diff('month', cohort_month, month) AS month_number,
+            count(*) FILTER (active) AS customers_active,
+            sum(net_amount) AS cohort_revenue
+        FROM bought JOIN firsts USING (customer_id, country)
+        WHERE month >= cohort_month GROUP BY ALL
+    ),
+    cohorts AS (
+        SELECT
+            country,
+            cohort_month,
+            month_number::INTEGER AS month_number,
+            coalesce(customers_active, 0) AS customers_active,
+            customers_in_cohort,
+            coalesce(customers_active, 0) / customers_in_cohort AS retention_rate,
+            coalesce(cohort_revenue, 0) AS cohort_revenue,
+            last_day((cohort_month + to_months(month_number::INTEGER))::DATE) <= day AS is_complete
+        FROM months LEFT JOIN observed USING (country, cohort_month, month_number), newest
+    )
+"""
+COLUMNS = (
+    "cohort_month, month_number, customers_active, customers_in_cohort, retention_rate, "
+    "cohort_revenue, sum(cohort_revenue) OVER (PARTITION BY cohort_month ORDER BY month_number) "
+    "/ customers_in_cohort AS revenue_per_customer, is_complete"
+)
+
+
+def cohorts(session: Session, since: date, until: date, country: str | None) -> Records:
+    """Months of the cohorts that began within some days, as far as they have been observed."""
+    return session.records(
+        f"{_rows(country)} SELECT {COLUMNS} FROM chosen ORDER BY cohort_month, month_number",
+        _parameters(since, until, country),
+    )
+
+
+def curve(session: Session, since: date, until: date, country: str | None) -> Records:
+    """Retention and revenue by months since the first sale, of these cohorts together.
+
+    Each month number has only cohorts for which the whole month has been observed.
+    """
+    return session.records(
+        f"{_rows(country)}, totals AS (SELECT {COLUMNS} FROM chosen) SELECT month_number, "
+        "count(*) AS cohorts, sum(customers_active)::BIGINT AS customers_active, "
+        "sum(customers_in_cohort)::BIGINT AS customers_in_cohort, "
+        "sum(customers_active) / sum(customers_in_cohort) AS retention_rate, "
+        "sum(revenue_per_customer * customers_in_cohort) / sum(customers_in_cohort) "
+        "AS revenue_per_customer FROM totals WHERE is_complete GROUP BY 1 ORDER BY 1",
+        _parameters(since, until, country),
+    )
+
+
+def retention_by_country(session: Session, since: date, until: date) -> Records:
+    """Retention of the largest countries: cohorts that began within some days, together.
+
+    Each month number has only cohorts for which the whole month has been observed.
+    """
+    return session.records(
+        f"""{_OF_COUNTRIES},
+        largest AS (
+            SELECT country FROM firsts GROUP BY 1 ORDER BY count(*) DESC, country LIMIT 6
+        )
+        SELECT
+            country,
+            month_number,
+            sum(customers_active)::BIGINT AS customers_active,
+            sum(customers_in_cohort)::BIGINT AS customers_in_cohort,
+            sum(customers_active) / sum(customers_in_cohort) AS retention_rate
+        FROM cohorts SEMI JOIN largest USING (country)
+        WHERE is_complete AND cohort_month BETWEEN date_trunc('month', ?::DATE) AND ?
+        GROUP BY ALL ORDER BY country, month_number
+        """,
+        [since, until],
+    )
+
+
+def _rows(country: str | None) -> str:
+    if country is None:
+        return (
+            "WITH chosen AS (SELECT * FROM marts.customer_cohort_analysis "
+            "WHERE customers_active IS NOT NULL "
+            "AND cohort_month BETWEEN date_trunc('month', ?::DATE) AND ?)"
+        )
+    return (
+        f"{_OF_COUNTRIES}, chosen AS (SELECT * FROM cohorts "
+        "WHERE cohort_month BETWEEN date_trunc('month', ?::DATE) AND ? AND country = ?)"
+    )
+
+
+def _parameters(since: date, until: date, country: str | None) -> list[Any]:
+    return [since, until] if country is None else [since, until, country]
