@@ -22,6 +22,10 @@ from analytics_assets.api.formats import objects
 from analytics_assets.api.problems import ProblemError, bad_request
 from analytics_assets.api.service import record_of, service_of
 from analytics_assets.api.tables import row_by_key
+from analytics_assets.questions.churn import bands
+from analytics_assets.questions.customers import month_ends, segment_changes, segments
+from analytics_assets.questions.quality import newest_scores
+from analytics_assets.questions.sales import AMOUNTS, amounts_between, days_before, newest_day
 from analytics_assets.schemas import TABLES
 from analytics_assets.warehouse.builds import OpenBuild
 from analytics_assets.warehouse.session import Session
@@ -192,27 +196,11 @@ def with_reasons(scored: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _segments(build: OpenBuild, session: Session, customer_id: str) -> list[dict[str, Any]]:
     """The segment at the end of each month, and on the newest day, where it is another."""
-    relation = TABLES[SNAPSHOTS].relation
     days = build.facts.get("month_ends")
     if days is None:
         # It reads the day of every row: once for a build.
-        days = build.facts["month_ends"] = [
-            day
-            for (day,) in session.rows(
-                f"SELECT max(day) FROM (SELECT DISTINCT snapshot_date AS day FROM {relation}) "
-                "GROUP BY date_trunc('month', day)"
-            )
-        ]
-    rows = session.rows(
-        f"SELECT snapshot_date, segment FROM {relation} WHERE customer_id = ? "
-        f"AND snapshot_date IN ({', '.join('?' * len(days)) or 'NULL'}) ORDER BY 1",
-        [customer_id, *days],
-    )
-    changes: list[dict[str, Any]] = []
-    for day, segment in rows:
-        if not changes or changes[-1]["segment"] != segment:
-            changes.append({"day": day, "segment": segment})
-    return changes
+        days = build.facts["month_ends"] = month_ends(session)
+    return segment_changes(session, customer_id, days)
 
 
 def _cohorts(tables: Readable, session: Session) -> tuple[dict[str, Any], int]:
@@ -237,55 +225,36 @@ def _cohorts(tables: Readable, session: Session) -> tuple[dict[str, Any], int]:
 def _summary(tables: Readable, session: Session) -> tuple[dict[str, Any], int]:
     answer: dict[str, Any] = {}
     if _has(tables, CUSTOMERS, "snapshot_date", "segment"):
-        rows = session.rows(
-            "SELECT max(snapshot_date), segment, count(*) FROM marts.user_analytics GROUP BY 2 "
-            "ORDER BY 3 DESC, 2"
-        )
+        found = segments(session)
         answer["customers"] = {
-            "day": max((day for day, _, _ in rows), default=None),
-            "known": sum(count for *_, count in rows),
-            "segments": [{"segment": name, "customers": count} for _, name, count in rows],
-        }
-    amounts = ("gross_amount", "returned_amount", "net_amount", "margin_amount")
-    if _has(tables, SALES, "order_date", *amounts):
-        newest = session.value("SELECT max(order_date) FROM marts.sales_daily")
-        answer["sales"] = [_sales(session, newest, periods, amounts) for periods in (0, 1)]
-    if _has(tables, PREDICTIONS, "snapshot_date", "risk_band", "churn_probability"):
-        rows = session.rows(
-            "SELECT max(snapshot_date), risk_band, count(*), avg(churn_probability) "
-            "FROM churn.churn_predictions WHERE snapshot_date = "
-            "(SELECT max(snapshot_date) FROM churn.churn_predictions) GROUP BY 2 ORDER BY 4"
-        )
-        answer["churn"] = {
-            "day": rows[0][0] if rows else None,
-            "bands": [
-                {"risk_band": band, "customers": count, "mean_probability": mean}
-                for _, band, count, mean in rows
+            "day": max((row["day"] for row in found), default=None),
+            "known": sum(row["customers"] for row in found),
+            "segments": [
+                {"segment": row["segment"], "customers": row["customers"]} for row in found
             ],
         }
+    if _has(tables, SALES, "order_date", *AMOUNTS):
+        newest = newest_day(session)
+        answer["sales"] = [_sales(session, newest, periods) for periods in (0, 1)]
+    if _has(tables, PREDICTIONS, "snapshot_date", "risk_band", "churn_probability"):
+        found = bands(session)
+        answer["churn"] = {
+            "day": found[0]["day"] if found else None,
+            "bands": [{n: v for n, v in row.items() if n != "day"} for row in found],
+        }
     if _has(tables, SCORES, "asset", "day", "score"):
-        rows = session.rows(
-            "SELECT asset, max(day), arg_max(score, day) FROM quality.data_quality_scores "
-            "GROUP BY 1 ORDER BY 3, 1"
-        )
-        answer["quality"] = [{"asset": a, "day": day, "score": score} for a, day, score in rows]
+        answer["quality"] = newest_scores(session)
     return answer, len(answer)
 
 
-def _sales(
-    session: Session, newest: date | None, periods: int, amounts: Sequence[str]
-) -> dict[str, Any]:
+def _sales(session: Session, newest: date | None, periods: int) -> dict[str, Any]:
     """Amounts of the newest days with orders, or of as many days before."""
     if newest is None:
-        return {"since": None, "until": None, **dict.fromkeys(amounts)}
-    until = newest - timedelta(PERIOD * periods)
-    since = until - timedelta(PERIOD - 1)
-    # A margin that is not known for some rows is not known for their sum.
-    sums = ", ".join(f"if(count({a}) = count(*), sum({a}), NULL)::VARCHAR" for a in amounts)
-    row = session.row(
-        f"SELECT {sums} FROM marts.sales_daily WHERE order_date BETWEEN ? AND ?", [since, until]
-    )
-    return {"since": since, "until": until, **dict(zip(amounts, row, strict=True))}
+        return {"since": None, "until": None, **dict.fromkeys(AMOUNTS)}
+    since, until = days_before(newest, PERIOD, periods)
+    found = amounts_between(session, since, until)
+    amounts = {name: None if value is None else str(value) for name, value in found.items()}
+    return {"since": since, "until": until, **amounts}
 
 
 def _contracts(tables: Readable, session: Session) -> tuple[dict[str, Any], int]:

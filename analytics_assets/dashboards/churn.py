@@ -109,8 +109,9 @@ def _scores(reader: Reader, filters: Filters) -> None:
             alt.Color(
                 "band:N",
                 title=None,
-                scale=alt.Scale(domain=list(PROBABILITY_BANDS)),
-                legend=alt.Legend(orient="top"),
+                # The third colour is left out: the fourth is the red one.
+                scale=alt.Scale(domain=["Low", "Medium", "", "High"]),
+                legend=alt.Legend(orient="top", values=list(PROBABILITY_BANDS)),
             ),
             tooltip=tips([*columns, Column("band", "Band", "text")]),
         )

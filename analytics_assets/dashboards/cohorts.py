@@ -79,7 +79,7 @@ def _figures(rows: Records, curve: Records) -> None:
             ),
             *(
                 Figure(
-                    *(f"Sales a customer, month {n}", months[n]["revenue_per_customer"], "money"),
+                    *(f"Sales each, month {n}", months[n]["revenue_per_customer"], "money"),
                     meaning=VALUE.meaning,
                 )
                 for n in (max(months, default=0),)
@@ -161,12 +161,11 @@ def _curves(rows: Records, curve: Records) -> None:
         y = alt.Y(f"{value.name}:Q", title=value.label, axis=axis(value))
         drawn = alt.layer(
             alt.Chart(frame(some, [COHORT, *columns]))
-            .mark_line(strokeWidth=1.2, opacity=0.4)
+            .mark_line(strokeWidth=1.2, opacity=0.5, color="#8C9491")
             .encode(
                 x,
                 y,
                 alt.Detail("cohort_month:O"),
-                alt.Color("cohort_month:T", legend=None),
                 tooltip=tips([COHORT, NUMBER, value, SIZE]),
             ),
             alt.Chart(frame(all_of_them, columns))

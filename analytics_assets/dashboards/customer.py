@@ -67,7 +67,7 @@ def _figures(known: dict[str, Any]) -> None:
         "net_amount": "Net sales of all time",
         "sale_orders": "Orders",
         "average_order_value": "Sales an order",
-        "days_since_last_order": "Days since the last order",
+        "days_since_last_order": "Days since order",
         "return_share": "Share of returns",
     }
     figures(
@@ -100,9 +100,9 @@ def _score(scored: dict[str, Any] | None) -> None:
             Figure("Churn probability", scored["churn_probability"], "share",
                    meaning=columns[0].meaning),
             Figure("Risk band", scored["risk_band"], "text", meaning=columns[1].meaning),
-            Figure("Expected within the horizon", scored["expected_value"], "money",
+            Figure("Expected value", scored["expected_value"], "money",
                    meaning=horizon.meaning),
-            Figure("Lifetime value, 12 months", scored["lifetime_value"], "money",
+            Figure("Lifetime value", scored["lifetime_value"], "money",
                    meaning=columns[3].meaning),
         ]
     )  # fmt: skip

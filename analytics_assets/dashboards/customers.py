@@ -59,7 +59,7 @@ def _segments(reader: Reader, filters: Filters) -> None:
             Figure("Customers who bought", bought, "count", meaning="With a sale at any time"),
             Figure("Net sales of all time", total, "money"),
             Figure(
-                f"Share of {SEGMENTS[0]}s in it",
+                f"Share of {SEGMENTS[0]}s",
                 best["net_amount"] / total if best and total else None,
                 "share",
                 meaning=f"Net sales of the segment {SEGMENTS[0]} / net sales of all",

@@ -16,6 +16,7 @@ from analytics_assets.schemas.units import unit_of
 Kind = Literal["money", "share", "count", "number", "date", "month", "time", "text", "flag"]
 NONE = "–"  # noqa: RUF001 (a dash, where there is no value)
 _AS_WRITTEN = {"rfm": "RFM", "id": "ID", "psi": "PSI", "roc": "ROC", "auc": "AUC", "p": "p"}
+_WHOLE = {"sd_gap_days": "Spread of the gaps", "mean_gap_days": "Mean gap between orders"}
 _D3 = {"money": ",.0f", "share": ".1%", "count": ",.0f", "number": ",.2f"}
 # In words of Streamlit, for tables.
 _IN_TABLES = {"money": "%,.2f", "share": "percent", "count": "localized", "number": "%.3f"}
@@ -50,6 +51,8 @@ class Column:
 
 def label_of(name: str) -> str:
     """A name as a person would write it."""
+    if name in _WHOLE:
+        return _WHOLE[name]
     words = [_AS_WRITTEN.get(word, word) for word in name.split("_")]
     words = [re.sub(r"^(\d+)d$", r"\1 days", word) for word in words]
     text = " ".join(words)

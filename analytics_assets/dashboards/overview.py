@@ -26,6 +26,7 @@ GROWTH = (
     Column("returned_customers", "Returned", "count", "Customers who came back after a pause"),
     Column("lost_customers", "Not again", "count", "Bought the month before, and not in this one"),
 )
+MOST_BARS = 20  # the table below has all
 MONTH = Column("month", "Month", "month", "Calendar month")
 
 
@@ -135,12 +136,13 @@ def _categories(reader: Reader, filters: Filters) -> None:
     found = reader.ask(sales.sales_by_category, filters.since, filters.until)
     section(
         "Net sales by category",
-        f"Money of the shop. {filters.days}, all countries: this table has no countries.",
+        f"Money of the shop, the {MOST_BARS} largest. {filters.days}, all countries: sales by "
+        "category are not kept by country.",
         "categories",
     )
     columns = declared(
         "sales_daily", "category", "net_amount", "gross_amount", "returned_amount", "units",
         net_amount="Net sales", gross_amount="Gross sales", returned_amount="Returns",
     )  # fmt: skip
-    drawn = ranked_bars(frame(found, columns), columns[0], columns[1], columns)
+    drawn = ranked_bars(frame(found[:MOST_BARS], columns), columns[0], columns[1], columns)
     chart(drawn, found, columns, "sales-by-category", "Net sales by category")

@@ -19,7 +19,7 @@ from analytics_assets.dashboards.reader import Reader
 from analytics_assets.quoting import without_formula
 
 Records = Sequence[dict[str, Any]]
-FIGURE_WIDTH = 190
+FIGURE_WIDTH = 200
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ TABLE = Column("asset", "Table", "text", "Table that was checked")
 LONGEST_BY_DAY = 45  # days that are shown one by one; more are shown by week, or by month
 LONGEST_BY_WEEK = 400
 MOST_RUNS = 50
+MOST_TABLES = 25
 
 
 def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
@@ -59,7 +60,7 @@ def _figures(reader: Reader, scores: Records, rejected: Records) -> None:
     verdicts = reader.ask(quality.verdicts)
     figures(
         [
-            Figure("Mean score", sum(s["score"] for s in scores) / len(scores), "share",
+            Figure("Mean score", f"{sum(s['score'] for s in scores) / len(scores):.3%}", "text",
                    meaning="Mean of the newest scores of all tables; 100% is no failing row"),
             Figure("Tables below 100%", sum(s["score"] < 1 for s in scores), "count",
                    meaning=f"Of {len(scores)} tables, by their newest score"),
@@ -78,11 +79,15 @@ def _figures(reader: Reader, scores: Records, rejected: Records) -> None:
 def _scores(reader: Reader, arguments: tuple[date, date, str]) -> None:
     found = reader.ask(quality.scores_between, *arguments)
     by = arguments[2]
-    below = {row["asset"] for row in found if row["score"] < 1}
+    least: dict[str, float] = {}
+    for row in found:
+        least[row["asset"]] = min(row["score"], least.get(row["asset"], 1.0))
+    below = {asset for asset in sorted(least, key=least.__getitem__)[:MOST_TABLES]
+             if least[asset] < 1}  # fmt: skip
     section(
         f"Score by table and {by}",
-        f"The lowest score of each {by}, for tables that were below 100% at any time in these "
-        "days; the table below has all.",
+        f"The lowest score of each {by}, for the {MOST_TABLES} lowest tables that were below 100% "
+        "at any time in these days; the table below has all.",
         "scores",
     )
     columns = [
@@ -183,7 +188,6 @@ def _freshness(reader: Reader) -> None:
     columns = [
         TABLE,
         Column("newest_day", "Newest day", "date", "Newest day with a score"),
-        Column("timeliness", "Timeliness", "share", "1: the newest day is loaded"),
         Column("evaluated_at", "Checked", "time", "When a check was evaluated last, UTC"),
     ]
     table(found, columns, "freshness", height=280)

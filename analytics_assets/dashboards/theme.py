@@ -21,6 +21,8 @@ _LIGHT: dict[str, Any] = {
     "codeTextColor": "#7A3B12",
     "redTextColor": "#9B2C1F",
     "greenTextColor": "#0B5F5A",
+    "blueTextColor": "#1F4448",
+    "blueBackgroundColor": "#E4ECE4",
     "chartCategoricalColors": [
         "#0F6E68", "#C0702A", "#41597F", "#98384B", "#7B7A2A", "#6E4A86", "#2B88A6", "#8A6B52",
     ],
@@ -46,6 +48,8 @@ _DARK: dict[str, Any] = {
     "codeTextColor": "#E9A866",
     "redTextColor": "#F0907E",
     "greenTextColor": "#7FCDBF",
+    "blueTextColor": "#BFDDD6",
+    "blueBackgroundColor": "#1D2F32",
     "chartCategoricalColors": [
         "#5DB7AC", "#E9A866", "#8FA8D6", "#E0879A", "#BDB95A", "#B793D1", "#6CBCD8", "#C3A48A",
     ],

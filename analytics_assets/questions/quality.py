@@ -86,7 +86,7 @@ def rejected(session: Session, since: date, until: date, by: str) -> Records:
 def freshness(session: Session) -> Records:
     """The newest day that each table was checked for, and when; the oldest first."""
     return session.records(
-        "SELECT asset, max(day) AS newest_day, arg_max(timeliness, day) AS timeliness, "
+        "SELECT asset, max(day) AS newest_day, "
         "(SELECT max(evaluated_at) FROM quality.data_quality_metrics m WHERE m.asset = s.asset) "
         "AS evaluated_at FROM quality.data_quality_scores s GROUP BY 1 ORDER BY 2, 1"
     )

@@ -4,7 +4,6 @@ Belongs here: questions to sales_daily, customer_days and customer_sales. Does n
 a customer is like (`customers`).
 """
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -37,11 +36,9 @@ def days_before(newest: date, days: int, periods: int = 0) -> tuple[date, date]:
     return until - timedelta(days - 1), until
 
 
-def amounts_between(
-    session: Session, since: date, until: date, amounts: Sequence[str] = AMOUNTS
-) -> dict[str, Any]:
+def amounts_between(session: Session, since: date, until: date) -> dict[str, Any]:
     """Amounts of some days; a margin that is not known for some rows is not known for their sum."""
-    sums = ", ".join(f"if(count({a}) = count(*), sum({a}), NULL) AS {a}" for a in amounts)
+    sums = ", ".join(f"if(count({a}) = count(*), sum({a}), NULL) AS {a}" for a in AMOUNTS)
     return session.records(
         f"SELECT {sums} FROM marts.sales_daily WHERE order_date BETWEEN ? AND ?", [since, until]
     )[0]
