@@ -139,6 +139,12 @@ WEBHOOK = _rule(
     "{name} does not start with http:// or https://; set it to the address of the webhook, or "
     "unset it.",
 )
+DASHBOARDS = _rule(
+    lambda text: text.startswith(("http://", "https://")),
+    lambda text: text.rstrip("/"),
+    "{name} does not start with http:// or https://; set it to the address of the dashboards, or "
+    "leave it out.",
+)
 UI = _rule(
     lambda text: text.startswith(("http://", "https://")),
     lambda text: text.rstrip("/"),

@@ -61,6 +61,8 @@ NOT_RUN = {
     "curl 'http://127.0.0.1:8000": "asks that server",
     "curl http://127.0.0.1:8000": "asks that server",
     "curl -H 'Accept: text/csv'": "asks that server",
+    "make dashboards": "a server; dashboards/test_pages.py starts one",
+    ".venv/bin/analytics-assets dashboards": "a server; dashboards/test_pages.py starts one",
     "make dev": "a server; test_webserver.py starts one",
     "make bench": "takes an hour",
     ".venv/bin/analytics-assets metrics": "a server; automation/test_metrics.py starts one",

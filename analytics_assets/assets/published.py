@@ -66,6 +66,11 @@ def serving_assets(settings: Settings, upstream: list[str]) -> list[AssetsDefini
                 "pointer": MetadataValue.path(str(settings.published_dir / POINTER)),
                 "bytes": build.path.stat().st_size,
                 "tables": markdown_table(("table", "rows"), build.rows.items()),
+                **(
+                    {"dashboards": MetadataValue.url(settings.dashboards_url)}
+                    if settings.dashboards_url
+                    else {}
+                ),
             },
         )
 

@@ -67,7 +67,7 @@ def _scores(reader: Reader, filters: Filters) -> None:
     figures(
         [
             Figure("Customers scored", scored, "count", meaning="Customers who have bought"),
-            Figure("Mean churn probability", mean, "share", meaning=PROBABILITY.meaning),
+            Figure("Mean probability", mean, "share", meaning=PROBABILITY.meaning),
             Figure("In the band High", high["customers"] if high else 0, "count",
                    meaning=BAND.meaning),
             Figure("Value at stake", _sum(bands, "value_at_stake"), "money", meaning=STAKE.meaning),

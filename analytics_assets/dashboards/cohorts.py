@@ -70,7 +70,7 @@ def _figures(rows: Records, curve: Records) -> None:
             Figure("Customers in them", sum(sizes.values()), "count"),
             *(
                 Figure(
-                    *(f"Retention, month {n}", months[n]["retention_rate"], "share"),
+                    *(f"Kept in month {n}", months[n]["retention_rate"], "share"),
                     meaning="Share of the cohorts' customers with a sale in that month after the "
                     "first; cohorts for which the month is over",
                 )
@@ -79,7 +79,7 @@ def _figures(rows: Records, curve: Records) -> None:
             ),
             *(
                 Figure(
-                    *(f"Sales each, month {n}", months[n]["revenue_per_customer"], "money"),
+                    *(f"Value, month {n}", months[n]["revenue_per_customer"], "money"),
                     meaning=VALUE.meaning,
                 )
                 for n in (max(months, default=0),)

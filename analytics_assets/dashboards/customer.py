@@ -64,7 +64,7 @@ def _figures(known: dict[str, Any]) -> None:
     shown = {
         "segment": "Segment",
         "rfm": "RFM",
-        "net_amount": "Net sales of all time",
+        "net_amount": "Net sales, ever",
         "sale_orders": "Orders",
         "average_order_value": "Sales an order",
         "days_since_last_order": "Days since order",

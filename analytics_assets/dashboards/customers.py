@@ -56,10 +56,10 @@ def _segments(reader: Reader, filters: Filters) -> None:
     figures(
         [
             Figure("Customers known", known, "count", meaning="Registered, or with an order"),
-            Figure("Customers who bought", bought, "count", meaning="With a sale at any time"),
-            Figure("Net sales of all time", total, "money"),
+            Figure("Buyers", bought, "count", meaning="With a sale at any time"),
+            Figure("Net sales, ever", total, "money"),
             Figure(
-                f"Share of {SEGMENTS[0]}s",
+                f"{SEGMENTS[0]}s' share",
                 best["net_amount"] / total if best and total else None,
                 "share",
                 meaning=f"Net sales of the segment {SEGMENTS[0]} / net sales of all",

@@ -59,8 +59,9 @@ def _figures(reader: Reader, filters: Filters) -> None:
             ),
             Figure(
                 *("Returns", now["returned_amount"], "money", before.get("returned_amount")),
+                trend=[float(month["returned_amount"]) for month in months],
                 less_is_better=True,
-                meaning="Amount of the return lines: usually negative",
+                meaning="Amount of the return lines, usually negative: a rise is more of them",
             ),
             Figure(
                 *("Orders", now["sale_orders"], "count", before.get("sale_orders")),
@@ -68,12 +69,13 @@ def _figures(reader: Reader, filters: Filters) -> None:
                 meaning="Orders with a sale",
             ),
             Figure(
-                *("Customers who bought", now["customers"], "count", before.get("customers")),
+                *("Buyers", now["customers"], "count", before.get("customers")),
                 trend=[float(month["customers"]) for month in growth],
                 meaning="Known customers with a sale",
             ),
             Figure(
                 *("Net sales an order", _mean(now), "money", _mean(before)),
+                trend=[mean for mean in map(_mean, months) if mean is not None],
                 meaning="Net sales / orders, in the currency of the shop",
             ),
         ]

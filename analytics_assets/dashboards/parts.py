@@ -19,7 +19,7 @@ from analytics_assets.dashboards.reader import Reader
 from analytics_assets.quoting import without_formula
 
 Records = Sequence[dict[str, Any]]
-FIGURE_WIDTH = 200
+FIGURE_WIDTH = 166  # two of them fit on a phone
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Figure:
 
 
 def figures(found: Sequence[Figure]) -> None:
-    """Some figures next to each other; on a phone, below each other in pairs."""
+    """Some figures next to each other; on a phone, in pairs. Names that are longer than 17
+    letters would be cut off."""
     with st.container(horizontal=True, gap="small"):
         for figure in found:
             st.metric(

@@ -55,7 +55,7 @@ def _contracts(reader: Reader) -> None:
             Figure("Churn rate", left / subscribers, "share", meaning="Left / subscribers"),
             Figure("Charges a month", sum(row["monthly_charges"] for row in found), "money",
                    meaning="Money charged a month to those who stayed"),
-            Figure("Charges a month, lost", sum(row["monthly_charges_lost"] for row in found),
+            Figure("Charges lost", sum(row["monthly_charges_lost"] for row in found),
                    "money", meaning="Money charged a month to those who left"),
         ]
     )  # fmt: skip

@@ -17,10 +17,11 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from analytics_assets.schemas.churn import PROBABILITY_BANDS
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.publish import current_build, open_build
+from analytics_assets.warehouse.connection import Warehouse
+from analytics_assets.warehouse.publish import current_build, open_build, publish
 
 from ..api.conftest import publish_rows
-from ..conftest import REPOSITORY, made_once, make_settings
+from ..conftest import REPOSITORY, make_settings
 
 pytestmark = pytest.mark.slow
 CHROMIUM = "/usr/bin/chromium"
@@ -39,7 +40,7 @@ FIGURES = {
     "": {
         "Net sales": "SELECT sum(net_amount) FROM core.customer_days",
         "Orders": "SELECT sum(sale_orders) FROM core.customer_days",
-        "Customers who bought": "SELECT count(DISTINCT customer_id) FROM core.customer_days "
+        "Buyers": "SELECT count(DISTINCT customer_id) FROM core.customer_days "
         f"WHERE sale_orders > 0 AND {KNOWN}",
     },
     "cohorts": {
@@ -49,7 +50,7 @@ FIGURES = {
     },
     "customers": {
         "Customers known": "SELECT count(*) FROM marts.user_analytics",
-        "Net sales of all time": "SELECT sum(net_amount) FROM marts.user_analytics",
+        "Net sales, ever": "SELECT sum(net_amount) FROM marts.user_analytics",
     },
     "customer?customer=C000017": {
         "Orders": "SELECT sale_orders FROM marts.user_analytics WHERE customer_id = 'C000017'",
@@ -119,13 +120,10 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def settings(shared: Path) -> Settings:
-    def build(folder: Path) -> Settings:
-        settings = make_settings(folder / "home")
-        publish_rows(settings)
-        return settings
-
-    return made_once(shared / "dashboards", build)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = make_settings(tmp_path_factory.mktemp("home"))
+    publish_rows(settings)
+    return settings
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +206,7 @@ def test_the_figures_of_a_page_are_those_of_the_build(
     expected = {label: shown(rows(sql)[0][0]) for label, sql in FIGURES[path].items()}
     assert visit.shows(expected), (visit.figures(), expected)
     expect(visit.page.get_by_test_id("stException")).to_have_count(0)
+    assert [name for name in visit.figures() if len(name) > 17] == []
     if path in FILES:
         name, sql = FILES[path]
         assert downloaded(visit.page, name) == sorted(map(texts, rows(sql)))
@@ -272,6 +271,18 @@ def test_the_theme_is_ours_in_light_and_dark(visit: Visit) -> None:
         assert "#{:02X}{:02X}{:02X}".format(*parts) == options[f"theme.{base}.backgroundColor"]
 
 
-def test_a_build_without_a_table_says_so(visit: Visit, rows: Callable[[str], Rows]) -> None:
+def test_what_is_not_there_is_said(visit: Visit, settings: Settings) -> None:
     visit.open("customer?customer=nobody")
     expect(visit.page.get_by_text("The build has no such customer")).to_be_visible()
+    # Without subscribers and scores, on a build that is published while the server runs.
+    warehouse = Warehouse(settings.warehouse_path)
+    gone = ("marts.churn_by_contract", "marts.subscription_analytics", "churn.churn_predictions")
+    with warehouse.transaction() as session:
+        for relation in gone:
+            session.execute(f"DROP TABLE {relation}")
+    publish(warehouse, settings.published_dir, settings.published_builds)
+    visit.open("churn")
+    expect(visit.page.get_by_text("has no churn_predictions")).to_be_visible()
+    expect(visit.page.get_by_role("link", name="Subscriptions")).to_have_count(0)
+    visit.open("subscriptions")
+    expect(visit.page.get_by_text("has no churn_by_contract")).to_be_visible()
