@@ -1,18 +1,18 @@
-"""The settings of the HTTP API, which are a part of all settings.
+"""The settings of the HTTP API and the dashboards, which are a part of all settings.
 
-Belongs here: the limits of the API and the tokens that it accepts. Does not belong here: how a
+Belongs here: the limits of the API, the tokens that it accepts, and where the dashboards are. Does not belong here: how a
 setting is read (`settings`), or its rules (`setting_rules`).
 """
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from analytics_assets.setting_rules import JWKS, MEMORY, ORIGINS, TEXT, Setting, number, whole
+from analytics_assets.setting_rules import DASHBOARDS, JWKS, MEMORY, ORIGINS, TEXT, Setting, number, whole
 
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """Settings of the API."""
+    """Settings of what readers ask."""
 
     api_rate: Annotated[
         int, Setting("6000", "requests a minute of a key or token; 0 for no limit", whole(0))
@@ -38,4 +38,8 @@ class ApiSettings:
     api_oidc_jwks: Annotated[
         str | None,
         Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
+    ]
+    dashboards_url: Annotated[
+        str | None,
+        Setting(None, "address of the dashboards, for links from published_warehouse", DASHBOARDS),
     ]

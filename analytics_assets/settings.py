@@ -17,7 +17,6 @@ from analytics_assets.api_settings import ApiSettings
 from analytics_assets.setting_rules import (
     CHECK_POLICIES,
     CRON,
-    DASHBOARDS,
     DBT_PROJECT,
     DEPLOYMENT,
     E_MAILS,
@@ -187,10 +186,6 @@ class Settings(ApiSettings, StreamSettings):
     email_to: Annotated[
         tuple[str, ...] | None,
         Setting(None, "addresses that e-mails go to, separated by commas", E_MAILS),
-    ]
-    dashboards_url: Annotated[
-        str | None,
-        Setting(None, "address of the dashboards, for links from published_warehouse", DASHBOARDS),
     ]
     ui_url: Annotated[
         str,

@@ -53,8 +53,9 @@ class Figure:
 
 
 def figures(found: Sequence[Figure]) -> None:
-    """Some figures next to each other; on a phone, in pairs. Names that are longer than 17
-    letters would be cut off."""
+    """Some figures next to each other; on a phone, in pairs. Names that are longer than 18
+    letters would be cut off.
+    """
     with st.container(horizontal=True, gap="small"):
         for figure in found:
             st.metric(

@@ -206,7 +206,7 @@ def test_the_figures_of_a_page_are_those_of_the_build(
     expected = {label: shown(rows(sql)[0][0]) for label, sql in FIGURES[path].items()}
     assert visit.shows(expected), (visit.figures(), expected)
     expect(visit.page.get_by_test_id("stException")).to_have_count(0)
-    assert [name for name in visit.figures() if len(name) > 17] == []
+    assert [name for name in visit.figures() if len(name) > 18] == []
     if path in FILES:
         name, sql = FILES[path]
         assert downloaded(visit.page, name) == sorted(map(texts, rows(sql)))
