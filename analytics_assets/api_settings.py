@@ -1,13 +1,22 @@
 """The settings of the HTTP API and the dashboards, which are a part of all settings.
 
-Belongs here: the limits of the API, the tokens that it accepts, and where the dashboards are. Does not belong here: how a
-setting is read (`settings`), or its rules (`setting_rules`).
+Belongs here: the limits of the API, the tokens that it accepts, and where the dashboards are. Does
+not belong here: how a setting is read (`settings`), or its rules (`setting_rules`).
 """
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from analytics_assets.setting_rules import DASHBOARDS, JWKS, MEMORY, ORIGINS, TEXT, Setting, number, whole
+from analytics_assets.setting_rules import (
+    DASHBOARDS,
+    JWKS,
+    MEMORY,
+    ORIGINS,
+    TEXT,
+    Setting,
+    number,
+    whole,
+)
 
 
 @dataclass(frozen=True)
