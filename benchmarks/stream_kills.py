@@ -55,6 +55,7 @@ TOPICS = ("customer-events", "purchase-events")
 START = datetime(2024, 3, 1, 20, tzinfo=UTC)
 SECONDS = 4 * 3600.0  # past midnight, so sessions end with the day, too
 TEN_YEARS = 10 * 365 * 86400  # that keys of Redis stay
+LONGEST_LIFE = 60.0  # seconds that a run has for a batch; there may be none left
 PATIENCE = 1800.0  # a run that takes longer waits for something that never comes
 TABLES = (EVENTS, DEAD_LETTERS, SESSIONS, PURCHASES, ACTIVITY, ALERTS)
 
@@ -124,7 +125,8 @@ def run(most: int, once: bool) -> None:
         # A short life has no use for a compiler that takes its time.
         {
             "spark.ui.enabled": "false",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+            "-XX:ReservedCodeCacheSize=256m",
         },
     )
     print("open", flush=True)
@@ -330,7 +332,12 @@ def killed(place: Place, kills: int, within: float, seed: int) -> list[dict[str,
                 if process.stdout.readline().strip() != "open":
                     raise RuntimeError(f"A run did not start; see {place.home / 'run.log'}.")
                 opened, before = time.monotonic(), place.commits()
-                while len(done) % 2 and place.commits() == before and process.poll() is None:
+                while (
+                    len(done) % 2
+                    and place.commits() == before
+                    and process.poll() is None
+                    and time.monotonic() - opened < LONGEST_LIFE
+                ):
                     time.sleep(0.1)
                 time.sleep(draw.uniform(0, within))
                 ended, after = process.poll(), round(time.monotonic() - opened, 2)

@@ -4,6 +4,7 @@ Belongs here: which queries there are and how they run. Does not belong here: wh
 """
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -60,6 +61,9 @@ PASSING = (
 )
 # What does not, though its words may look like the former.
 LOST = ("data loss", "DataLoss", "OffsetOutOfRange", "some data may have been lost")
+
+# The line of a cause, of Java or of Python.
+CAUSE = re.compile(r"(?:Caused by: |: )?((?:\w+\.)+\w*(?:Error|Exception)\b: .*)")
 
 
 class StreamError(RuntimeError):
@@ -206,6 +210,8 @@ class _Runner:
             return
         if failure := self.query.exception():
             self._failed(str(failure))
+        elif not self.query.isActive:
+            self._failed("It ended without an error; what Spark has logged says why.")
         else:
             self._write_progress()
 
@@ -217,7 +223,7 @@ class _Runner:
             raise StreamError(_in_words(self.name, text))
         self.tries += 1
         pause = min(2.0**self.tries, 60.0)
-        self.say(f"{self.name} failed and is started again in {pause:.0f} s: {_first_line(text)}")
+        self.say(f"{self.name} failed and is started again in {pause:.0f} s: {_cause(text)}")
         self.query = None
         self.start_at = now + pause
 
@@ -295,13 +301,22 @@ def _query(
 def _from_first_batch(
     make: Callable[[], Callable[["DataFrame", int], None]],
 ) -> Callable[["DataFrame", int], None]:
-    """A sink that is made at its first batch: before it, a new query has no identity."""
+    """A sink that is made at its first batch: before it, a new query has no identity.
+
+    Spark looks for its own interruptions in the text of an error, with a pattern that overflows the
+    stack on a long one; then the query has ended without an error. So the text is made short.
+    """
+    from py4j.protocol import Py4JError
+
     made: list[Callable[[DataFrame, int], None]] = []
 
     def sink(rows: "DataFrame", batch: int) -> None:
-        if not made:
-            made.append(make())
-        made[0](rows, batch)
+        try:
+            if not made:
+                made.append(make())
+            made[0](rows, batch)
+        except Py4JError as error:
+            raise RuntimeError(_without_frames(str(error))) from None
 
     return sink
 
@@ -324,10 +339,17 @@ def _errors_of_spark() -> tuple[type[Exception], ...]:
     return PySparkException, Py4JError  # the latter for what Spark itself does not know
 
 
-def _first_line(text: str) -> str:
-    """The first line that says what it is."""
-    said = (line.strip(": ") for line in text.strip().splitlines())
-    return next(line for line in said if not line.startswith("An error occurred while"))[:300]
+def _without_frames(text: str) -> str:
+    """What an error of Java says, and its causes."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith(("at ", "..."))]
+    return "\n".join(line[:500] for line in lines[:50])
+
+
+def _cause(text: str) -> str:
+    """What an error says first, or the last of its causes."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    causes = [match[1] for line in lines if (match := CAUSE.match(line))]
+    return (causes or lines)[-1 if causes else 0][:300]
 
 
 def _in_words(name: str, text: str) -> str:
@@ -340,4 +362,4 @@ def _in_words(name: str, text: str) -> str:
         )
     else:
         remedy = "Remove the cause and start the stream again: it goes on where it was."
-    return f"The query {name} ended: {_first_line(text)} {remedy}"
+    return f"The query {name} ended: {_cause(text)} {remedy}"

@@ -37,10 +37,16 @@ def small_disk(megabytes: int) -> Iterator[Path]:
 @contextmanager
 def filled(disk: Path, left: int) -> Iterator[None]:
     """The disk with so many bytes left, and afterwards with room again."""
-    free = os.statvfs(disk)
     filler = disk / "filler"
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - left)
+        for last in (False, False, False, True):
+            free = os.statvfs(disk)
+            try:
+                os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - left)
+                break
+            except OSError:  # somebody has written meanwhile
+                if last:
+                    raise
     try:
         yield
     finally:

@@ -14,7 +14,8 @@ TEN_YEARS = 10 * 365 * 86400  # seconds that the live numbers of 2024 stay
 # A session of a test is short: a compiler that takes its time would cost more than it saves.
 QUICK = {
     "spark.ui.enabled": "false",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+    "-XX:ReservedCodeCacheSize=256m",  # that compiler's own limit of 48 MB is soon reached
 }
 
 

@@ -6,6 +6,7 @@ The broker that is gone is in `test_kafka`.
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ pytestmark = [
     pytest.mark.skipif(not can_mount(), reason="this user may not mount a small disk"),
 ]
 BOUGHT = {"event_type": "purchase", "order_total": 10}
+
+
+def large(number: int) -> list[dict[str, Any]]:
+    """Events that take more than a megabyte, in Parquet too."""
+    random = Random(number)
+    return [
+        event(1000 * number + n, 3, customer_id="C2", page_url=random.randbytes(2_000).hex())
+        for n in range(600)
+    ]
 
 
 @pytest.fixture
@@ -53,8 +63,12 @@ def test_it_waits_and_loses_nothing(
         return sum(part.accepted for part in totals(stored_records(stream.lake)))
 
     def live() -> list[int]:
-        """Purchases of the customer in each window."""
-        return sorted(row["purchases"] for row in read_live(server.url, "purchases"))
+        """Purchases of the customer in each window, in Redis."""
+        return [row["purchases"] for row in read_live(server.url, "purchases")]
+
+    def stored() -> list[int]:
+        """The same in the lake."""
+        return [row["purchases"] for row in newest_windows(stream.lake, "purchases")]
 
     try:
         with running(spark, stream) as said:
@@ -62,23 +76,30 @@ def test_it_waits_and_loses_nothing(
             until(lambda: live() == [1] * 4)
 
             server.stop()
-            write(folder, 1, [event(2, 2, **BOUGHT), b"{broken"])
+            write(folder, 1, [event(2, 2, **BOUGHT), b"{broken 2"])
             until(lambda: any("purchases failed" in line for line in said))
-            assert accepted() == 2, "the lake does not need Redis"
+            until(lambda: accepted() == 2)  # the lake does not need Redis
             server.start()  # it has lost all; the windows that change come again
             until(lambda: live() == [2] * 4)
+            until(lambda: stored() == [2] * 4)
 
-            said.clear()
-            with filled(disk, left=0):
-                write(folder, 2, [event(3, 3, **BOUGHT), b"{broken too"])
-                until(lambda: any("lake failed" in line for line in said))
-                assert any("No space left on device" in line for line in said), said
-                assert accepted() == 2
-            until(lambda: live() == [3] * 4)
+            # No room for the plan of a batch, then none for its rows.
+            for number, left in ((3, 0), (4, 300_000)):
+                before = accepted()
+                with filled(disk, left):
+                    said.clear()
+                    broken = b"{broken %d" % number
+                    write(folder, number, [event(number, 3, **BOUGHT), broken, *large(number)])
+                    until(lambda: any("lake failed" in line for line in said))
+                    assert any("No space left on device" in line for line in said), said
+                    assert accepted() == before
+                until(lambda: stored() == [number] * 4)  # noqa: B023
+                assert live() == [number] * 4
     finally:
         server.stop()
-    rows = rows_of(stream.lake, "events", "SELECT event_id FROM events ORDER BY 1")
-    assert rows == [{"event_id": f"e{number}"} for number in (1, 2, 3)]
+    wanted = {f"e{number}" for number in range(1, 5)}
+    wanted |= {row["event_id"] for number in (3, 4) for row in large(number)}
+    rows = rows_of(stream.lake, "events", "SELECT event_id FROM events") or []
+    assert sorted(row["event_id"] for row in rows) == sorted(wanted)
     letters = rows_of(stream.lake, "dead_letters", "SELECT value FROM dead_letters ORDER BY 1")
-    assert letters == [{"value": b"{broken"}, {"value": b"{broken too"}]
-    assert [row["purchases"] for row in newest_windows(stream.lake, "purchases")] == [3] * 4
+    assert letters == [{"value": b"{broken %d" % number} for number in (2, 3, 4)]
