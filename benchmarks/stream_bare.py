@@ -5,6 +5,7 @@ No account, no reasons of dead letters, no replay: each query reads the topics, 
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ REDIS = os.environ["ANALYTICS_REDIS_URL"]
 
 def open_session() -> SparkSession:
     """Spark with Delta and Kafka, and the settings that any script has."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     jars = sorted(str(jar) for jar in Path(os.environ["ANALYTICS_SPARK_JARS"]).glob("*.jar"))
     return (
         SparkSession.builder.master("local[2]")
