@@ -127,7 +127,7 @@ def run_stream(
     try:
         create_tables(spark, options.lake)
     except _errors_of_spark() as error:
-        raise StreamError(_in_words("lake", str(error))) from error
+        raise StreamError(_in_words(options.queries[0], str(error))) from error
     if options.until_read:
         # Those that read the lake follow the one that writes it.
         for name in options.queries:
