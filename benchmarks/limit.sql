@@ -394,6 +394,9 @@ SELECT
     coalesce(products_180d, 0)::BIGINT AS products_180d, 0::BIGINT AS categories_180d,
     0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
     0::BIGINT AS sessions_90d, NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
+    0::BIGINT AS tickets_total, 0::BIGINT AS tickets_30d, 0::BIGINT AS tickets_90d,
+    0::BIGINT AS open_tickets, NULL::INT AS days_since_last_ticket,
+    NULL::DOUBLE AS mean_hours_to_resolve,
     least(1.0, days_since_last_order::DOUBLE / CASE
         WHEN mean_gap_days IS NULL THEN {horizon} ELSE greatest(3 * mean_gap_days, 30)
     END) AS churn_risk_score,
@@ -436,6 +439,9 @@ filled AS (
         coalesce(products_180d, 0)::BIGINT AS products_180d, 0::BIGINT AS categories_180d,
         0::BIGINT AS sessions_total, 0::BIGINT AS sessions_7d, 0::BIGINT AS sessions_30d,
         0::BIGINT AS sessions_90d, NULL::INT AS days_since_last_session, 0::DOUBLE AS session_frequency,
+        0::BIGINT AS tickets_total, 0::BIGINT AS tickets_30d, 0::BIGINT AS tickets_90d,
+        0::BIGINT AS open_tickets, NULL::INT AS days_since_last_ticket,
+        NULL::DOUBLE AS mean_hours_to_resolve,
         first_sale AS first_order_date, last_sale AS last_order_date
     FROM known
 ),
