@@ -77,11 +77,11 @@ def _storage_errors() -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, sqlite3.DatabaseError):
+        while cause is not None and not (_is_damage(cause) or _is_of_the_disk(cause)):
             cause = cause.__cause__ or cause.__context__
-        if cause is None or isinstance(cause, sqlite3.IntegrityError):
+        if cause is None:
             raise
-        if isinstance(cause, sqlite3.OperationalError):
+        if _is_of_the_disk(cause):
             raise click.ClickException(
                 f"The files of Dagster's runs and events cannot be read or written ({cause}). Is "
                 "the disk full, or does the folder dagster of ANALYTICS_HOME belong to somebody "
@@ -91,6 +91,19 @@ def _storage_errors() -> Iterator[None]:
             f"A file of Dagster's runs and events is damaged ({cause}). Run analytics-assets "
             "doctor, which names it, and doctor --mend, which sets it aside; then run again."
         ) from error
+
+
+def _is_damage(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.IntegrityError
+    )
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether SQLite could not read or write; a lock or a missing table is something else."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(
+        ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+    )
 
 
 @contextmanager

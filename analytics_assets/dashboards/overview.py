@@ -14,7 +14,7 @@ from analytics_assets.dashboards.charts import (
     tips,
 )
 from analytics_assets.dashboards.filters import Filters
-from analytics_assets.dashboards.labels import Column, declared
+from analytics_assets.dashboards.labels import Column, declared, written
 from analytics_assets.dashboards.parts import Figure, chart, figures, frame, missing, section
 from analytics_assets.dashboards.reader import Reader
 from analytics_assets.questions import sales
@@ -107,7 +107,7 @@ def _growth(reader: Reader, filters: Filters) -> None:
     section(
         "Customers who buy: gained and lost",
         f"Customers in each calendar month, {filters.where}. Below the line: who bought in the "
-        "month before and not in this one.",
+        f"month before and not in this one, up to {written(filters.until, 'date')}.",
         "growth",
     )
     columns = [MONTH, Column("customers", "Customers who bought", "count"), *GROWTH]

@@ -6,9 +6,9 @@ or anything that computes a probability.
 
 from typing import Any
 
+from analytics_assets.questions import Records
 from analytics_assets.warehouse.session import Session
 
-Records = list[dict[str, Any]]
 REASONS = ", ".join(f"p.reason_{n}, p.push_{n}" for n in (1, 2, 3))
 NEWEST = "(SELECT max(snapshot_date) FROM churn.churn_predictions)"
 
@@ -75,7 +75,8 @@ def performance(session: Session) -> Records:
 def calibration(session: Session) -> Records:
     """Tenths of the past scores by probability, and the share of each that churned.
 
-    Only scores whose window has closed, and that were made before the model had seen it.
+    Only scores whose window has closed, and that were made before the model had seen it. A build
+    has no views, so who churned is computed as churn_outcomes does it.
     """
     return session.records(
         """
@@ -86,14 +87,17 @@ def calibration(session: Session) -> Records:
             JOIN churn.churn_model m ON m.model_version = p.model_version AND m.is_chosen
         ),
         known AS (
-            SELECT s.churn_probability, NOT EXISTS (
+            SELECT s.*, NOT EXISTS (
                 FROM core.customer_days c
                 WHERE c.customer_id = s.customer_id AND c.sale_orders > 0
                 AND c.order_date >= s.as_of
                 AND c.order_date < s.as_of + to_days(s.horizon_days)
             ) AS churned FROM scored s
         ),
-        tenths AS (SELECT *, ntile(10) OVER (ORDER BY churn_probability) AS tenth FROM known)
+        tenths AS (
+            SELECT *, ntile(10) OVER (ORDER BY churn_probability, as_of, customer_id) AS tenth
+            FROM known
+        )
         SELECT tenth, count(*) AS customers, avg(churn_probability) AS mean_predicted,
             avg(churned::INTEGER) AS churned
         FROM tenths GROUP BY 1 ORDER BY 1

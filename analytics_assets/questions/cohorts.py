@@ -7,10 +7,11 @@ here: cohorts of anything but the month of the first sale.
 from datetime import date
 from typing import Any
 
+from analytics_assets.questions import Records
 from analytics_assets.warehouse.session import Session
 
-Records = list[dict[str, Any]]
-# Rows as customer_cohort_analysis has them, of the customers of each country.
+# Rows as customer_cohort_analysis has them, of the customers of each country. That table says which
+# months have been observed, and which of them whole.
 _OF_COUNTRIES = """
     WITH bought AS (
         SELECT
@@ -28,17 +29,8 @@ _OF_COUNTRIES = """
         SELECT customer_id, country, min(month) AS cohort_month FROM bought
         WHERE active GROUP BY ALL
     ),
-    newest AS (SELECT max(order_date) AS day FROM core.customer_days),
     sizes AS (
         SELECT country, cohort_month, count(*) AS customers_in_cohort FROM firsts GROUP BY ALL
-    ),
-    months AS (
-        SELECT
-            country,
-            cohort_month,
-            customers_in_cohort,
-            unnest(range(date_diff('month', cohort_month, day) + 1)) AS month_number
-        FROM sizes, newest
     ),
     observed AS (
         SELECT
@@ -54,13 +46,16 @@ _OF_COUNTRIES = """
         SELECT
             country,
             cohort_month,
-            month_number::INTEGER AS month_number,
-            coalesce(customers_active, 0) AS customers_active,
-            customers_in_cohort,
-            coalesce(customers_active, 0) / customers_in_cohort AS retention_rate,
-            coalesce(cohort_revenue, 0) AS cohort_revenue,
-            last_day((cohort_month + to_months(month_number::INTEGER))::DATE) <= day AS is_complete
-        FROM months LEFT JOIN observed USING (country, cohort_month, month_number), newest
+            month_number,
+            coalesce(o.customers_active, 0) AS customers_active,
+            s.customers_in_cohort,
+            coalesce(o.customers_active, 0) / s.customers_in_cohort AS retention_rate,
+            coalesce(o.cohort_revenue, 0) AS cohort_revenue,
+            m.is_complete
+        FROM sizes s
+        JOIN marts.customer_cohort_analysis m USING (cohort_month)
+        LEFT JOIN observed o USING (country, cohort_month, month_number)
+        WHERE m.customers_active IS NOT NULL
     )
 """
 COLUMNS = (

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from analytics_assets.questions import Records
 from analytics_assets.questions.sales import OF_COUNTRY
 from analytics_assets.warehouse.session import Session
-
-Records = list[dict[str, Any]]
 
 
 def countries(session: Session) -> list[str]:

@@ -6,9 +6,8 @@ Belongs here: questions to the ledgers of checks and runs. Does not belong here:
 from datetime import date
 from typing import Any
 
+from analytics_assets.questions import Records
 from analytics_assets.warehouse.session import Session
-
-Records = list[dict[str, Any]]
 
 
 def newest_scores(session: Session) -> Records:

@@ -7,10 +7,13 @@ a customer is like (`customers`).
 from datetime import date, timedelta
 from typing import Any
 
+from analytics_assets.questions import Records
+from analytics_assets.quoting import literal
+from analytics_assets.schemas.core import UNKNOWN_MEMBER
 from analytics_assets.warehouse.session import Session
 
-Records = list[dict[str, Any]]
 AMOUNTS = ("gross_amount", "returned_amount", "net_amount", "margin_amount")
+KNOWN = f"customer_id <> {literal(UNKNOWN_MEMBER)}"
 # Customers of a country; all of them, the unknown one included, without one.
 OF_COUNTRY = (
     "(?::VARCHAR IS NULL OR customer_id IN "
@@ -53,7 +56,7 @@ def trade_between(
         "coalesce(sum(gross_amount), 0) AS gross_amount, "
         "coalesce(sum(returned_amount), 0) AS returned_amount, "
         "coalesce(sum(sale_orders), 0)::BIGINT AS sale_orders, "
-        "count(DISTINCT customer_id) FILTER (sale_orders > 0 AND customer_id <> '(unknown)') "
+        f"count(DISTINCT customer_id) FILTER (sale_orders > 0 AND {KNOWN}) "
         "AS customers FROM core.customer_days "
         f"WHERE order_date BETWEEN ? AND ? AND {OF_COUNTRY}",
         [since, until, country, country],
@@ -93,7 +96,7 @@ def growth_by_month(session: Session, since: date, until: date, country: str | N
         f"""
         WITH bought AS (
             SELECT customer_id, month FROM marts.customer_sales
-            WHERE sale_orders > 0 AND customer_id <> '(unknown)' AND {OF_COUNTRY}
+            WHERE sale_orders > 0 AND {KNOWN} AND {OF_COUNTRY}
         ),
         steps AS (
             SELECT

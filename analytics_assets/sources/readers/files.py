@@ -69,7 +69,8 @@ class FileReader(Reader):
         careful: bool = True,
     ) -> Iterator[Scan]:
         """The rows of the files that can have rows of the window."""
-        with self.scan_files(connection, self.files(window), scratch, careful=careful) as scan:
+        files = self.files_of(window, calendar) or []
+        with self.scan_files(connection, files, scratch, careful=careful) as scan:
             yield scan
 
     @contextmanager

@@ -147,21 +147,6 @@ class HttpReader(JsonLinesReader):
         ]
 
     @contextmanager
-    def scan(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        window: Window | None,
-        calendar: Calendar,
-        scratch: Path,
-        *,
-        careful: bool = True,
-    ) -> Iterator[Scan]:
-        """The rows of the files that can have rows of the window."""
-        files = self.files_of(window, calendar)
-        with self.scan_files(connection, files, scratch, careful=careful) as scan:
-            yield scan
-
-    @contextmanager
     def scan_files(
         self,
         connection: duckdb.DuckDBPyConnection,

@@ -16,6 +16,7 @@ from analytics_assets.automation.ranges import range_tags
 from analytics_assets.automation.sensors import build_sensors
 from analytics_assets.checks.predictions import drifted, reasons_to_retrain, shortfall
 from analytics_assets.partitions import Calendar, Window, daily_partitions, monthly_partitions
+from analytics_assets.questions.churn import calibration
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets_tests.assets.conftest import DAY, Shop, buyers, metadata_of, small_settings
 from analytics_assets_tests.rows import insert
@@ -87,6 +88,14 @@ def test_once_the_window_has_closed_scores_are_measured(shop: Shop) -> None:
     assert row[:6] == (as_of, 250, 250 - len(kept), True, True, None)
     assert row[7]
     assert 0 < row[6] < 0.7
+    with shop.warehouse.read() as session:
+        tenths = [tuple(tenth.values()) for tenth in calibration(session)]
+    assert tenths == shop.query(
+        "WITH tenths AS (SELECT *, ntile(10) OVER (ORDER BY churn_probability, customer_id) AS "
+        "tenth FROM churn.churn_outcomes) SELECT tenth, count(*), avg(churn_probability), "
+        "avg(churned::INTEGER) FROM tenths GROUP BY 1 ORDER BY 1"
+    )
+    assert len(tenths) == 10
 
 
 def test_until_the_window_has_closed_nothing_is_measured(shop: Shop) -> None:
