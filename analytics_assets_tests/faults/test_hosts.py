@@ -201,3 +201,4 @@ def test_a_run_that_dagster_started_is_known_while_it_waits_and_stops_in_ten_sec
             DagsterRunStatus.CANCELED,
             DagsterRunStatus.FAILURE,
         )
+        assert instance.event_log_storage.get_concurrency_run_ids() == set()
