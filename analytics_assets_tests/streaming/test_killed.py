@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from analytics_assets.streaming.accounts import stored_records, totals
 from analytics_assets.streaming.application import StreamOptions, run_stream
@@ -40,6 +39,12 @@ def batches(lake: Lake, table: str) -> list[int]:
     return sorted(row["batch_id"] for row in rows or ())
 
 
+def client_of(stream: StreamOptions, **options: Any) -> Any:
+    import redis  # of the extra streaming, which the fast tests do without
+
+    return redis.Redis.from_url(stream.redis_url or "", **options)
+
+
 def left_by(stream: StreamOptions) -> dict[str, Counter[str]]:
     """Everything that a stream leaves, row for row."""
     found: dict[str, Counter[str]] = {}
@@ -60,8 +65,7 @@ def left_by(stream: StreamOptions) -> dict[str, Counter[str]]:
         str((record.batch, record.watermark, record.next_watermark, record.parts))
         for record in stored_records(stream.lake)
     )
-    assert stream.redis_url
-    client = redis.Redis.from_url(stream.redis_url, decode_responses=True)
+    client = client_of(stream, decode_responses=True)
     found["live numbers"] = Counter()
     for key in client.scan_iter("*"):
         state: Any = client.hgetall(key)
@@ -82,7 +86,7 @@ def test_killed_at_each_moment_it_leaves_what_an_undisturbed_run_does(
     write_files(tmp_path / "calm" / "in", messages, 650)
     shutil.copytree(tmp_path / "calm" / "in", tmp_path / "disturbed" / "in")
     for stream in (calm, disturbed):
-        redis.Redis.from_url(stream.redis_url or "").flushdb()
+        client_of(stream).flushdb()
 
     lake = disturbed.lake
     for moment in MOMENTS:
@@ -103,7 +107,7 @@ def test_killed_at_each_moment_it_leaves_what_an_undisturbed_run_does(
             assert has == ([0, LATER], [0, LATER], LATER)
         else:
             assert not batches(lake, "purchases")
-            assert redis.Redis.from_url(disturbed.redis_url or "").dbsize()
+            assert client_of(disturbed).dbsize()
     run_stream(spark, disturbed)
     for query in QUERIES:
         newest = commits(lake, query)[-1]
