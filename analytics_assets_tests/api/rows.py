@@ -66,11 +66,11 @@ def _column(table: Table, name: str, for_each: int, seed: int) -> str:
         value = f"DATE '2024-01-01' + (i % {for_each if for_each > 1 else 100000})::INTEGER"
         if name == "month":
             value = f"DATE '2024-01-01' + INTERVAL (i % {for_each}) MONTH"
-    elif keyed and "INT" in type_:
-        value = "i"
     elif choices:
         texts = [f"'{c}'" if isinstance(c, str) else str(c) for c in choices]
         value = f"[{', '.join(texts)}][1 + {dice} % {len(texts)}]"
+    elif keyed and "INT" in type_:
+        value = "i"
     elif keyed:
         value = f"'{name} ' || i"
     elif type_ in ("VARCHAR", "TEXT"):

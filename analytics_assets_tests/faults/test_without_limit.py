@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
 from analytics_assets.warehouse.publish import current_build, open_build
 from analytics_assets_tests.conftest import Project
@@ -22,7 +23,7 @@ EXECUTE = (sys.executable, "-m", "dagster", "job", "execute", "-m", "analytics_a
 
 
 def start(project: Project, home: Path, first: str, last: str) -> "subprocess.Popen[str]":
-    """What `dagster job execute` does, with a DAGSTER_HOME that nobody has prepared."""
+    """What `dagster job execute` does, with a DAGSTER_HOME without our settings."""
     tags = (
         f'{{"dagster/asset_partition_range_start": "{first}", '
         f'"dagster/asset_partition_range_end": "{last}"}}'
@@ -40,6 +41,8 @@ def test_they_do_no_harm_and_say_what_to_set(copied_project: Project, tmp_path: 
     home = tmp_path / "default"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    # Dagster's databases are made here: two processes that make them at once end in an error.
+    DagsterInstance.from_config(str(home)).dispose()
     correct_a_day(copied_project)
     published = current_build(copied_project.settings.published_dir)
     runs = [
