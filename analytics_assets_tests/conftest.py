@@ -40,11 +40,11 @@ OURS = ("ANALYTICS_", "DAGSTER_", "DBT_")
 # Two months of closed labels of 30 days at the least; every dirt of the sample stands in it.
 HORIZON_DAYS = 30
 CUSTOMERS, MONTHS = 1200, 6
-# Sources with jobs of their own, such as subscribers, are no part of the sample; no asset makes the
-# record of loads, and ledgers have no checks of their own. Their tables are named after them.
-SEPARATE = [name.removesuffix("s") for name, source in SOURCES.items() if source.job]
+# Subscribers and events are no part of the sample; no asset makes the record of loads, and ledgers
+# have no checks of their own. Their tables are named after them.
+SEPARATE = [name.removesuffix("s") for name, source in SOURCES.items() if not source.sample]
 OF_SEPARATE = {name for name in TABLES if any(word in name for word in SEPARATE)}
-OF_SEPARATE |= {"churn_by_contract"}
+OF_SEPARATE |= {"churn_by_contract", "stream_batches", "stream_comparison", "dead_letters"}
 RECORDS = ("source_loads", "unfinished_tables")  # no asset makes them: loads do
 # The sample has no tickets either.
 ABSENT = OF_SEPARATE | {"raw_support_tickets", *SOURCES["support_tickets"].stand_ins}

@@ -63,6 +63,7 @@ class Table:
         may_be_empty: whether the table may have no rows.
         is_history: whether it has rows that no rebuild brings back, such as those of a ledger.
         loaded_with: the source whose load builds it, if a load does.
+        or_loaded_with: the source whose load builds it where that one is not configured.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Table:
     may_be_empty: bool = False
     is_history: bool = False
     loaded_with: str = LEADING
+    or_loaded_with: str | None = None
 
     @cached_property
     def schema(self) -> Any:
@@ -164,6 +166,7 @@ def table(
     may_be_empty: bool = False,
     is_history: bool = False,
     loaded_with: str = LEADING,
+    or_loaded_with: str | None = None,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -175,7 +178,7 @@ def table(
             raise ValueError(f"table {name} is declared twice")
         TABLES[name] = Table(
             *(name, group, model, key, partitioning, window_column, volatile),
-            *(is_view, view_day, may_be_empty, is_history, loaded_with),
+            *(is_view, view_day, may_be_empty, is_history, loaded_with, or_loaded_with),
         )
         return model
 

@@ -19,7 +19,7 @@ from analytics_assets.schemas.base import (
     table,
 )
 from analytics_assets.schemas.raw import AMOUNT, CURRENCY, STATUS, STATUSES
-from analytics_assets.schemas.staging import EXTENDED_AMOUNT, LINE_TYPES
+from analytics_assets.schemas.staging import EXTENDED_AMOUNT, LINE_TYPES, VISITOR
 
 MEMBER_TYPES = ("source", "inferred", "unknown")
 UNKNOWN_MEMBER = "(unknown)"
@@ -118,6 +118,7 @@ class FactOrders(TableModel):
     partitioning="daily",
     window_column="session_date",
     loaded_with="user_sessions",
+    or_loaded_with="events",
 )
 class FactUserSessions(TableModel):
     """Visits, one row a session, with the unknown member for anonymous visitors."""
@@ -134,6 +135,67 @@ class FactUserSessions(TableModel):
     page_views: Integer = column("Pages seen", nullable=True)
     device: Text = column("Device class, lower case", nullable=True)
     channel: Text = column("Channel the visitor came through, lower case", nullable=True)
+
+
+@table(
+    group="core",
+    key=("event_id",),
+    partitioning="daily",
+    window_column="event_date",
+    loaded_with="events",
+)
+class FactEvents(TableModel):
+    """Events, one row each, with the unknown member for anonymous visitors."""
+
+    event_date: Date = column("The shop's day of event_time; the daily partition")
+    event_id: Text = column("Identifier of the event")
+    event_type: Text = column("What happened, such as page_view; purchase is a purchase")
+    event_time: Timestamp = column("When it happened, UTC")
+    visitor: Text = column(VISITOR, nullable=True)
+    customer_id: Text = column("Customer; '(unknown)' when anonymous")
+    session_id: Text = column("Session that the site or app has given", nullable=True)
+    page_url: Text = column("Page on which it happened", nullable=True)
+    order_total: Money = column("Money of a purchase", nullable=True)
+    product_category: Text = column("Category of what was bought", nullable=True)
+    payment_method: Text = column("How it was paid", nullable=True)
+    is_late: Boolean = column("Older than the watermark when it came")
+    received_at: Timestamp = column("When it came, UTC", nullable=True)
+
+
+@table(
+    group="core",
+    key=("session_id",),
+    partitioning="daily",
+    window_column="session_date",
+    loaded_with="events",
+)
+class EventSessions(TableModel):
+    """Sessions of the events of a day, late ones too, by the rules of the stream.
+
+    A session ends after 30 minutes without an event of the visitor, and at the end of the shop's
+    day. Where no table of sessions is configured, these are the rows of fact_user_sessions.
+    """
+
+    session_date: Date = column("The shop's day of its events; the daily partition")
+    session_id: Text = column("Visitor and start, in microseconds since 1970")
+    visitor: Text = column(VISITOR)
+    customer_id: Text = column("Customer; '(unknown)' when anonymous")
+    started_at: Timestamp = column("First event, UTC")
+    last_event_at: Timestamp = column("Last event, UTC")
+    events: BigInt = column("Events", ge=1)
+    pages: BigInt = column("Distinct pages", ge=0)
+    duration_seconds: BigInt = column("Seconds from the first event to the last", ge=0)
+    purchases: BigInt = column("Purchases", ge=0)
+    event_types: Text = column("Types of the events in their order, joined by ','")
+    engagement: BigInt = column(
+        "From 0 to 100: 4 for each page (10 count), 1 for each minute (30 count), 1 for each event "
+        "(20 count) and 10 for a purchase",
+        in_range={"min_value": 0, "max_value": 100},
+    )
+    ended_by: Text = column(
+        "gap: 30 minutes without an event; day: the end of the day", isin=("gap", "day")
+    )
+    late_events: BigInt = column("Events that came later than the watermark", ge=0)
 
 
 @table(
@@ -239,9 +301,13 @@ class OrderCorrections(TableModel):
     partitioning="daily",
     window_column="session_date",
     loaded_with="user_sessions",
+    or_loaded_with="events",
 )
 class SessionCorrections(TableModel):
-    """Earlier versions of sessions whose customer has changed since, as in order_corrections."""
+    """Earlier versions of sessions whose customer has changed since, as in order_corrections.
+
+    Of sessions of events: those that events changed which came after their day.
+    """
 
     session_date: Date = column("Day of the session; the daily partition")
     session_id: Text = column("Identifier of the session")

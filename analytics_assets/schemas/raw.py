@@ -192,6 +192,42 @@ class RawSubscriptions(TableModel):
 
 @table(
     group="raw",
+    key=("source_file", "source_row"),
+    partitioning="daily",
+    window_column="event_date",
+    volatile=("loaded_at",),
+)
+class RawEvents(TableModel):
+    """Events of the site or app, such as page views and purchases, typed."""
+
+    event_id: Text = column("Identifier of the event; each copy of it has the same")
+    event_type: Text = column("What happened, such as page_view; purchase is a purchase")
+    event_time: Timestamp = column("When it happened, UTC")
+    event_date: Date = column("The shop's day of event_time; the daily partition")
+    customer_id: Text = column("Customer; null when anonymous", nullable=True)
+    session_id: Text = column("Session that the site or app has given", nullable=True)
+    page_url: Text = column("Page on which it happened", nullable=True)
+    user_agent: Text = column("Browser or app", nullable=True, personal=True)
+    properties: Text = column("Further values, as a JSON object", nullable=True, personal=True)
+    order_total: Money = column("Money of a purchase", nullable=True)
+    product_category: Text = column("Category of what was bought", nullable=True)
+    payment_method: Text = column("How it was paid", nullable=True)
+    schema_version: Text = column("Version of the contract", nullable=True)
+    unknown_fields: Text = column(
+        "Fields that the contract does not know, as a JSON object", nullable=True, personal=True
+    )
+    is_late: Boolean = column("Older than the watermark when it came", nullable=True)
+    received_at: Timestamp = column("When it came, UTC", nullable=True)
+    topic: Text = column("Topic that it came through", nullable=True)
+    topic_partition: Integer = column("Partition of the topic", nullable=True)
+    topic_offset: BigInt = column("Offset in the partition", nullable=True)
+    source_file: Text = column("File (or relation) the row was read from")
+    source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
+    loaded_at: Timestamp = column("When the row was loaded, UTC")
+
+
+@table(
+    group="raw",
     key=("source", "source_file", "source_row"),
     volatile=("loaded_at",),
     may_be_empty=True,

@@ -176,3 +176,30 @@ class StgSubscriptions(TableModel):
     source_file: Text = column("File (or relation) of the row that was kept")
     source_row: BigInt = column("Number of that row in the file")
     copies: Integer = column("Raw rows collapsed into this one", ge=1)
+
+
+VISITOR = "customer_id, or session_id where there is none, as they came"
+
+
+@table(group="staging", key=("event_date", "event_id"), is_view=True, view_day="event_date")
+class StgEvents(TableModel):
+    """Events, normalised and de-duplicated within the day (the first copy that came counts)."""
+
+    event_date: Date = column("The shop's day of event_time")
+    event_id: Text = column("Identifier of the event")
+    event_type: Text = column("What happened, such as page_view; purchase is a purchase")
+    event_time: Timestamp = column("When it happened, UTC")
+    visitor: Text = column(VISITOR, nullable=True)
+    customer_id: Text = column("Customer; null when anonymous", nullable=True)
+    session_id: Text = column("Session that the site or app has given", nullable=True)
+    page_url: Text = column("Page on which it happened", nullable=True)
+    user_agent: Text = column("Browser or app", nullable=True, personal=True)
+    properties: Text = column("Further values, as a JSON object", nullable=True, personal=True)
+    order_total: Money = column("Money of a purchase", nullable=True)
+    product_category: Text = column("Category of what was bought", nullable=True)
+    payment_method: Text = column("How it was paid", nullable=True)
+    is_late: Boolean = column("Older than the watermark when it came")
+    received_at: Timestamp = column("When it came, UTC", nullable=True)
+    source_file: Text = column("File (or relation) of the row that was kept")
+    source_row: BigInt = column("Number of that row in the file")
+    copies: Integer = column("Raw rows collapsed into this one", ge=1)

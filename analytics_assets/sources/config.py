@@ -237,7 +237,8 @@ class SourceConfig:
     @property
     def is_committed(self) -> bool:
         """Whether what is read is whole whenever it is looked at, which a file need not be."""
-        return self.connection_env is not None or "url" in self.options
+        committed = self.format in ("delta", "lake")
+        return committed or self.connection_env is not None or "url" in self.options
 
     @property
     def overwrites(self) -> bool:
@@ -283,4 +284,6 @@ class SourcesConfig:
         """Tables that stay empty because their source is not configured, and that others read."""
         if not self.has_days:
             return []
-        return [model for source in self.absent for model in SOURCES[source].stand_ins]
+        built = {model for source in self.sources for model in SOURCES[source].builds}
+        models = [model for source in self.absent for model in SOURCES[source].stand_ins]
+        return [model for model in models if model not in built]

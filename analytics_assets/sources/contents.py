@@ -49,6 +49,19 @@ def within(window: Window | None, day: date | None) -> bool:
     return window is None or (day is not None and window.start <= day < window.end)
 
 
+def due(reader: Reader, window: Window | None) -> tuple[Window | None, Window | None]:
+    """The days of a window that are due, and those that are not; the first is all where all are.
+
+    Where none is, both are the window.
+    """
+    before = reader.due_before
+    if window is None or before is None or before >= window.end:
+        return window, None
+    if before <= window.start:
+        return window, window
+    return Window(window.start, before), Window(before, window.end)
+
+
 def by_day(
     part_days: Iterable[PartDay], window: Window | None = None
 ) -> dict[date | None, Content]:
@@ -104,6 +117,10 @@ def content_versions(
         SourceError: the source cannot be read.
     """
     config = reader.config
+    given = window
+    window, later = due(reader, window)
+    if later and later == given:
+        return {}
     files = reader.files_of(window, calendar)
     if files is None:
         _, part_days = _read(

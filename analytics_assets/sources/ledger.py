@@ -94,8 +94,19 @@ def with_not_due(
     contents: Sequence[PartDay],
     window: Window | None,
     today: date,
+    coming: int | None = None,
 ) -> dict[date | None, DayLoad]:
-    """The loads of the days; the newest that was loaded has the rows of days to come, too."""
+    """The loads of the days; the newest that was loaded has the rows of days to come, too.
+
+    Args:
+        connection: the warehouse.
+        source: the source.
+        days: the loads.
+        contents: the rows of the parts.
+        window: the days.
+        today: later days have not come.
+        coming: the rows that are not due, where the source itself says that.
+    """
     if window is None or not days:
         return days
     [(newest,)] = connection.execute(
@@ -103,11 +114,12 @@ def with_not_due(
     ).fetchall()
     if newest is not None and newest >= window.end:
         return days
-    coming = sum(
-        item.rows - item.split
-        for item in contents
-        if item.day and item.day > today and item.day >= window.end
-    )
+    if coming is None:
+        coming = sum(
+            item.rows - item.split
+            for item in contents
+            if item.day and item.day > today and item.day >= window.end
+        )
     last = max(day for day in days if day)
     load = days[last]
     return {**days, last: replace(load, read=load.read + coming, not_due=coming)}

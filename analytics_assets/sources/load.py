@@ -134,6 +134,15 @@ def load_source(
     """
     reader = reader_of(config)
     require_whole(DuckDBSession(connection), reader, window)
+    given = window
+    warnings: list[str] = []
+    window, later = contents.due(reader, window)
+    if later:
+        _forget(connection, config, later, loaded_at, checked)
+        why = f"{reader.not_due(connection):,} rows are not due yet, nor any day from"
+        warnings = [f"{why} {later.start} on; they are loaded when the source has closed the day"]
+        if later == given:
+            return LoadResult({}, {}, tuple(warnings))
     with staged(
         connection,
         config,
@@ -156,13 +165,13 @@ def load_source(
             refunded, beyond = insert_refunds(stage, window, _line_key(config), _stamp(loaded_at))
             accepted += refunded
         days, versions = _days(stage, window, part_days)
-        days = with_not_due(
-            connection, config.source, days, part_days, window, _shops_date(loaded_at, config)
-        )
+        today = _shops_date(loaded_at, config)
+        coming = None if reader.due_before is None else reader.not_due(connection)
+        days = with_not_due(connection, config.source, days, part_days, window, today, coming)
         reasons = _reject(stage, window, loaded_at)
         require_all_digits(config, reasons)
         half = half_filled(connection, config, window)
-        warnings = [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
+        warnings += [*stage.scan.warnings, *noted, *half, *_days_of_utc(config)]
         warnings += [
             f"{name}: the source has none; every row is of an unknown one"
             for name in config.contract.expected
@@ -193,6 +202,20 @@ def load_source(
     if cache:
         contents.remember(cache, config, calendar, stage.scan.parts, part_days)
     return result
+
+
+def _forget(
+    connection: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    later: Window,
+    loaded_at: datetime,
+    checked: Collection[str],
+) -> None:
+    """Remove the rows of days that are not due: only a source that was begun again has any."""
+    day = window_predicate(str(config.contract.table.window_column), later)
+    connection.execute(f"DELETE FROM {config.contract.table.relation} WHERE {day}")
+    connection.execute(f"DELETE FROM raw.rejected_rows WHERE {of_source(config.source, later)}")
+    write_ledger(connection, config.source, {}, {}, later, loaded_at, checked)
 
 
 def _days_of_utc(config: SourceConfig) -> list[str]:

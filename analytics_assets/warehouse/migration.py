@@ -164,15 +164,14 @@ def _set_aside(session: Session, one: Difference) -> str:
 
 def _record(session: Session, table: Table) -> None:
     """Record the loads that build a table as unfinished; nothing for what counts as stale."""
-    if table.source is None:
-        return
     # A table without days is built whole by any load of its source.
     has_days = table.partitioning is not None or table.group == "raw"
     day = "window_date" if has_days else "NULL::DATE AS window_date"
     loads = f"SELECT 'raw_' || source AS table_name, {day} FROM {LOADS.relation} WHERE source = ?"
     known = f"SELECT table_name, window_date FROM {UNFINISHED.relation}"
-    session.execute(
-        f"INSERT INTO {UNFINISHED.relation} BY NAME "
-        f"SELECT *, {NOW} AS begun_at FROM ({loads} EXCEPT {known})",
-        [table.source],
-    )
+    for source in filter(None, (table.source, table.or_loaded_with)):
+        session.execute(
+            f"INSERT INTO {UNFINISHED.relation} BY NAME "
+            f"SELECT *, {NOW} AS begun_at FROM ({loads} EXCEPT {known})",
+            [source],
+        )

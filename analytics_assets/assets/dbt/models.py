@@ -228,11 +228,12 @@ def dbt_models(
     thresholds = read_thresholds(settings.dbt_project_dir)
     overwritten = ",".join(name for name, source in sources.sources.items() if source.overwrites)
     zone = sources.calendar.zone
+    given = ",".join(sources.sources)
     policy = settings.checks["dbt"]
     configured = manifest_without(manifest, absent)
     tests = dbt_tests.checks(configured)
     origins = built_from(configured)
-    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}{zone}"
+    knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}{zone}{given}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
     exclude = " ".join(["resource_type:unit_test", *absent])
@@ -272,6 +273,7 @@ def dbt_models(
         environment = {
             "ANALYTICS_OVERWRITTEN_SOURCES": overwritten,
             "ANALYTICS_SHOPS_ZONE": zone,
+            "ANALYTICS_CONFIGURED_SOURCES": given,
         }
         results: list[dict[str, Any]] = []
         failure: DbtError | None = None

@@ -7,6 +7,7 @@ A new source is a module here and its entry in `SOURCES`, with its tables (`sche
 from analytics_assets.schemas.base import LEADING
 from analytics_assets.sources.declared.base import ATTRIBUTES, Contract, Source
 from analytics_assets.sources.declared.customers import CUSTOMERS
+from analytics_assets.sources.declared.events import EVENTS
 from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.products import PRODUCTS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
@@ -15,7 +16,10 @@ from analytics_assets.sources.declared.user_sessions import USER_SESSIONS
 
 SOURCES: dict[str, Source] = {
     source.name: source
-    for source in (ORDERS, USER_SESSIONS, SUPPORT_TICKETS, CUSTOMERS, PRODUCTS, SUBSCRIPTIONS)
+    for source in (
+        *(ORDERS, USER_SESSIONS, EVENTS, SUPPORT_TICKETS),
+        *(CUSTOMERS, PRODUCTS, SUBSCRIPTIONS),
+    )
 }
 
 __all__ = ["ATTRIBUTES", "LEADING", "SOURCES", "Contract", "Source"]

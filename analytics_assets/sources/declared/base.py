@@ -172,6 +172,7 @@ class Source:
         job: the job that loads it and builds what depends on it alone; None for a source that is
             loaded with the days. A source with a job needs no other source.
         stand_ins: models of this source alone that others read: empty tables where it is absent.
+        builds: models of another source that are built from this one where the other is absent.
         fact: table with a row for each of its staged rows.
         corrections: table of its rows that were changed on a later day.
         dimension: table whose members its rows are.
@@ -192,6 +193,7 @@ class Source:
     rows: str
     job: OwnJob | None = None
     stand_ins: tuple[str, ...] = ()
+    builds: tuple[str, ...] = ()
     fact: str = ""
     corrections: str = ""
     dimension: str = ""

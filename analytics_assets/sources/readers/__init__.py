@@ -11,6 +11,7 @@ from analytics_assets.sources.readers.http import HttpReader
 from analytics_assets.sources.readers.joined import JoinedReader
 from analytics_assets.sources.readers.json_array import JsonReader
 from analytics_assets.sources.readers.json_lines import JsonLinesReader
+from analytics_assets.sources.readers.lake import LakeReader
 from analytics_assets.sources.readers.mysql import MySQLReader
 from analytics_assets.sources.readers.parquet import ParquetReader
 from analytics_assets.sources.readers.postgres import PostgresReader
@@ -23,6 +24,7 @@ READERS: dict[str, type[Reader]] = {
         ExcelReader,
         ParquetReader,
         DeltaReader,
+        LakeReader,
         JsonLinesReader,
         JsonReader,
         PostgresReader,

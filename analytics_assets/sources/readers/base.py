@@ -194,6 +194,15 @@ class Reader(ABC):
         """Whether all of the source is read for any window, however short."""
         return not (self.config.by_day or self.computes_versions)
 
+    @property
+    def due_before(self) -> date | None:
+        """The first day whose rows are not due yet; None where the calendar alone says that."""
+        return None
+
+    def not_due(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Rows that are not due yet and that no scan has."""
+        return 0
+
     @abstractmethod
     def scan(
         self,

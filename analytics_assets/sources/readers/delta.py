@@ -6,7 +6,7 @@ Belongs here: which files these are. Does not belong here: reading Parquet (`par
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.sources.readers.lake_log import open_table
 from analytics_assets.sources.readers.parquet import ParquetReader
 
 
@@ -23,26 +23,10 @@ class DeltaReader(ParquetReader):
     words = ("path",)
 
     def _glob(self, path: str) -> list[str]:
-        try:
-            from deltalake import DeltaTable
-            from deltalake.exceptions import DeltaError, TableNotFoundError
-        except ImportError as error:
-            raise SourceError(
-                f"{self.config.source}: Delta tables need the package deltalake: install "
-                "analytics_assets[delta]."
-            ) from error
-        try:
-            uris = DeltaTable(path).file_uris()
-        except TableNotFoundError as error:
-            raise SourceError(
-                f"{self.config.source}: {path} is no Delta table. Check `path` in the source "
-                "configuration; for a table of the stream, start the stream once."
-            ) from error
-        except DeltaError as error:
-            raise SourceError(
-                f"{self.config.source}: the log of {path} cannot be read "
-                f"({str(error).splitlines()[0][:200]}). Correct the table; nothing was loaded."
-            ) from error
-        return sorted(
-            str(Path(unquote(urlparse(uri).path)) if "://" in uri else uri) for uri in uris
-        )
+        uris = open_table(path, self.config.source).file_uris()
+        return sorted(local_path(uri) for uri in uris)
+
+
+def local_path(uri: str) -> str:
+    """The path of a file of a table on this machine."""
+    return str(Path(unquote(urlparse(uri).path)) if "://" in uri else uri)

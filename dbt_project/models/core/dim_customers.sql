@@ -1,4 +1,5 @@
 {{ config(tags=['unpartitioned']) }}
+{%- set events = ref('fact_events') %}
 
 -- From the facts, which are smaller than the raw lines.
 with referenced as (
@@ -10,6 +11,11 @@ with referenced as (
     union
     select distinct customer_id
     from {{ ref('fact_support_tickets') }}
+    {%- if is_configured('events') %}
+    union
+    select distinct customer_id
+    from {{ events }}
+    {%- endif %}
 ),
 
 inferred as (

@@ -1,5 +1,17 @@
 {{ windowed('session_date', 'daily') }}
+{%- set of_events = ref('fact_events') %}
 
+{% if sessions_come_from_events() -%}
+with events as (
+    select *
+    from {{ of_events }}
+    where {{ in_window('event_date') }}
+),
+
+corrections as (
+    {{ corrections_of_event_sessions('events') }}
+)
+{%- else -%}
 with changed_later as (
     select distinct
         session_date,
@@ -30,6 +42,7 @@ corrections as (
         ['customer_id'], 'user_sessions'
     ) }}
 )
+{%- endif %}
 
 select
     session_date,
