@@ -29,6 +29,7 @@ from analytics_assets.assets.dbt.models import dbt_models
 from analytics_assets.assets.published import serving_assets
 from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
+from analytics_assets.assets.quality.stream import LEDGERS, stream_assets
 from analytics_assets.assets.raw import raw_assets
 from analytics_assets.assets.sources import source_assets
 from analytics_assets.automation.dead_runs import WAITS_FOR_TAG
@@ -47,6 +48,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings, load_settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.configured import configured_sources
+from analytics_assets.sources.declared.events import EVENTS
 from analytics_assets.sources.declared.orders import ORDERS
 from analytics_assets.sources.declared.subscriptions import SUBSCRIPTIONS
 from analytics_assets.warehouse.connection import Warehouse
@@ -78,7 +80,11 @@ def _of_subscribers(
 
 
 # The assets in Python for a source, besides its raw table.
-MODELLED = {ORDERS.name: _of_customers, SUBSCRIPTIONS.name: _of_subscribers}
+MODELLED = {
+    ORDERS.name: _of_customers,
+    EVENTS.name: stream_assets,
+    SUBSCRIPTIONS.name: _of_subscribers,
+}
 
 
 def build_warehouse(settings: Settings, patience: float = 60.0) -> Warehouse:
@@ -161,6 +167,7 @@ def build_definitions(settings: Settings) -> Definitions:
         **observing_jobs(
             [key for source in observed for key in source.keys],
             [key for check in checks for key in check.check_keys],
+            [spec.key for spec in specs if spec.key.path[-1] in {table.name for table in LEDGERS}],
         ),
     }
 

@@ -13,7 +13,7 @@ from analytics_assets.addresses import address_problem
 
 # What a failure of each family of checks does. dbt: the tests of the dbt project.
 CHECK_POLICIES = {
-    **dict.fromkeys(("schema", "dbt", "accounting", "uniqueness", "integrity"), "block"),
+    **dict.fromkeys(("schema", "dbt", "accounting", "uniqueness", "integrity", "stream"), "block"),
     **dict.fromkeys(("validity", "anomalies", "volume", "freshness", "drift", "churn"), "warn"),
 }
 DEPLOYMENTS = ("dev", "staging", "production")

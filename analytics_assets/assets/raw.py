@@ -40,6 +40,7 @@ from analytics_assets.sources.ledger import DayLoad, loaded_versions
 from analytics_assets.sources.load import load as load_source
 from analytics_assets.sources.readers import SourceError
 from analytics_assets.sources.readers.base import UnreachableError
+from analytics_assets.sources.readers.lake import LakeReader
 from analytics_assets.warehouse.connection import POOL, Warehouse
 
 ANY_VOLUME_TAG = "analytics/any_volume"
@@ -88,7 +89,8 @@ def _raw_asset(
         specs=[
             table_spec(
                 table,
-                deps=[source],
+                # An account that does not close keeps the events out.
+                deps=[source, *(["stream_batches"] if config.format == LakeReader.format else [])],
                 partitions_def=daily if has_days else None,
                 code_version=f"{code_version('sources')}-{table_version(table)}-{config.fingerprint}",
             )

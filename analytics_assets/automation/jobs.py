@@ -127,12 +127,17 @@ def _with_ancestors(name: str, parents: Mapping[str, list[str]]) -> set[str]:
     return names
 
 
-def observing_jobs(sources: Iterable[AssetKey], checks: Iterable[AssetCheckKey]) -> dict[str, Any]:
+def observing_jobs(
+    sources: Iterable[AssetKey],
+    checks: Iterable[AssetCheckKey],
+    ledgers: Iterable[AssetKey] = (),
+) -> dict[str, Any]:
     """The jobs that build nothing: they look at the sources, and at whole tables.
 
     Args:
         sources: the source assets.
         checks: the checks that need no step of dbt.
+        ledgers: ledgers of what goes on between runs, written before their checks.
     """
     return {
         OBSERVE_SOURCES: define_asset_job(
@@ -143,7 +148,7 @@ def observing_jobs(sources: Iterable[AssetKey], checks: Iterable[AssetCheckKey])
         ),
         CHECK_TABLES: define_asset_job(
             CHECK_TABLES,
-            AssetSelection.checks(*checks),
+            AssetSelection.checks(*checks) | AssetSelection.assets(*ledgers),
             description="Evaluates the checks on whole tables, also between loads.",
         ),
     }

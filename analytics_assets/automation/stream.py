@@ -14,7 +14,7 @@ from analytics_assets.automation.notifications import Channel, Message, channels
 from analytics_assets.settings import Settings, SettingsError
 from analytics_assets.streaming.anomalies import AlertsToSend, suspicions
 from analytics_assets.streaming.application import StreamOptions
-from analytics_assets.streaming.layout import Lake
+from analytics_assets.streaming.layout import PROGRESS, Lake
 from analytics_assets.streaming.sources import FolderOfFiles, KafkaTopics
 from analytics_assets.warehouse.connection import WarehouseError
 from analytics_assets.warehouse.publish import current_build, open_build
@@ -56,7 +56,7 @@ def options_of(
     else:
         messages = FolderOfFiles(str(settings.stream_folder))
     found = channels(settings)
-    progress = settings.home / "stream"  # how far the queries are, and which alerts were sent
+    progress = settings.home / PROGRESS
     return StreamOptions(
         messages,
         Lake(settings.lake_place),

@@ -31,6 +31,7 @@ from analytics_assets.checks import (
     reconciliation,
     rows,
     schema,
+    stream,
     uniqueness,
     validity,
     volume,
@@ -56,6 +57,7 @@ EVALUATE: Mapping[str, Evaluate] = {
     "freshness": freshness.evaluate,
     "drift": drift.evaluate,
     "churn": predictions.evaluate,
+    "stream": stream.evaluate,
 }
 
 WANT: Mapping[Evaluate, Want] = {
@@ -81,6 +83,7 @@ def all_checks(
         *freshness.checks(sources, daily),
         *drift.checks(sources, settings.published_dir),
         *predictions.checks(),
+        *stream.checks(sources),
     ]
     names = {table.name for table in tables}
     return [
@@ -127,6 +130,9 @@ def _step(check: Check) -> str:
         return f"monthly_{table.group}_checks"
     if table.group in ("staging", "core", "marts"):
         return "model_checks"
+    if table.is_optional:
+        # Events wait for the checks of the batches, and their comparison follows the events.
+        return f"{table.name}_checks"
     return f"{table.group}_checks"
 
 

@@ -64,6 +64,7 @@ class Table:
         is_history: whether it has rows that no rebuild brings back, such as those of a ledger.
         loaded_with: the source whose load builds it, if a load does.
         or_loaded_with: the source whose load builds it where that one is not configured.
+        is_optional: whether only some configurations have it; the asset that writes it creates it.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Table:
     is_history: bool = False
     loaded_with: str = LEADING
     or_loaded_with: str | None = None
+    is_optional: bool = False
 
     @cached_property
     def schema(self) -> Any:
@@ -167,6 +169,7 @@ def table(
     is_history: bool = False,
     loaded_with: str = LEADING,
     or_loaded_with: str | None = None,
+    is_optional: bool = False,
 ) -> Callable[[type[TableModel]], type[TableModel]]:
     """Register a model as a table; its name is the class name in snake case."""
     if (partitioning is None) != (window_column is None):
@@ -178,7 +181,8 @@ def table(
             raise ValueError(f"table {name} is declared twice")
         TABLES[name] = Table(
             *(name, group, model, key, partitioning, window_column, volatile),
-            *(is_view, view_day, may_be_empty, is_history, loaded_with, or_loaded_with),
+            *(is_view, view_day, may_be_empty, is_history),
+            *(loaded_with, or_loaded_with, is_optional),
         )
         return model
 

@@ -1,4 +1,4 @@
-"""Tables of the quality layer: the ledger of every check and every run.
+"""Tables of the quality layer: the ledgers of checks, of runs and of the stream.
 
 Belongs here: the columns of the ledgers. Does not belong here: the checks themselves.
 """
@@ -8,6 +8,7 @@ from analytics_assets.schemas.base import (
     Boolean,
     Date,
     Double,
+    Integer,
     TableModel,
     Text,
     Timestamp,
@@ -96,3 +97,96 @@ class PipelineExecutions(TableModel):
     assets: BigInt = column("Assets that the run materialized", ge=0)
     checks_passed: BigInt = column("Checks that passed", ge=0)
     checks_failed: BigInt = column("Checks that failed, warnings included", ge=0)
+
+
+@table(
+    group="quality",
+    key=("query", "batch_id", "topic", "topic_partition"),
+    is_history=True,
+    is_optional=True,
+    may_be_empty=True,
+)
+class StreamBatches(TableModel):
+    """Ledger of the stream: what became of the messages of each batch, by topic and partition.
+
+    The rows come from the commits of the lake, whose log is cleaned in time; these rows stay.
+    """
+
+    query: Text = column("Identity of the stream's query; a new checkpoint is a new one")
+    batch_id: BigInt = column("Number of the batch of the query", ge=0)
+    topic: Text = column("Topic; the name of the file where there is no broker")
+    topic_partition: Integer = column("Partition of the topic", ge=0)
+    first_offset: BigInt = column("First message of the batch")
+    last_offset: BigInt = column("Its last message")
+    rows_read: BigInt = column("Messages", ge=0)
+    rows_accepted: BigInt = column("Events that went into the lake in time", ge=0)
+    rows_rejected: BigInt = column("Messages that became dead letters", ge=0)
+    rows_duplicate: BigInt = column("Copies of events", ge=0)
+    rows_late: BigInt = column("Events older than the watermark that went into the lake", ge=0)
+    batch_rows: BigInt = column(
+        "Rows that the commit of the whole batch wrote into the lake, by its log", nullable=True
+    )
+    watermark: Timestamp = column(
+        "Events before it were late in this batch, UTC; null in the first", nullable=True
+    )
+    next_watermark: Timestamp = column("The same for the next batch, UTC", nullable=True)
+    committed_at: Timestamp = column("When the batch was committed, UTC")
+    lake_id: Text = column("Identity of the lake's table of events")
+    lake_version: BigInt = column("Version of that table with the batch", ge=0)
+
+
+@table(
+    group="quality",
+    key=("topic", "topic_partition", "topic_offset", "received_at"),
+    is_optional=True,
+    may_be_empty=True,
+)
+class DeadLetters(TableModel):
+    """Messages that became no event, and why; their bytes stay in the lake."""
+
+    topic: Text = column("Topic; the name of the file where there is no broker")
+    topic_partition: Integer = column("Partition of the topic")
+    topic_offset: BigInt = column("Offset in the partition")
+    received_at: Timestamp = column("When it came, UTC")
+    reasons: Text = column("Every rule that it breaks, `field: reason`, joined by '; '")
+    batch_id: BigInt = column("Number of the batch that read it")
+
+
+@table(group="quality", key=("query",), volatile=("read_at",), is_optional=True, may_be_empty=True)
+class StreamQueries(TableModel):
+    """The queries of the stream: how far each is, and the size of its state."""
+
+    query: Text = column("Name of the query")
+    batch_id: BigInt = column("Its last whole batch", ge=0)
+    watermark: Timestamp = column("Its watermark in that batch, UTC", nullable=True)
+    state_rows: BigInt = column(
+        "Rows of its state; null where this machine does not run the stream", nullable=True
+    )
+    state_bytes: BigInt = column("Memory of its state; null as before", nullable=True)
+    read_at: Timestamp = column("When the run that read this was created, UTC")
+
+
+@table(
+    group="quality",
+    key=("day", "what"),
+    partitioning="daily",
+    window_column="day",
+    is_optional=True,
+    may_be_empty=True,
+)
+class StreamComparison(TableModel):
+    """What the stream said of a closed day, compared with what the batch computes from its events.
+
+    The stream leaves out events that came later than its watermark. So windows are computed
+    without them, and sessions are compared that have none; the others are counted.
+    """
+
+    day: Date = column("The shop's day of the sessions, or of the end of the windows")
+    what: Text = column("What is compared", isin=("sessions", "purchases", "activity"))
+    stream_rows: BigInt = column("Rows that the stream said", ge=0)
+    batch_rows: BigInt = column("Rows that the batch computes", ge=0)
+    equal_rows: BigInt = column("Rows that are equal in both", ge=0)
+    late_rows: BigInt = column("Rows of the batch that late events changed", ge=0)
+    unsaid_rows: BigInt = column("Rows of the batch that the stream has not come to yet", ge=0)
+    differing_rows: BigInt = column("Rows that differ, or that only one of both has", ge=0)
+    late_events: BigInt = column("Events of the day that came later than the watermark", ge=0)

@@ -14,6 +14,7 @@ ACTIVITY = "activity"
 ALERTS = "alerts"
 # The queries of the application; each has a checkpoint of its own. The others read what the first
 # has written.
+PROGRESS = "stream"  # folder in the home: how far the queries are, and which alerts were sent
 QUERIES = ("lake", SESSIONS, PURCHASES, ACTIVITY, ALERTS)
 
 

@@ -106,7 +106,10 @@ class Warehouse:
             absent: staging and core tables whose optional source is not configured; the models
                 that use them read an empty table instead.
         """
-        wanted = [t for t in TABLES.values() if t.group in ("raw", "quality") or t.name in absent]
+        of_python = [
+            t for t in TABLES.values() if t.group in ("raw", "quality") and not t.is_optional
+        ]
+        wanted = [*of_python, *(TABLES[name] for name in absent)]
         with self.transaction() as session:
             for schema in SCHEMAS:
                 session.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")

@@ -78,7 +78,7 @@ class DuckDBSession(Session):
 
         return ibis.duckdb.from_connection(self.connection).table(table.name, database=table.group)
 
-    def register(self, name: str, frame: "pd.DataFrame") -> None:
+    def register(self, name: str, frame: "pd.DataFrame | pa.Table") -> None:
         """Let SQL read a frame under a name, until the session ends."""
         self.connection.register(name, frame)
 

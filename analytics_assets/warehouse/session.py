@@ -105,7 +105,7 @@ class Session(ABC):
         """The relation as an Ibis table."""
 
     @abstractmethod
-    def register(self, name: str, frame: "pd.DataFrame") -> None:
+    def register(self, name: str, frame: "pd.DataFrame | pa.Table") -> None:
         """Let SQL read a frame under a name, until the session ends."""
 
     @abstractmethod

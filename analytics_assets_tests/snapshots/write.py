@@ -18,6 +18,7 @@ EXAMPLES = FOLDER.parents[1] / "examples"
 CONFIGURATIONS = {
     "sample": {},
     "subscriptions": {"ANALYTICS_SOURCES": str(EXAMPLES / "telco.yaml")},
+    "events": {"ANALYTICS_SOURCES": str(EXAMPLES / "stream.yaml")},
 }
 
 
