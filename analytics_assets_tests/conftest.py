@@ -44,7 +44,7 @@ CUSTOMERS, MONTHS = 1200, 6
 # have no checks of their own. Their tables are named after them.
 SEPARATE = [name.removesuffix("s") for name, source in SOURCES.items() if not source.sample]
 OF_SEPARATE = {name for name in TABLES if any(word in name for word in SEPARATE)}
-OF_SEPARATE |= {"churn_by_contract", "stream_batches", "stream_comparison", "dead_letters"}
+OF_SEPARATE |= {"churn_by_contract"} | {name for name, table in TABLES.items() if table.is_optional}
 RECORDS = ("source_loads", "unfinished_tables")  # no asset makes them: loads do
 # The sample has no tickets either.
 ABSENT = OF_SEPARATE | {"raw_support_tickets", *SOURCES["support_tickets"].stand_ins}

@@ -1,7 +1,7 @@
 """What the stream said of closed days, and what the batch computes: the SQL that compares them.
 
 Belongs here: the comparison of sessions, purchases and activity. Does not belong here: the sessions
-of the batch (the model event_sessions), or reading the lake (`stored`).
+of the batch (the model event_sessions), or reading the lake (`sources.readers.delta_rows`).
 
 Windows of the batch are computed here, from fact_events, without late events: the stream leaves
 those out. A session of the batch without late events is a session of the stream.

@@ -26,13 +26,18 @@ from analytics_assets_tests.conftest import make_settings
 from analytics_assets_tests.rows import DAY, insert
 
 CALENDAR = Calendar(DAY, DAY + timedelta(5))
-TABLE_LIST = [table for table in TABLES.values() if table.group != "quality"]
+TABLE_LIST = [t for t in TABLES.values() if t.group != "quality" or t.is_optional]
 ORPHAN = {"customer_id": "nobody"}
 
 
 def checks(tmp_path: Path, *sources: str, **environment: str) -> dict[str, Check]:
+    forms = {"events": "lake"}
     config = SourcesConfig(
-        CALENDAR, {name: SourceConfig(name, "x.csv") for name in sources or SOURCES}
+        CALENDAR,
+        {
+            name: SourceConfig(name, "x.csv", format=forms.get(name, "csv"))
+            for name in sources or SOURCES
+        },
     )
     settings = make_settings(tmp_path, **environment)
     found = all_checks(settings, config, daily_partitions(CALENDAR), TABLE_LIST)

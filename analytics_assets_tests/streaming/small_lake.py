@@ -234,7 +234,7 @@ def _sessions(events: Sequence[dict[str, Any]], end: datetime) -> Iterator[dict[
     for (visitor, day), of_day in by_visitor.items():
         found: list[list[dict[str, Any]]] = []
         for event in sorted(of_day, key=lambda row: (row["event_time"], row["event_id"])):
-            if not found or event["event_time"] - found[-1][-1]["event_time"] >= GAP:
+            if not found or event["event_time"] - found[-1][-1]["event_time"] > GAP:
                 found.append([])
             found[-1].append(event)
         for session in found:

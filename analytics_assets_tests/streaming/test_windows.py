@@ -55,7 +55,7 @@ def islands(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         of_day.sort(key=lambda row: (row["at"], row["event_id"]))
         session = [of_day[0]]
         for row in of_day[1:]:
-            if row["at"] - session[-1]["at"] >= GAP:
+            if row["at"] - session[-1]["at"] > GAP:
                 found.append(session)
                 session = []
             session.append(row)

@@ -1,4 +1,5 @@
-{# Sessions of events, by the rules of the stream. #}
+{# Sessions of events, by the rules of the stream: an event exactly 30 minutes after the last one is of
+   the same session, as Spark has it. #}
 
 {% macro session_gap_minutes() -%} 30 {%- endmacro %}
 
@@ -42,7 +43,7 @@
             sum(
                 case
                     when previous_time is null then 1
-                    when event_time >= {{
+                    when event_time > {{
                         dbt.dateadd('minute', session_gap_minutes(), 'previous_time')
                     }} then 1
                     else 0

@@ -1,7 +1,7 @@
 """The ledgers of the stream, and its comparison with the batch: for events of the stream's lake.
 
 Belongs here: the assets stream_batches, dead_letters, stream_queries and stream_comparison. Does
-not belong here: reading the lake (`streaming.stored`), or the SQL that compares
+not belong here: reading the lake (`sources.readers`), or the SQL that compares
 (`streaming.comparison`).
 """
 
@@ -35,6 +35,7 @@ from analytics_assets.schemas import TABLES
 from analytics_assets.settings import Settings
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.readers.base import SourceError
+from analytics_assets.sources.readers.delta_rows import table_rows
 from analytics_assets.sources.readers.lake import LakeReader
 from analytics_assets.sources.readers.lake_log import Commit, commits, open_table
 from analytics_assets.streaming.comparison import compared, said_columns
@@ -47,7 +48,7 @@ from analytics_assets.streaming.layout import (
     SESSIONS,
     Lake,
 )
-from analytics_assets.streaming.stored import lake_rows, query_states
+from analytics_assets.streaming.states import query_states
 from analytics_assets.warehouse.connection import POOL, Warehouse
 from analytics_assets.warehouse.session import Session
 
@@ -182,7 +183,7 @@ def record_letters(session: Session, lake: Lake) -> None:
         'topic, partition AS topic_partition, "offset" AS topic_offset, '
         "received_at::TIMESTAMP AS received_at, reasons, batch_id"
     )
-    rows = lake_rows(lake, DEAD_LETTERS, columns)
+    rows = table_rows(lake.table(DEAD_LETTERS), columns)
     if rows is None:
         return
     session.register("letters", rows)
@@ -217,7 +218,7 @@ def compare(session: Session, lake: Lake, window: Window, zone: str) -> dict[dat
         )
         column = "started_at" if what == SESSIONS else "window_end"
         near = f"{column} BETWEEN TIMESTAMPTZ '{low}+00' AND TIMESTAMPTZ '{high}+00'"
-        rows = lake_rows(lake, what, said_columns(what), near, (column, low, high))
+        rows = table_rows(lake.table(what), said_columns(what), near, (column, low, high))
         if rows is None:
             continue
         session.register(f"said_{what}", rows)

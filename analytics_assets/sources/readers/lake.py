@@ -56,8 +56,8 @@ class LakeReader(DeltaReader):
         """The table; one version of it for all that this reader says."""
         if self.config.source != EVENTS:
             raise SourceError(
-                f"{self.config.source}: the format lake is for the source {EVENTS}. Other tables "
-                "of the lake are read with `format: delta`."
+                f"{self.config.source}: the format lake is for the source {EVENTS}. Write "
+                "`format: delta`, with the folder of a table, to read another one of the lake."
             )
         return open_table(f"{self.config.path.rstrip('/')}/{EVENTS}", self.config.source)
 

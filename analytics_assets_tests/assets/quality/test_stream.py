@@ -10,21 +10,18 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import build_sensor_context
 from deltalake import DeltaTable
 
-from analytics_assets.automation.backfill import Outcome, RunPlan
-from analytics_assets.automation.jobs import CHECK_TABLES, LOAD_DAYS
-from analytics_assets.automation.ranges import range_tags
-from analytics_assets.partitions import Window, run_window
+from analytics_assets.automation.jobs import CHECK_TABLES
+from analytics_assets.partitions import Window
 from analytics_assets_tests.conftest import (
-    Project,
     make_settings,
     open_project,
     share_manifest,
 )
 from analytics_assets_tests.sources.conftest import csv_of
 from analytics_assets_tests.streaming.small_lake import SmallLake, seen
+from analytics_assets_tests.streaming.streamed import Streamed
 
 pytestmark = pytest.mark.slow
 
@@ -33,39 +30,11 @@ DAYS = Window(FIRST, date(2024, 3, 4))
 WORDS = ("sessions", "purchases", "activity")
 
 
-@dataclass
-class Streamed:
+@dataclass(kw_only=True)
+class OfSmallLake(Streamed):
     """A project whose events are those of a small lake."""
 
-    project: Project
     lake: SmallLake
-    first: Outcome
-
-    def load(self, window: Window) -> Outcome:
-        return self.project.run([RunPlan(LOAD_DAYS, range_tags(window))])
-
-    def asked_for(self) -> list[date]:
-        """Days that the sensor asks for."""
-        definitions = self.project.definitions()
-        repository = definitions.get_repository_def()
-        (sensor,) = (s for s in repository.sensor_defs if s.name == "changed_sources")
-        cursor = None
-        for _ in range(2):  # files of orders have to be at rest
-            context = build_sensor_context(
-                instance=self.project.instance, cursor=cursor, repository_def=repository
-            )
-            result = sensor.evaluate_tick(context)
-            cursor = result.cursor
-        return [
-            day for request in result.run_requests or () for day in run_window(request.tags) or ()
-        ]
-
-    def comparison(self) -> dict[tuple[date, str], tuple[int, ...]]:
-        rows = self.project.query(
-            "SELECT day, what, stream_rows, batch_rows, equal_rows, late_rows, unsaid_rows, "
-            "differing_rows, late_events FROM quality.stream_comparison"
-        )
-        return {row[:2]: row[2:] for row in rows}
 
 
 def visits(lake: SmallLake, hours: float, until: float, seed: int) -> None:
@@ -92,7 +61,7 @@ def visits(lake: SmallLake, hours: float, until: float, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def streamed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streamed]:
+def streamed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfSmallLake]:
     folder = tmp_path_factory.mktemp("streamed")
     lake = SmallLake(folder / "lake")
     visits(lake, 1, 49.5, seed=1)  # two days, and a little of the third
@@ -108,13 +77,13 @@ def streamed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (folder / "sources.yaml").write_text(yaml.safe_dump(given))
     settings = make_settings(folder / "home", ANALYTICS_SOURCES=str(folder / "sources.yaml"))
     with open_project(share_manifest(manifest, settings)) as project:
-        found = Streamed(project, lake, Outcome())
+        found = OfSmallLake(project, lake=lake)
         found.first = found.load(DAYS)
         assert found.first.failures == []
         yield found
 
 
-def test_events_and_sessions_of_closed_days_are_loaded(streamed: Streamed) -> None:
+def test_events_and_sessions_of_closed_days_are_loaded(streamed: OfSmallLake) -> None:
     query = streamed.project.query
     of_days = [e for e in streamed.lake.in_time if e["event_time"].date() < THIRD]
     assert query("SELECT count(*) FROM core.fact_events") == [(len(of_days),)]
@@ -136,7 +105,7 @@ def test_events_and_sessions_of_closed_days_are_loaded(streamed: Streamed) -> No
     assert read == accepted + not_due == len(streamed.lake.in_time)
 
 
-def test_the_stream_says_what_the_batch_computes(streamed: Streamed) -> None:
+def test_the_stream_says_what_the_batch_computes(streamed: OfSmallLake) -> None:
     found = streamed.comparison()
     assert {*found} == {(day, what) for day in (FIRST, SECOND) for what in WORDS}
     for stream, batch, equal, late, unsaid, differing, late_events in found.values():
@@ -145,7 +114,7 @@ def test_the_stream_says_what_the_batch_computes(streamed: Streamed) -> None:
         assert (late, unsaid, differing, late_events) == (0, 0, 0, 0)
 
 
-def test_the_ledger_has_the_account_of_each_batch(streamed: Streamed) -> None:
+def test_the_ledger_has_the_account_of_each_batch(streamed: OfSmallLake) -> None:
     query, lake = streamed.project.query, streamed.lake
     assert query(
         "SELECT count(*), sum(rows_read), sum(batch_rows) FROM quality.stream_batches"
@@ -158,7 +127,7 @@ def test_the_ledger_has_the_account_of_each_batch(streamed: Streamed) -> None:
     ]
 
 
-def test_no_check_of_the_stream_fails(streamed: Streamed) -> None:
+def test_no_check_of_the_stream_fails(streamed: OfSmallLake) -> None:
     of_stream = ("stream_batches", "stream_queries", "stream_comparison", "dead_letters")
     for name in (*of_stream, "stg_events", "fact_events", "event_sessions"):
         asset = streamed.first.assets[name]
@@ -169,7 +138,7 @@ def test_no_check_of_the_stream_fails(streamed: Streamed) -> None:
     assert keys == {"stream_batches", "stream_queries", "dead_letters"}  # the hour has news
 
 
-def test_a_late_event_asks_for_its_day_again_and_is_counted(streamed: Streamed) -> None:
+def test_a_late_event_asks_for_its_day_again_and_is_counted(streamed: OfSmallLake) -> None:
     lake = streamed.lake
     assert streamed.asked_for() == []
     # It joins two sessions of a visitor, and begins one of another.
@@ -205,7 +174,7 @@ def test_a_late_event_asks_for_its_day_again_and_is_counted(streamed: Streamed) 
     ) == [(SECOND, date(2024, 3, 4), -1, "CX")]
 
 
-def test_a_row_that_the_stream_says_wrong_is_found(streamed: Streamed) -> None:
+def test_a_row_that_the_stream_says_wrong_is_found(streamed: OfSmallLake) -> None:
     table = DeltaTable(streamed.lake.table("sessions"))
     (one,) = streamed.project.query(
         f"SELECT min(session_id) FROM core.event_sessions WHERE session_date = DATE '{SECOND}'"
