@@ -22,13 +22,8 @@ from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.findings import Finding, as_loaded, findings, yaml_line
 from analytics_assets.sources.limits import require_all_digits, require_within_limits
 from analytics_assets.sources.readers import SourceError, reader_of
-from analytics_assets.sources.readers.base import (
-    LOOKED_AT_ROWS,
-    MissingColumnError,
-    Sample,
-    Scan,
-    unknown_columns,
-)
+from analytics_assets.sources.readers.base import LOOKED_AT_ROWS, MissingColumnError, Sample, Scan
+from analytics_assets.sources.readers.unread import unknown_columns
 from analytics_assets.sources.readings import Rejected, Words, instead, options, rejected
 from analytics_assets.sources.report import ColumnReport, SourceReport
 from analytics_assets.sources.sampling import thinned

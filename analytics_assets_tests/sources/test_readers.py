@@ -97,6 +97,7 @@ def test_every_format_has_a_reader() -> None:
         "postgres",
         "mysql",
         "joined",
+        "lake",  # test_lake.py: it has hours that are closed
         "http",  # test_http.py: it has versions of rows, and needs a server
         "delta",  # test_delta.py: it is a version of Parquet
     }

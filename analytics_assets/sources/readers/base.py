@@ -25,7 +25,6 @@ WAYS = {
     "`order_id: [customer, time]`, with the source's names.",
     "quantity": " Where each row is one piece, write `quantity: {value: 1}` there.",
 }
-UNREAD = "columns that nothing reads: "
 
 
 class SourceError(ValueError):
@@ -374,33 +373,6 @@ def read_columns(
     """The columns of a source that are read, in its own spelling."""
     by_fold = {fold_name(name): name for name in columns}
     return list(dict.fromkeys((*mapped.values(), *(by_fold[fold_name(n)] for n in config.inputs))))
-
-
-def unknown_columns(config: SourceConfig, columns: Sequence[str]) -> list[str]:
-    """Columns of a source that are not read."""
-    known = {fold_name(name) for name in (*config.source_names.values(), *config.inputs)}
-    return [name.strip() for name in columns if fold_name(name) not in known]
-
-
-def unread(config: SourceConfig, names: Sequence[str]) -> list[str]:
-    """Warnings of columns that are not read.
-
-    One that may be the time of day of the date that is read has a warning of its own.
-    """
-    if not names:
-        return []
-    ours = str(config.contract.time_column)
-    date = config.source_names.get(ours, "")
-    time = fold_name(date).replace("date", "time")
-    return [
-        f"{UNREAD}{', '.join(names)}",
-        *(
-            f"{ours}: {name} may be the time of day of {date}. If it is, name both: "
-            f"`{ours}: [{date}, {name}]`"
-            for name in names
-            if fold_name(name) == time
-        ),
-    ]
 
 
 def fold_name(name: str) -> str:

@@ -30,9 +30,8 @@ from analytics_assets.sources.readers.base import (
     UnreachableError,
     mapped_columns,
     read_columns,
-    unknown_columns,
-    unread,
 )
+from analytics_assets.sources.readers.unread import unknown_columns, unread
 
 # What drivers say when a server or the way to it is away; they have no codes for it.
 AWAY = re.compile(

@@ -17,13 +17,7 @@ import duckdb
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import (
-    Malformed,
-    Scan,
-    fold_name,
-    unknown_columns,
-    unread,
-)
+from analytics_assets.sources.readers.base import Malformed, Scan, fold_name
 from analytics_assets.sources.readers.files import (
     FileReader,
     LocalFile,
@@ -47,6 +41,7 @@ from analytics_assets.sources.readers.records import (
     records_of,
 )
 from analytics_assets.sources.readers.text_facts import not_utf8, text_facts
+from analytics_assets.sources.readers.unread import unknown_columns, unread
 
 LOAD_NUMBERS = ("_load_row", "_load_line")
 TAIL = 1 << 14  # bytes at the end of a file that are searched for totals

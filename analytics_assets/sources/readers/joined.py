@@ -18,19 +18,13 @@ from analytics_assets.partitions import Calendar, Window
 from analytics_assets.quoting import identifier
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import (
-    UNREAD,
-    Malformed,
-    Part,
-    Sample,
-    Scan,
-    SourceError,
-)
+from analytics_assets.sources.readers.base import Malformed, Part, Sample, Scan, SourceError
 from analytics_assets.sources.readers.databases import DatabaseReader, Session
 from analytics_assets.sources.readers.duckdb_file import DuckDBSession
 from analytics_assets.sources.readers.files import FileReader
 from analytics_assets.sources.readers.head import HEAD_WORDS
 from analytics_assets.sources.readers.places import place_of_file
+from analytics_assets.sources.readers.unread import UNREAD
 
 # Reader of files by suffix.
 Formats = Mapping[str, type[FileReader]]

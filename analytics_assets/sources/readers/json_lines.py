@@ -17,14 +17,7 @@ import duckdb
 
 from analytics_assets.quoting import identifier, literal
 from analytics_assets.sources.entry import Entry
-from analytics_assets.sources.readers.base import (
-    Scan,
-    SourceError,
-    fold_name,
-    mapped_columns,
-    unknown_columns,
-    unread,
-)
+from analytics_assets.sources.readers.base import Scan, SourceError, fold_name, mapped_columns
 from analytics_assets.sources.readers.files import (
     FileReader,
     LocalFile,
@@ -38,6 +31,7 @@ from analytics_assets.sources.readers.json_objects import (
 )
 from analytics_assets.sources.readers.records import halving
 from analytics_assets.sources.readers.text_facts import not_utf8, text_facts
+from analytics_assets.sources.readers.unread import unknown_columns, unread
 
 SAMPLE_LINES = 1000  # of each file, to learn the names of its columns
 # No JSON text contains this byte, so it never splits a line with an object.

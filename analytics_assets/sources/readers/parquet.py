@@ -15,14 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics_assets.quoting import identifier, literal
-from analytics_assets.sources.readers.base import (
-    Scan,
-    SourceError,
-    mapped_columns,
-    unknown_columns,
-    unread,
-)
+from analytics_assets.sources.readers.base import Scan, SourceError, mapped_columns
 from analytics_assets.sources.readers.files import FileReader, LocalFile
+from analytics_assets.sources.readers.unread import unknown_columns, unread
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Hive and Spark write NULL
 HIVE = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
