@@ -57,7 +57,7 @@ def example_of(column: Column) -> Any:
     """A value of a column, for readers of the document."""
     if column.choices:
         return column.choices[0]
-    if column.name in OF_PEOPLE or column.name.endswith("_id"):
+    if column.name in OF_PEOPLE or (column.kind == "text" and column.name.endswith("_id")):
         return {"customer_id": "C000017", "city": "Zürich"}.get(column.name, "17")
     return {
         "text": "a text",

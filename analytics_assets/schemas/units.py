@@ -26,6 +26,8 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r".*_gap_days|.*_days|days_.*", "days"),
     (r"mean_hours_.*", "hours"),
     (r"satisfaction", "score of the source"),
+    (r"engagement", "0 to 100"),
+    (r".*_bytes", "bytes"),
     (r"tenure_months", "months"),
     (r"[rfm]_score", "fifth, 1 to 5"),
     (r".*(_rate|_share)|share|prevalence|missing|reference_missing", "share, 0 to 1"),
@@ -33,11 +35,11 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r"figure|threshold", "as the check says"),
     (
         r"amount|.*_amount|.*amount_\d+d|.*_value.*|.*_price|unit_cost|.*_revenue|revenue_.*"
-        r"|.*charges.*|profit|discount|tax|shipping|cost|expected_loss",
+        r"|.*charges.*|order_total|profit|discount|tax|shipping|cost|expected_loss",
         "money, in the currency of the shop",
     ),
     (r"year|quarter|month|iso_.*|day_of_week|month_number.*", "of the calendar"),
-    (r".*_number|.*_version|weight", "number"),
+    (r".*_number|.*_version|.*_offset|topic_partition|batch_id|weight", "number"),
 )
 # Amounts in their names, but counted: rows, not money.
 _COUNTED = re.compile(r"amounts_imputed|total_charges_imputed")

@@ -29,7 +29,10 @@ ROWS = {
 }
 SINGLE = ("customer_cohort_analysis", "sales_daily", "dim_products", "dim_date")
 OF_DAYS = ("data_quality_scores", "data_quality_metrics", "churn_drift", "pipeline_executions")
-ABSENT = ("fact_user_sessions", "session_corrections")  # no source supplies them
+ABSENT = (  # no source supplies them
+    *("fact_user_sessions", "session_corrections", "fact_events", "event_sessions"),
+    *(name for name, table in TABLES.items() if table.is_optional),
+)
 
 
 def fill(session: DuckDBSession, customers: int, seed: int) -> None:
