@@ -53,7 +53,7 @@ WITH events AS (
 marked AS (
     SELECT
         *,
-        coalesce(happened - lag(happened) OVER visits >= INTERVAL 30 MINUTE, true)::INT AS begins
+        coalesce(happened - lag(happened) OVER visits > INTERVAL 30 MINUTE, true)::INT AS begins
     FROM events WINDOW visits AS (PARTITION BY visitor, day ORDER BY happened)
 ),
 numbered AS (

@@ -118,6 +118,16 @@ def manifest_without(manifest: Path, absent: Collection[str]) -> dict[str, Any]:
     return parsed
 
 
+def tests_without(manifest: Path, configured: Mapping[str, Any]) -> list[str]:
+    """Names of the tests that `manifest_without` has left out."""
+    nodes: dict[str, Any] = dict(validate_manifest(manifest))["nodes"]
+    return [
+        node["name"]
+        for key, node in nodes.items()
+        if node["resource_type"] == "test" and key not in configured["nodes"]
+    ]
+
+
 def _is_model(node: Mapping[str, Any]) -> bool:
     return bool(node["resource_type"] == "model")
 
@@ -236,7 +246,8 @@ def dbt_models(
     knobs = f"{thresholds}{settings.churn_horizon_days}{overwritten}{zone}{given}"
     translator = Translator(partitions, known, knobs, tests, policy)
 
-    exclude = " ".join(["resource_type:unit_test", *absent])
+    # A test between a model and an absent one would fail: the other may have no table.
+    left_out = [*absent, *tests_without(manifest, configured)]
 
     @dbt_assets(
         manifest=configured,
@@ -262,12 +273,12 @@ def dbt_models(
         generation = Generation(warehouse, origins, checked, names, window)
         generation.begin(run_started(context))
         target = settings.dbt_target_dir / "runs" / context.run.run_id[:8]
-        # All models: dbt also runs the tests between a selected model and an absent one.
-        parsed = validate_manifest(manifest)
         selection, indirect = get_subset_selection_for_context(
-            context, parsed, "fqn:*", exclude, "", translator, None
+            context, configured, "fqn:*", "", "", translator, None
         )
         arguments = ["build", "--exclude-resource-type", "unit_test", *selection]
+        if left_out:
+            arguments += ["--exclude", *left_out]
         if indirect:
             arguments += ["--indirect-selection", indirect]
         environment = {
@@ -287,7 +298,7 @@ def dbt_models(
             event
             for result in results
             for event in DbtCoreCliEventMessage(result, {}).to_default_asset_events(
-                parsed, translator, context, target, project
+                configured, translator, context, target, project
             )
             # A test of a table that is not selected: dagster-dbt would record it as an observation
             # of assets that do not exist. If it fails, the step fails.
