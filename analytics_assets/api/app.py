@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from analytics_assets.api.gate import Gate
 from analytics_assets.api.health import health, metrics, ready
+from analytics_assets.api.live import live
 from analytics_assets.api.openapi import description
 from analytics_assets.api.problems import ProblemError
 from analytics_assets.api.questions import by_contract, cohorts, customer, quality, summary
@@ -34,6 +35,7 @@ ROUTES = {
     "/v1/summary": summary,
     "/v1/churn/by-contract": by_contract,
     "/v1/quality": quality,
+    "/v1/live": live,
     "/health": health,
     "/ready": ready,
     "/metrics": metrics,

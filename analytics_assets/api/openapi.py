@@ -21,6 +21,7 @@ from analytics_assets.api.json_schemas import (
     row_schema,
     value_schema,
 )
+from analytics_assets.api.live import LIVE_ANSWER
 from analytics_assets.api.problems import PROBLEM_TYPE
 from analytics_assets.api.query import DEFAULT_LIMIT
 from analytics_assets.api.scoring import MOST_RECORDS, feature_columns
@@ -99,6 +100,7 @@ def document() -> Json:
             ],
             (404,),
         ),
+        "/v1/live": _get("Live numbers of the stream, and how old they are", LIVE_ANSWER),
         "/v1/predictions": {"post": _predict()},
         "/health": _get("Whether the process lives", _ANY, secured=False),
         "/ready": _get("Whether there is a build, and its age", _ANY, secured=False),
