@@ -4,7 +4,7 @@ Belongs here: the limits of the API, the tokens that it accepts, and where the d
 not belong here: how a setting is read (`settings`), or its rules (`setting_rules`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from analytics_assets.setting_rules import (
@@ -12,6 +12,7 @@ from analytics_assets.setting_rules import (
     JWKS,
     MEMORY,
     ORIGINS,
+    REDIS,
     TEXT,
     Setting,
     number,
@@ -48,6 +49,13 @@ class ApiSettings:
         str | None,
         Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
     ]
+    feature_days: Annotated[
+        int, Setting("3", "days that a customer's features are valid from as_of on", whole(1))
+    ]
+    features_redis_url: Annotated[
+        str | None,
+        Setting(None, "Redis that feature_lookup writes features to", REDIS, secret=True),
+    ] = field(repr=False)
     dashboards_url: Annotated[
         str | None,
         Setting(None, "address of the dashboards, for links from published_warehouse", DASHBOARDS),

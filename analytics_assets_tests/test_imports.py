@@ -24,7 +24,7 @@ LAYERS = (
     },
     {"schemas"},
     {"warehouse"},
-    {"sources", "lifetime", "questions"},
+    {"sources", "lifetime", "questions", "serving"},
     {"churn", "streaming"},
     {"checks", "reports", "api", "dashboards"},
     {"assets"},
@@ -192,7 +192,7 @@ def test_every_form_of_import_is_seen(code: str, found: str) -> None:
 OF_READERS = {
     "api": {
         *("api", "settings", "quoting", "schemas", "warehouse", "questions", "churn"),
-        "streaming",
+        *("serving", "streaming"),
     },
     "dashboards": {
         *("dashboards", "settings", "quoting", "compat", "schemas", "warehouse", "questions"),

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from analytics_assets.api.features import features
 from analytics_assets.api.gate import Gate
 from analytics_assets.api.health import health, metrics, ready
 from analytics_assets.api.live import live
@@ -29,6 +30,7 @@ DETAILS = {
 }
 ROUTES = {
     "/v1/customers/{customer_id:path}": customer,
+    "/v1/features/{customer_id:path}": features,
     "/v1/tables/{name}": read_table,
     "/v1/tables": list_tables,
     "/v1/cohorts": cohorts,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from analytics_assets.api.answers import known_parameters
 from analytics_assets.api.columns import columns_of, readable_tables
+from analytics_assets.api.features import FEATURES_ANSWER
 from analytics_assets.api.formats import FORMATS, JSON
 from analytics_assets.api.json_schemas import (
     Json,
@@ -69,8 +70,14 @@ def document() -> Json:
         "/v1/customers/{customer_id}": _get(
             "One customer: snapshot, prediction with reasons, segments, orders by month",
             _customer_schema(),
-            [parameter("customer_id", {"type": "string", "minLength": 1}, "path", "C000017")],
+            [_CUSTOMER],
             (404, 410),
+        ),
+        "/v1/features/{customer_id}": _get(
+            "Features of a customer for models, the newest or those of a date",
+            FEATURES_ANSWER,
+            [_CUSTOMER, parameter("as_of", _DATE)],
+            (404,),
         ),
         "/v1/cohorts": _get(
             "Retention and revenue of each cohort",
@@ -130,6 +137,7 @@ def document() -> Json:
 
 _ANY: Json = {"type": "object"}
 _DATE: Json = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
+_CUSTOMER = parameter("customer_id", {"type": "string", "minLength": 1}, "path", "C000017")
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _PROBLEM: Json = {
     "type": "object",
