@@ -20,6 +20,7 @@ from dagster import (
     map_asset_specs,
 )
 
+from analytics_assets.assets.activation import activation_assets
 from analytics_assets.assets.churn.model import training_assets
 from analytics_assets.assets.churn.performance import performance_assets
 from analytics_assets.assets.churn.predictions import score_assets
@@ -152,7 +153,7 @@ def build_definitions(settings: Settings) -> Definitions:
     ledgers = quality_assets(last, _expected([*assets, *checks]))
     assets += [*ledgers, *serving_assets(settings, [*last, *_names(ledgers)])]
     if "user_analytics" in built:
-        assets += feature_assets(settings)
+        assets += [*feature_assets(settings), *activation_assets(settings)]
     if sources.calendar.end is None:
         # Data that have ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from dagster import AssetKey, DagsterInstance, Definitions
 
+from analytics_assets.assets.activation import ACTIVATION
 from analytics_assets.assets.features import FEATURE_LOOKUP
 from analytics_assets.automation.backfill import History
 from analytics_assets.automation.dead_runs import Say
@@ -38,7 +39,10 @@ from analytics_assets.warehouse.unfinished import (
 )
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
-FROM_LAST = {AssetKey(FEATURE_LOOKUP)}  # but for these, which are made from it
+FROM_LAST = {
+    AssetKey(FEATURE_LOOKUP),
+    AssetKey(ACTIVATION),
+}  # but for these, which are made from it
 MODEL = "churn_model"
 NAMED = 3  # assets that a line names
 
