@@ -72,9 +72,10 @@ def _figures(found: Live) -> None:
             Figure(f"Events, {minutes} min", events, "count", meaning="Of all types"),
         ]
     )
+    ended = datetime.fromisoformat(hour["window_end"]) if hour else None
     said = [
         f"{what} up to {written(at, 'time')}, {_ago(at)}"
-        for what, at in (("Purchases", found.purchases_to), ("events", found.activity_to))
+        for what, at in (("Purchases", ended or found.purchases_to), ("events", found.activity_to))
         if at
     ]
     st.caption(f"{'; '.join(said)}. Windows that still change are left out.")
@@ -95,11 +96,11 @@ def _activity(found: Live) -> None:
         for row in found.activity
     ]
     drawn = (
-        alt.Chart(frame(rows, COLUMNS), height=200)
+        alt.Chart(frame(rows, COLUMNS), height=260)
         .mark_bar()
         .encode(
-            alt.X("window_start:O", timeUnit="hoursminutes", title="UTC"),
-            alt.Y("events:Q", title="Events in five minutes", axis=axis(EVENTS)),
+            alt.X("window_start:O", timeUnit="hoursminutes", title="Five minutes from, UTC"),
+            alt.Y("events:Q", title="Events", axis=axis(EVENTS)),
             alt.Color("event_type:N", title=None, legend=alt.Legend(orient="top")),
             tooltip=tips(COLUMNS),
         )
