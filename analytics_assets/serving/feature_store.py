@@ -31,11 +31,19 @@ class FeatureStore:
 
     Args:
         url: address of Redis.
+
+    Raises:
+        FeatureStoreError: the package redis is not installed.
     """
 
     def __init__(self, url: str) -> None:
-        import redis
-
+        try:
+            import redis
+        except ImportError as error:
+            raise FeatureStoreError(
+                "Features in Redis need the package redis: install the extra features "
+                "(pip install 'analytics_assets[features]')."
+            ) from error
         self._errors = redis.RedisError
         self._client: Any = redis.Redis.from_url(
             url,
