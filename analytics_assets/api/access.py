@@ -13,7 +13,10 @@ from analytics_assets.api.problems import ProblemError
 from analytics_assets.schemas import Table
 
 READ_ALL, PERSONAL, PREDICT, METRICS = "read:*", "personal", "predict", "metrics"
-SCOPES = f"{READ_ALL}, read:<table>, read:<table>.<column>, {PERSONAL}, {PREDICT}, {METRICS}"
+LIVE = "live"
+SCOPES = (
+    f"{READ_ALL}, read:<table>, read:<table>.<column>, {PERSONAL}, {PREDICT}, {LIVE}, {METRICS}"
+)
 
 
 class ScopeError(ValueError):
@@ -31,7 +34,7 @@ def checked_scopes(scopes: Iterable[str]) -> frozenset[str]:
         match = re.fullmatch(r"read:(\w+)(?:\.(\w+))?", scope)
         table = readable_tables().get(match[1]) if match else None
         known = table is not None and (not match or not match[2] or match[2] in table.columns)
-        if not known and scope not in (READ_ALL, PERSONAL, PREDICT, METRICS):
+        if not known and scope not in (READ_ALL, PERSONAL, PREDICT, LIVE, METRICS):
             raise ScopeError(
                 f"{scope!r} is no scope. Use {SCOPES}; `GET /v1/tables` and docs/api.md list the "
                 "tables and columns."

@@ -15,6 +15,7 @@ from analytics_assets.dashboards.charts import (
 )
 from analytics_assets.dashboards.filters import Filters
 from analytics_assets.dashboards.labels import Column, declared, written
+from analytics_assets.dashboards.live import live_section
 from analytics_assets.dashboards.parts import Figure, chart, figures, frame, missing, section
 from analytics_assets.dashboards.reader import Reader
 from analytics_assets.questions import sales
@@ -37,6 +38,7 @@ def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
     if missing(reader, "customer_days", "dim_customers", "customer_sales", "sales_daily"):
         return
     _figures(reader, filters)
+    live_section(settings)
     _sales(reader, filters)
     _growth(reader, filters)
     _categories(reader, filters)
