@@ -64,8 +64,7 @@ class Caller:
             known = self._columns[table.name] = {
                 name: column
                 for name, column in columns_of(table).items()
-                if self._opens(table.name, name)
-                and (PERSONAL in self.scopes or not column.personal)
+                if self._opens(table.name, name) and (PERSONAL in self.scopes or not column.person)
             }
         return known
 
@@ -91,7 +90,7 @@ class Caller:
         """
         missing = [name for name in names if name not in self.columns(table)]
         if missing:
-            personal = any(columns_of(table)[name].personal for name in missing)
+            personal = any(columns_of(table)[name].person for name in missing)
             raise ProblemError(
                 403,
                 "table-not-allowed",
