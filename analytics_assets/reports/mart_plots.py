@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster import MetadataValue
 
-from analytics_assets.reports import plots
+from analytics_assets.reports import plots, repeat_plots, sales_plots
 from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
 from analytics_assets.warehouse.session import Session
 
@@ -92,4 +92,6 @@ PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "customer_segment_moves": _segment_moves,
     "user_analytics": _segments,
     "churn_by_contract": _contracts,
+    **sales_plots.PLOTS,
+    **repeat_plots.PLOTS,
 }
