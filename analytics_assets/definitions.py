@@ -22,6 +22,7 @@ from dagster import (
 
 from analytics_assets.assets.activation import activation_assets
 from analytics_assets.assets.churn.model import training_assets
+from analytics_assets.assets.churn.next_orders import next_order_assets
 from analytics_assets.assets.churn.performance import performance_assets
 from analytics_assets.assets.churn.predictions import score_assets
 from analytics_assets.assets.churn.subscriptions import subscription_assets
@@ -71,6 +72,7 @@ def _of_customers(
     return [
         *training_assets(settings),
         *score_assets(settings, sources, daily),
+        *next_order_assets(settings),
         *performance_assets(settings),
     ]
 

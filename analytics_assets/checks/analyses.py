@@ -54,6 +54,7 @@ def checks(sources: SourcesConfig) -> Iterator[Check]:
     yield _concentration()
     yield _repeats()
     yield _comebacks()
+    yield _next_orders()
 
 
 def _rows(mart: str, name: str, description: str, broken: str) -> Check:
@@ -191,5 +192,24 @@ def _comebacks() -> Check:
                 FROM core.customer_days WHERE {KNOWN} AND sale_orders > 0 GROUP BY customer_id
             )
         )
+        """,
+    )
+
+
+def _next_orders() -> Check:
+    return _listed(
+        "next_orders",
+        "customers_are_those_who_have_bought",
+        "Everybody who has bought, as of the newest snapshot, has one row: with a date, or with "
+        "the reason why there is none.",
+        """
+        SELECT coalesce(a.customer_id, b.customer_id) AS customer_id, NULL::DATE AS day
+        FROM (
+            SELECT customer_id, as_of, active_days FROM marts.user_analytics WHERE sale_orders > 0
+        ) AS a
+        FULL JOIN churn.next_orders AS b ON a.customer_id = b.customer_id
+        WHERE a.as_of IS DISTINCT FROM b.as_of OR a.active_days IS DISTINCT FROM b.active_days
+            OR (next_order_date IS NULL) = (no_date_reason IS NULL)
+            OR next_order_low > next_order_date OR next_order_date > next_order_high
         """,
     )

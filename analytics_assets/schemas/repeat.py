@@ -8,7 +8,9 @@ expects (`churn`).
 from typing import Any
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
     BigInt,
+    Date,
     Double,
     Integer,
     Money,
@@ -18,6 +20,8 @@ from analytics_assets.schemas.base import (
     table,
 )
 
+NO_DATE = ("no model", "probably gone", "too far")  # why next_orders has no date
+FARTHEST_DAYS = 365  # from as_of on; a date after it says too little
 REPEAT_DAYS = (30, 60, 90, 180, 365)  # as in the macro repeat_days; a test compares them
 
 
@@ -111,3 +115,48 @@ class ComebackProducts(TableModel):
         nullable=True,
         in_range={"min_value": 0, "max_value": 1},
     )
+
+
+@table(group="churn", key=("customer_id",))
+class NextOrders(TableModel):
+    """When each customer who has bought is expected to order next, as of the newest snapshot.
+
+    By the BG/NBD model of the champion, from the customer's own days with a sale. The dates are
+    those by which the next order has come with a probability of 10%, 50% and 90%. A customer who
+    has probably gone, or whose date is more than a year away, has none, and the reason instead.
+    """
+
+    customer_id: Text = column("Customer; never the unknown member", person=CUSTOMER_KEY)
+    as_of: Date = column("Exclusive end of what the model saw: the first day that it could be")
+    active_days: BigInt = column("Days with a sale before as_of", ge=1)
+    days_since_last_order: Integer = column("Days from the last sale to as_of", ge=1)
+    next_order_low: Date = column(
+        "Day by which the next order has come with 10%; null without next_order_date",
+        nullable=True,
+    )
+    next_order_date: Date = column(
+        "Day by which it has come with 50%; null with the reason in no_date_reason", nullable=True
+    )
+    next_order_high: Date = column(
+        "Day by which it has come with 90%; null also where that is more than a year away, or may "
+        "never be",
+        nullable=True,
+    )
+    no_date_reason: Text = column(
+        "no model: none has been trained on purchases; probably gone: another order is less likely "
+        "than not; too far: more than a year away",
+        nullable=True,
+        isin=NO_DATE,
+    )
+    another_order_probability: Double = column(
+        "Probability that there will be another order at all; 1 for who has bought once, of whom "
+        "the model cannot know; null without a model",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    order_probability_90d: Double = column(
+        "Probability of an order in the 90 days from as_of on; null without a model",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    model_version: Text = column("Version of the model; null without one", nullable=True)

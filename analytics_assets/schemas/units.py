@@ -10,7 +10,7 @@ from analytics_assets.schemas.base import Table
 
 # The first pattern that a column's name matches gives its unit; names before endings.
 _UNITS: tuple[tuple[str, str], ...] = (
-    (r"churn_probability|p_value|mean_predicted", "probability, 0 to 1"),
+    (r".*_probability(_\d+d)?|p_value|mean_predicted", "probability, 0 to 1"),
     (r"churn_risk_score", "0 to 1"),
     (r"push_\d", "log-odds"),
     (r"log_loss|excess_log_loss_(low|high)", "nats"),

@@ -1,6 +1,7 @@
 """The marts on repeat purchase, computed again by pandas from the raw rows."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,3 +100,39 @@ def assert_comebacks(frame: Frame, lines: pd.DataFrame) -> None:
         rate, n = given["back"] / given["seen"], given["seen"]
         roots = np.roots([1 + Z**2 / n, -(2 * rate + Z**2 / n), rate**2])
         assert np.allclose(ends, [rate, min(roots.real), max(roots.real)], atol=1e-7)
+
+
+def assert_next_orders(frame: Frame, lines: pd.DataFrame, model: Any) -> None:
+    """next_orders: histories from the raw rows, and probabilities by the formulas of the paper.
+
+    On the day of a date the probability that the order has come passes 10%, 50% or 90%.
+    """
+    r, alpha, a, b = (model.purchases["bgnbd"][name] for name in ("r", "alpha", "a", "b"))
+    as_of = _last_day(frame).date() + timedelta(1)
+    dates = {c: sorted(set(days)) for c, days in _sales(lines).groupby("customer_id")["order_date"]}
+    found = frame("SELECT * FROM churn.next_orders").to_dict("records")
+    assert {row["customer_id"] for row in found} == dates.keys()
+    for row in found:
+        days = dates[row["customer_id"]]
+        x, age = len(days) - 1, (as_of - days[0]).days
+        silence = (as_of - days[-1]).days
+        assert (row["as_of"].date(), row["active_days"]) == (as_of, len(days))
+        assert row["days_since_last_order"] == silence
+        ratio = (alpha + age) / (alpha + age - silence)
+        alive = 1 / (1 + a / (b + x - 1) * ratio ** (r + x)) if x else 1.0
+
+        def bought(within: float) -> float:
+            return alive * (1 - ((alpha + age) / (alpha + age + within)) ** (r + x))  # noqa: B023
+
+        assert abs(row["another_order_probability"] - alive) < 1e-9
+        assert abs(row["order_probability_90d"] - bought(90)) < 1e-9
+        reason = "probably gone" if alive <= 0.5 else "too far" if bought(365) < 0.5 else None
+        assert (row["no_date_reason"] or None) == reason
+        for name, level in (("low", 0.1), ("date", 0.5), ("high", 0.9)):
+            given = row[f"next_order_{name}"]
+            if reason or bought(365) < level:
+                assert pd.isna(given)
+            else:
+                after = (given.date() - as_of).days
+                assert bought(after) <= level + 1e-9 and level - 1e-9 <= bought(after + 1)
+        assert row["model_version"] == model.version

@@ -5,6 +5,7 @@ import re
 import duckdb
 import pytest
 
+from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.schemas.explained import SALES_DIMENSIONS
 from analytics_assets.schemas.repeat import REPEAT_DAYS
 from analytics_assets_tests.analyses import explained_oracle as oracle
@@ -34,6 +35,9 @@ def test_of_the_sample(built_project: Project) -> None:
         oracle.assert_concentration(session.frame, lines)
         repeat_oracle.assert_repeats(session.frame, lines)
         repeat_oracle.assert_comebacks(session.frame, lines)
+        champion = model_registry(built_project.settings).load_good()
+        assert champion
+        repeat_oracle.assert_next_orders(session.frame, lines, champion[0])
 
 
 @pytest.mark.slow

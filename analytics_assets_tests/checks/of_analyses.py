@@ -52,6 +52,13 @@ CORRUPTIONS: dict[str, tuple[str, ...]] = {
         "UPDATE marts.comeback_products SET gross_amount = gross_amount + 0.0001 "
         "WHERE product_id = (SELECT min(product_id) FROM marts.comeback_products)",
     ),
+    "next_orders.customers_are_those_who_have_bought": (
+        "DELETE FROM churn.next_orders "
+        "WHERE customer_id = (SELECT min(customer_id) FROM churn.next_orders)",
+    ),
+    "next_orders.customers_are_those_who_have_bought without a reason": (
+        "UPDATE churn.next_orders SET next_order_date = NULL, no_date_reason = NULL",
+    ),
     "comeback_products.key_is_unique": (
         "INSERT INTO marts.comeback_products FROM (FROM marts.comeback_products LIMIT 1)",
         "comeback_products.gross_is_that_of_first_purchases",
@@ -61,6 +68,7 @@ WRONG_VALUES = (
     ("sales_by_dimension", "dimension"),
     ("sales_bridge", "member_type"),
     ("sales_concentration", "member_type"),
+    ("next_orders", "no_date_reason"),
 )
 # What compares a column of customer_days with the analyses.
 _OF_COLUMNS = {

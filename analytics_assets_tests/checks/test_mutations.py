@@ -569,7 +569,10 @@ WRONG_VALUES: dict[tuple[str, str], str] = {
         )
         for column in ("segment", "value_segment", "churn_risk_category")
     },
-    **{(name, column): word(f"marts.{name}", column) for name, column in of_analyses.WRONG_VALUES},
+    **{
+        (name, column): word(TABLES[name].relation, column)
+        for name, column in of_analyses.WRONG_VALUES
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from analytics_assets.assets.churn.model import model_registry
 from analytics_assets_tests.analyses import explained_oracle as oracle
 from analytics_assets_tests.analyses import repeat_oracle
 from analytics_assets_tests.conftest import Project
@@ -22,3 +23,6 @@ def test_of_online_retail(retail: Project) -> None:
         oracle.assert_concentration(session.frame, lines)
         repeat_oracle.assert_repeats(session.frame, lines)
         repeat_oracle.assert_comebacks(session.frame, lines)
+        champion = model_registry(retail.settings).load_good()
+        assert champion
+        repeat_oracle.assert_next_orders(session.frame, lines, champion[0])
