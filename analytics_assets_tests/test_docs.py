@@ -46,8 +46,8 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 # In the order in which their commands run.
 PAGES = [README, *(DOCS / f"{name}.md" for name in (
-    "sources", "systems", "streaming", "quality", "churn-and-value", "operations", "runbook", "api",
-    "dashboards",
+    "sources", "systems", "streaming", "quality", "churn-and-value", "analyses",
+    "operations", "runbook", "api", "dashboards",
     "performance", "architecture", "extending", "deployment",
 ))]  # fmt: skip
 RUNBOOK = DOCS / "runbook.md"  # its commands follow disasters, which test_runbook.py brings about

@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster import MetadataValue
 
-from analytics_assets.reports import plots
+from analytics_assets.reports import bars, plots
 from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
 from analytics_assets.warehouse.session import Session
 
@@ -86,10 +86,38 @@ def _segment_moves(session: Session) -> dict[str, Any]:
     }
 
 
+def _growth(session: Session) -> dict[str, Any]:
+    frame = session.frame(
+        "SELECT period_start, is_complete, new_customers, retained_customers, "
+        "resurrected_customers, -churned_customers AS churned_customers, "
+        "new_net_amount::DOUBLE AS new_net, returning_net_amount::DOUBLE AS returning_net, "
+        "unknown_net_amount::DOUBLE AS unknown_net "
+        "FROM marts.growth_accounting WHERE period_type = 'month' ORDER BY period_start"
+    )
+    if frame.empty:
+        return {}
+    customers = {
+        state.capitalize(): frame[f"{state}_customers"].tolist()
+        for state in ("retained", "new", "resurrected", "churned")
+    }
+    money = {
+        name.capitalize(): frame[f"{name}_net"].tolist() for name in ("returning", "new", "unknown")
+    }
+    months, complete = frame["period_start"].tolist(), frame["is_complete"].tolist()
+    return {
+        name: MetadataValue.md(bars.stacked_months(months, series, complete, title, unit))
+        for name, series, title, unit in (
+            ("customers", customers, "Customers won, kept and lost by month", "customers"),
+            ("net amount", money, "Net amount by month, by whose it is", "currency"),
+        )
+    }
+
+
 PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "customer_cohort_analysis": _cohorts,
     "sales_daily": _sales,
     "customer_segment_moves": _segment_moves,
     "user_analytics": _segments,
     "churn_by_contract": _contracts,
+    "growth_accounting": _growth,
 }

@@ -3,7 +3,15 @@
 The Dagster types, schema checks, column descriptions, dbt YAML and DDL are generated from them.
 """
 
-from analytics_assets.schemas import churn, core, marts, quality, raw, staging  # noqa: F401  (register)
+from analytics_assets.schemas import (  # noqa: F401  (register)
+    churn,
+    core,
+    growth,
+    marts,
+    quality,
+    raw,
+    staging,
+)
 from analytics_assets.schemas.base import TABLES, Table
 
 __all__ = ["TABLES", "Table"]

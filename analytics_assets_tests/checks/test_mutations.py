@@ -99,6 +99,23 @@ def measure(name: str, column: str, *also: str) -> dict[str, Corruption]:
     }
 
 
+def growth(name: str) -> list[str]:
+    """What compares customer_days with growth_accounting, by day, week and month."""
+    verb = "are" if name == "buyers" else "is"
+    return [
+        f"growth_accounting.{name}_of_days_{verb}_{name}_of_{period}_growth"
+        for period in ("day", "week", "month")
+    ]
+
+
+def wrong_growth(column: str, period: str) -> Corruption:
+    return corrupt(
+        f"UPDATE marts.growth_accounting SET {column} = {column} + 1 WHERE period_type = "
+        f"'{period}' AND period_start = (SELECT max(period_start) FROM marts.growth_accounting "
+        f"WHERE period_type = '{period}')"
+    )
+
+
 CORRUPTIONS: dict[str, Corruption] = {
     # accounting
     **{
@@ -156,6 +173,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         "sales_daily.money_of_days_is_money_of_sales",
         "customer_sales.money_of_days_is_money_of_customers",
         "customer_cohort_analysis.money_of_days_is_money_of_cohorts",
+        *growth("money"),
     ),
     "sales_daily.money_of_days_is_money_of_sales": corrupt(
         f"UPDATE marts.sales_daily SET order_date = order_date + 1 WHERE order_date = {LAST}",
@@ -193,6 +211,24 @@ CORRUPTIONS: dict[str, Corruption] = {
             ("returned", "returned_amount"),
             ("money", "cohort_revenue"),
         )
+    },
+    **{
+        f"growth_accounting.{name}_of_{period}s_add_up": wrong_growth(f"churned_{what}", period)
+        for period in ("day", "week", "month")
+        for name, what in (
+            ("customers", "customers"),
+            ("gross", "gross_amount"),
+            ("money", "net_amount"),
+        )
+    },
+    **{
+        check: wrong_growth(column, period)
+        for name, column in (
+            ("buyers", "retained_customers"),
+            ("gross", "retained_gross_amount"),
+            ("money", "returning_net_amount"),
+        )
+        for check, period in zip(growth(name), ("day", "week", "month"), strict=True)
     },
     "raw_orders.numbered_line_on_one_day": corrupt(
         "INSERT INTO raw.raw_orders SELECT * REPLACE (order_date - 30 AS order_date, "
@@ -483,6 +519,12 @@ CORRUPTIONS |= {
         "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount, "
         "0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
     ),
+    "growth_accounting.key_is_unique": corrupt(
+        "INSERT INTO marts.growth_accounting FROM marts.growth_accounting "
+        "WHERE period_type = 'day' ORDER BY period_start DESC LIMIT 1",
+        *(growth(name)[0] for name in ("buyers", "gross", "money")),
+        *(f"growth_accounting.{name}_of_days_add_up" for name in ("customers", "gross", "money")),
+    ),
     "sales_daily.key_is_unique": corrupt(
         "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS units, "
         "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount) FROM marts.sales_daily LIMIT 1"
@@ -530,6 +572,7 @@ CORRUPTIONS |= {
     GROSS_OF_FACT: corrupt(
         f"UPDATE core.customer_days SET gross_amount = gross_amount + 1 WHERE order_date = {LAST}",
         *of_days("gross"),
+        *growth("gross"),
         "customer_cohort_analysis.gross_of_days_is_gross_of_cohorts",
     ),
     **{
