@@ -86,6 +86,44 @@ def _segment_moves(session: Session) -> dict[str, Any]:
     }
 
 
+def _dimensions(session: Session) -> dict[str, Any]:
+    """Retention by months since the first sale, for the largest values of each dimension.
+
+    Each month number has only cohorts for which the whole month has been observed.
+    """
+    frame = session.frame(
+        """
+        WITH sizes AS (
+            SELECT dimension, value, sum(customers_in_cohort) AS customers
+            FROM marts.cohorts_by_dimension WHERE month_number = 0 GROUP BY 1, 2
+        ),
+        ranked AS (
+            SELECT *, row_number() OVER (PARTITION BY dimension ORDER BY customers DESC, value) AS n
+            FROM sizes QUALIFY count(*) OVER (PARTITION BY dimension) > 1
+        )
+        SELECT dimension, value, n, month_number,
+            sum(customers_active) / sum(customers_in_cohort) AS retention
+        FROM marts.cohorts_by_dimension JOIN ranked USING (dimension, value)
+        WHERE n <= 6 AND is_complete AND month_number BETWEEN 1 AND 12
+        GROUP BY ALL ORDER BY dimension, n, month_number
+        """
+    )
+    charts = {}
+    for dimension, rows in frame.groupby("dimension"):
+        table = rows.pivot(index="month_number", columns="n", values="retention")
+        names = dict(zip(rows["n"], rows["value"], strict=True))
+        words = str(dimension).replace("_", " ")
+        charts[f"retention by {words}"] = MetadataValue.md(
+            plots.line_chart(
+                [str(month) for month in table.index],
+                {names[n]: table[n].tolist() for n in table},
+                f"Retention by months since the first sale, largest {words} of the first order",
+                "share with a sale",
+            )
+        )
+    return charts
+
+
 def _growth(session: Session) -> dict[str, Any]:
     frame = session.frame(
         "SELECT period_start, is_complete, new_customers, retained_customers, "
@@ -120,4 +158,5 @@ PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "user_analytics": _segments,
     "churn_by_contract": _contracts,
     "growth_accounting": _growth,
+    "cohorts_by_dimension": _dimensions,
 }

@@ -17,6 +17,7 @@ from analytics_assets.schemas.base import (
     column,
     table,
 )
+from analytics_assets.schemas.marts import CustomerCohortAnalysis
 
 PERIOD_TYPES = ("day", "week", "month")
 GROSS, NET = "Gross amount", "Net amount"
@@ -107,3 +108,27 @@ class GrowthAccounting(TableModel):
     unknown_net_amount: Money = _part(NET, "unknown")
     net_amount: Money = column("Net amount of the period: new + returning + unknown")
     is_complete: Boolean = column("The whole period has been observed")
+
+
+class DimensionKey(TableModel):
+    """Columns before those of the cohorts."""
+
+    dimension: Text = column(
+        "What the customers are told apart by: category, product, country, channel, coupon, "
+        "discounted or price_band"
+    )
+    value: Text = column(
+        "Its value for the customer's first order: of the line with the largest amount; "
+        "'(unknown)' where it is missing, '(none)' without a coupon, '(other)' for all values but "
+        "the 1,000 of the dimension with most customers"
+    )
+
+
+@table(group="marts", key=("dimension", "value", "cohort_month", "month_number"))
+class CohortsByDimension(CustomerCohortAnalysis, DimensionKey):
+    """The cohorts of customer_cohort_analysis, told apart by what the customers came for.
+
+    Each dimension has every customer once, so its rows add up to customer_cohort_analysis; rows of
+    several dimensions do not add up. The first order is the earliest with a sale line on the day of
+    the first sale, by time and then by order_id. country is the customer's, as it is known now.
+    """

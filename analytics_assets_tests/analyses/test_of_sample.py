@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from analytics_assets_tests.analyses import growth_oracle
+from analytics_assets_tests.analyses import cohorts_oracle, growth_oracle
 from analytics_assets_tests.conftest import REPOSITORY, Project
 
 pytestmark = pytest.mark.slow
@@ -12,6 +12,10 @@ pytestmark = pytest.mark.slow
 
 def test_growth(built_project: Project) -> None:
     growth_oracle.assert_as_recomputed(built_project)
+
+
+def test_cohorts(built_project: Project) -> None:
+    cohorts_oracle.assert_as_recomputed(built_project)
 
 
 def test_the_queries_of_the_page_have_rows(built_project: Project) -> None:

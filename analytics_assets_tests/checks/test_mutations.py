@@ -99,6 +99,9 @@ def measure(name: str, column: str, *also: str) -> dict[str, Corruption]:
     }
 
 
+COHORTS_ADD_UP = "cohorts_by_dimension.cohorts_by_dimension_add_up"
+
+
 def growth(name: str) -> list[str]:
     """What compares customer_days with growth_accounting, by day, week and month."""
     verb = "are" if name == "buyers" else "is"
@@ -204,7 +207,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     },
     **{
         f"customer_cohort_analysis.{name}_of_days_is_{name}_of_cohorts": corrupt(
-            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1"
+            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1", COHORTS_ADD_UP
         )
         for name, column in (
             ("gross", "gross_amount"),
@@ -512,7 +515,17 @@ CORRUPTIONS |= {
     ),
     "customer_cohort_analysis.key_is_unique": corrupt(
         "INSERT INTO marts.customer_cohort_analysis SELECT * REPLACE (0 AS gross_amount, "
-        "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1"
+        "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1",
+        COHORTS_ADD_UP,
+    ),
+    COHORTS_ADD_UP: corrupt(
+        "UPDATE marts.cohorts_by_dimension SET customers_active = customers_active + 1 "
+        "WHERE dimension = 'country' AND month_number = 2"
+    ),
+    "cohorts_by_dimension.key_is_unique": corrupt(
+        "INSERT INTO marts.cohorts_by_dimension FROM marts.cohorts_by_dimension "
+        "WHERE month_number = 0 LIMIT 1",
+        COHORTS_ADD_UP,
     ),
     "customer_sales.key_is_unique": corrupt(
         "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS units, "
