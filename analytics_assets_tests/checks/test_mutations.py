@@ -617,7 +617,7 @@ WRONG_VALUES: dict[tuple[str, str], str] = {
         ("customer_analytics_daily", column): word(
             "marts.customer_analytics_daily", column, "snapshot_date"
         )
-        for column in ("segment", "value_segment", "churn_risk_category")
+        for column in ("segment", "rfm_group", "value_segment", "churn_risk_category")
     },
 }
 
