@@ -151,6 +151,26 @@ def _growth(session: Session) -> dict[str, Any]:
     }
 
 
+def _ltv(session: Session) -> dict[str, Any]:
+    """Net amount a customer so far, of at most seven cohorts from the oldest to the newest."""
+    frame = session.frame(
+        "SELECT cohort_month, month_number, net_value::DOUBLE AS net_value FROM marts.ltv_curves "
+        "WHERE is_complete ORDER BY ALL"
+    )
+    if frame.empty:
+        return {}
+    table = frame.pivot(index="month_number", columns="cohort_month", values="net_value")
+    step = -(-len(table.columns) // 7)
+    series = {f"{month:%Y-%m}": table[month].tolist() for month in table.columns[::step]}
+    chart = plots.line_chart(
+        [str(number) for number in table.index],
+        series,
+        "Net amount a customer so far, by months since the first sale",
+        "currency a customer",
+    )
+    return {"net amount a customer": MetadataValue.md(chart)}
+
+
 PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "customer_cohort_analysis": _cohorts,
     "sales_daily": _sales,
@@ -159,4 +179,5 @@ PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "churn_by_contract": _contracts,
     "growth_accounting": _growth,
     "cohorts_by_dimension": _dimensions,
+    "ltv_curves": _ltv,
 }

@@ -1,7 +1,7 @@
 """Tables of the marts about growth: whom the shop wins and loses, and who came for what.
 
-Belongs here: what customers do from one period to the next, and cohorts by what brought them. Does
-not belong here: cohorts by month alone, sales and customers (`marts`).
+Belongs here: what customers do from one period to the next, cohorts by what brought them, and what
+they brought so far. Does not belong here: cohorts by month alone, sales and customers (`marts`).
 """
 # mypy: disable-error-code="valid-type"
 
@@ -11,6 +11,7 @@ from analytics_assets.schemas.base import (
     BigInt,
     Boolean,
     Date,
+    Integer,
     Money,
     TableModel,
     Text,
@@ -132,3 +133,32 @@ class CohortsByDimension(CustomerCohortAnalysis, DimensionKey):
     several dimensions do not add up. The first order is the earliest with a sale line on the day of
     the first sale, by time and then by order_id. country is the customer's, as it is known now.
     """
+
+
+@table(group="marts", key=("cohort_month", "month_number"))
+class LtvCurves(TableModel):
+    """What the customers of a cohort have brought by each month since their first sale.
+
+    Sums over the months of customer_cohort_analysis, from month 0 to this one, and the same for
+    each customer of the cohort, also those who have not bought again. What has happened, and no
+    projection: a month that has not begun to be observed is null.
+    """
+
+    cohort_month: Date = column("Month of the customers' first sale over all time")
+    month_number: Integer = column("Calendar months since cohort_month", ge=0)
+    customers_in_cohort: BigInt = column("Customers of the cohort", ge=1)
+    gross_amount: Money = column(
+        "Gross amount from month 0 to this one; null when not observed", nullable=True
+    )
+    net_amount: Money = column(
+        "Net amount from month 0 to this one; null when not observed", nullable=True
+    )
+    margin_amount: Money = column(
+        "Margin from month 0 to this one; null when not observed, or from the first month on in "
+        "which a sale line has no cost",
+        nullable=True,
+    )
+    gross_value: Money = column("gross_amount / customers_in_cohort", nullable=True)
+    net_value: Money = column("net_amount / customers_in_cohort", nullable=True)
+    margin_value: Money = column("margin_amount / customers_in_cohort", nullable=True)
+    is_complete: Boolean = column("The whole month has been observed")

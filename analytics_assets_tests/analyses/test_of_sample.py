@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from analytics_assets_tests.analyses import cohorts_oracle, growth_oracle
+from analytics_assets_tests.analyses import cohorts_oracle, growth_oracle, ltv_oracle
 from analytics_assets_tests.conftest import REPOSITORY, Project
 
 pytestmark = pytest.mark.slow
@@ -16,6 +16,10 @@ def test_growth(built_project: Project) -> None:
 
 def test_cohorts(built_project: Project) -> None:
     cohorts_oracle.assert_as_recomputed(built_project)
+
+
+def test_ltv_curves(built_project: Project) -> None:
+    ltv_oracle.assert_as_recomputed(built_project)
 
 
 def test_the_queries_of_the_page_have_rows(built_project: Project) -> None:

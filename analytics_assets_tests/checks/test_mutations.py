@@ -207,12 +207,14 @@ CORRUPTIONS: dict[str, Corruption] = {
     },
     **{
         f"customer_cohort_analysis.{name}_of_days_is_{name}_of_cohorts": corrupt(
-            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1", COHORTS_ADD_UP
+            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1",
+            COHORTS_ADD_UP,
+            *of_curves,
         )
-        for name, column in (
-            ("gross", "gross_amount"),
+        for name, column, *of_curves in (
+            ("gross", "gross_amount", "ltv_curves.gross_of_cohorts_is_gross_of_curves"),
             ("returned", "returned_amount"),
-            ("money", "cohort_revenue"),
+            ("money", "cohort_revenue", "ltv_curves.net_of_cohorts_is_net_of_curves"),
         )
     },
     **{
@@ -517,6 +519,16 @@ CORRUPTIONS |= {
         "INSERT INTO marts.customer_cohort_analysis SELECT * REPLACE (0 AS gross_amount, "
         "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1",
         COHORTS_ADD_UP,
+    ),
+    **{
+        f"ltv_curves.{name}_of_cohorts_is_{name}_of_curves": corrupt(
+            f"UPDATE marts.ltv_curves SET {name}_amount = coalesce({name}_amount, 0) + 1 "
+            "WHERE month_number = 0"
+        )
+        for name in ("gross", "net", "margin")
+    },
+    "ltv_curves.key_is_unique": corrupt(
+        "INSERT INTO marts.ltv_curves FROM marts.ltv_curves WHERE net_amount IS NULL LIMIT 1"
     ),
     COHORTS_ADD_UP: corrupt(
         "UPDATE marts.cohorts_by_dimension SET customers_active = customers_active + 1 "

@@ -101,8 +101,10 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     figures = {"lines": 3, "gross_amount": 5, "returned_amount": -1, "net_amount": 4}
     figures |= {f"{name}_amount": 2 * value for name, value in FURTHER.items()}
     figures |= {"margin_amount": 3.5}
-    cohort = {"gross_amount": 5, "returned_amount": -1, "cohort_revenue": 4}
-    insert(connection, "customer_cohort_analysis", cohort)
+    cohort = {"cohort_month": day, "month_number": 0, "margin_amount": 3, "gross_amount": 5}
+    more = {"returned_amount": -1, "cohort_revenue": 4}
+    insert(connection, "customer_cohort_analysis", {**cohort, **more})
+    insert(connection, "ltv_curves", {**cohort, "net_amount": 4})
     insert(connection, "customer_days", {"order_date": day, **figures})
     insert(connection, "sales_daily", {"order_date": day, **figures})
     insert(
@@ -241,6 +243,7 @@ CORRUPTIONS = [
         "UPDATE marts.customer_sales SET lines = 2, gross_amount = 11.5, net_amount = 10.5, "
         "margin_amount = 10; "
         "UPDATE marts.customer_cohort_analysis SET gross_amount = 11.5, cohort_revenue = 10.5; "
+        "UPDATE marts.ltv_curves SET gross_amount = 11.5, net_amount = 10.5; "
         "UPDATE marts.growth_accounting SET new_gross_amount = 11.5, closing_gross_amount = 11.5, "
         "new_net_amount = 10.5, closing_net_amount = 10.5",
         {"fact_orders.staged_is_fact": 1},
@@ -290,6 +293,13 @@ CORRUPTIONS = [
         },
     ),
     ("UPDATE marts.growth_accounting SET retained_customers = 1", growth("buyers", -1)),
+    *(
+        (
+            f"UPDATE marts.ltv_curves SET {name}_amount = {name}_amount + 2",
+            {f"ltv_curves.{name}_of_cohorts_is_{name}_of_curves": -2},
+        )
+        for name in ("gross", "net", "margin")
+    ),
     *(
         (
             f"UPDATE marts.growth_accounting SET churned_{what} = 2",

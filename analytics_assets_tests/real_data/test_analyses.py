@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics_assets_tests.analyses import cohorts_oracle, growth_oracle
+from analytics_assets_tests.analyses import cohorts_oracle, growth_oracle, ltv_oracle
 from analytics_assets_tests.conftest import Project
 from analytics_assets_tests.real_data.conftest import DATA
 
@@ -19,3 +19,7 @@ def test_growth(retail: Project) -> None:
 
 def test_cohorts(retail: Project) -> None:
     cohorts_oracle.assert_as_recomputed(retail)
+
+
+def test_ltv_curves(retail: Project) -> None:
+    ltv_oracle.assert_as_recomputed(retail)

@@ -54,7 +54,7 @@ def _of_days(period: str, name: str, words: str, of_days: str, of_growth: str) -
     )
 
 
-GROWTH_BALANCES = tuple(
+_GROWTH = tuple(
     balance
     for period in PERIODS
     for balance in (
@@ -76,3 +76,35 @@ GROWTH_BALANCES = tuple(
         ),
     )
 )
+
+LTV = "marts.ltv_curves"
+COHORTS = "marts.customer_cohort_analysis"
+# What each month adds to the sums, and the months of the cohorts up to which a margin is known.
+ADDED = ", ".join(
+    f"{name}_amount - coalesce(lag({name}_amount) OVER months, 0) AS {name}_added"
+    for name in ("gross", "net", "margin")
+)
+BY_MONTH = "WINDOW months AS (PARTITION BY cohort_month ORDER BY month_number)"
+LTV_STEPS = f"(SELECT *, {ADDED} FROM {LTV} {BY_MONTH})"
+COHORT_STEPS = (
+    "(SELECT *, count(margin_amount) OVER months = month_number + 1 AS margin_is_known "
+    f"FROM {COHORTS} {BY_MONTH})"
+)
+CALENDAR_MONTH = "(cohort_month + to_months(month_number))::DATE"
+_LTV = tuple(
+    Balance(
+        "ltv_curves",
+        f"{name}_of_cohorts_is_{name}_of_curves",
+        f"What each calendar month adds to {words} of the curves is that of the cohorts.",
+        Figure(COHORT_STEPS, f"coalesce(sum({of_cohorts}){known}, 0)", CALENDAR_MONTH),
+        Figure(LTV_STEPS, f"coalesce(sum({name}_added), 0)", CALENDAR_MONTH),
+        windowed=False,
+        money=True,
+    )
+    for name, words, of_cohorts, known in (
+        ("gross", "the gross amount", "gross_amount", ""),
+        ("net", "the net amount", "cohort_revenue", ""),
+        ("margin", "the margin", "margin_amount", " FILTER (margin_is_known)"),
+    )
+)
+GROWTH_BALANCES = _GROWTH + _LTV
