@@ -8,7 +8,7 @@ COPY analytics_assets analytics_assets
 RUN python -m venv /opt/analytics \
     && /opt/analytics/bin/pip install --no-cache-dir --constraint constraints.txt setuptools \
     && /opt/analytics/bin/pip install --no-cache-dir --constraint constraints.txt \
-        --no-build-isolation --editable '.[excel,metrics,mysql,postgres,production,s3,slack]' \
+        --no-build-isolation --editable '.[excel,features,metrics,mysql,postgres,production,s3,slack]' \
     && /opt/analytics/bin/python -m compileall -q analytics_assets
 
 

@@ -1,18 +1,25 @@
-"""The settings of the HTTP API and the dashboards, which are a part of all settings.
+"""The settings of the API, the dashboards and what is sent out, a part of all settings.
 
-Belongs here: the limits of the API, the tokens that it accepts, and where the dashboards are. Does
-not belong here: how a setting is read (`settings`), or its rules (`setting_rules`).
+Belongs here: the limits of the API, the tokens that it accepts, where the dashboards are, and where
+features and changed customers go. Does not belong here: how a setting is read (`settings`), or its
+rules (`setting_rules`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from analytics_assets.setting_rules import (
+    A_FILE,
     DASHBOARDS,
+    FOLDER,
     JWKS,
     MEMORY,
     ORIGINS,
+    POSTGRES,
+    REDIS,
     TEXT,
+    WEBHOOK,
     Setting,
     number,
     whole,
@@ -47,6 +54,33 @@ class ApiSettings:
     api_oidc_jwks: Annotated[
         str | None,
         Setting(None, "the issuer's public keys: an https:// address or a file (JWKS)", JWKS),
+    ]
+    feature_days: Annotated[
+        int, Setting("3", "days that a customer's features are valid from as_of on", whole(1))
+    ]
+    features_redis_url: Annotated[
+        str | None,
+        Setting(None, "Redis that feature_lookup writes features to", REDIS, secret=True),
+    ] = field(repr=False)
+    activation_webhook_url: Annotated[
+        str | None,
+        Setting(None, "webhook that takes customers who changed", WEBHOOK, secret=True),
+    ] = field(repr=False)
+    activation_folder: Annotated[
+        Path | None, Setting(None, "folder for CSV files of customers who changed", FOLDER)
+    ]
+    activation_postgres_url: Annotated[
+        str | None,
+        Setting(
+            None,
+            "PostgreSQL with the table of customers, as postgresql://user@host/database",
+            POSTGRES,
+            secret=True,
+        ),
+    ] = field(repr=False)
+    activation_excluded: Annotated[
+        Path | None,
+        Setting(None, "file with customers of whom nothing is sent, an ID a line", A_FILE),
     ]
     dashboards_url: Annotated[
         str | None,

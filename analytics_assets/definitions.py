@@ -20,12 +20,15 @@ from dagster import (
     map_asset_specs,
 )
 
+from analytics_assets.assets.activation import activation_assets
 from analytics_assets.assets.churn.model import training_assets
+from analytics_assets.assets.churn.next_orders import next_order_assets
 from analytics_assets.assets.churn.performance import performance_assets
 from analytics_assets.assets.churn.predictions import score_assets
 from analytics_assets.assets.churn.subscriptions import subscription_assets
 from analytics_assets.assets.dbt.command import DbtCommand
 from analytics_assets.assets.dbt.models import dbt_models
+from analytics_assets.assets.features import feature_assets
 from analytics_assets.assets.published import serving_assets
 from analytics_assets.assets.quality.ledgers import quality_assets
 from analytics_assets.assets.quality.profiles import profile_assets, with_profile
@@ -69,6 +72,7 @@ def _of_customers(
     return [
         *training_assets(settings),
         *score_assets(settings, sources, daily),
+        *next_order_assets(settings),
         *performance_assets(settings),
     ]
 
@@ -150,6 +154,8 @@ def build_definitions(settings: Settings) -> Definitions:
     last = _leaves(modelled, assets)
     ledgers = quality_assets(last, _expected([*assets, *checks]))
     assets += [*ledgers, *serving_assets(settings, [*last, *_names(ledgers)])]
+    if "user_analytics" in built:
+        assets += [*feature_assets(settings), *activation_assets(settings)]
     if sources.calendar.end is None:
         # Data that have ended cannot become stale.
         assets = list(map_asset_specs(with_freshness, assets))

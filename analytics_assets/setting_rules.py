@@ -139,6 +139,12 @@ WEBHOOK = _rule(
     "{name} does not start with http:// or https://; set it to the address of the webhook, or "
     "unset it.",
 )
+POSTGRES = _rule(
+    lambda text: text.startswith(("postgresql://", "postgres://")),
+    str,
+    "{name} does not start with postgresql://; set it to the address of a database, such as "
+    "postgresql://user@db.example.com/shop.",
+)
 DASHBOARDS = _rule(
     lambda text: text.startswith(("http://", "https://")),
     lambda text: text.rstrip("/"),

@@ -213,7 +213,7 @@ def test_a_block_says_its_language(block: Block) -> None:
 # What a home has in it, and names that the code puts together.
 HOME = {
     "api", "published", "dagster", "mlflow", "profiles", "logs", "sample", "dbt", "duckdb",
-    "sqlite", "fetched",
+    "sqlite", "fetched", "activation",
 }  # fmt: skip
 COMPOSED = {"churn_subscriptions", "analytics"}
 

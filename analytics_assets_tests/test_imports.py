@@ -24,7 +24,7 @@ LAYERS = (
     },
     {"schemas"},
     {"warehouse"},
-    {"sources", "lifetime", "questions"},
+    {"sources", "lifetime", "questions", "serving"},
     {"churn", "streaming"},
     {"checks", "reports", "api", "dashboards"},
     {"assets"},
@@ -190,7 +190,10 @@ def test_every_form_of_import_is_seen(code: str, found: str) -> None:
 
 
 OF_READERS = {
-    "api": {"api", "settings", "quoting", "schemas", "warehouse", "questions", "churn"},
+    "api": {
+        *("api", "settings", "quoting", "schemas", "warehouse", "questions", "churn"),
+        *("serving", "streaming"),
+    },
     "dashboards": {
         *("dashboards", "settings", "quoting", "compat", "schemas", "warehouse", "questions"),
         "streaming",

@@ -322,7 +322,8 @@ def test_every_secret_may_be_in_a_file(complete: dict[str, str], tmp_path: Path,
     del others[name]
     if name in POSTGRES:
         others["ANALYTICS_DAGSTER_STORAGE"] = "postgres"
-    protocol = "redis" if "REDIS" in name else "https"
+    protocols = {"REDIS": "redis", "POSTGRES_URL": "postgresql"}
+    protocol = next((p for word, p in protocols.items() if word in name), "https")
     value = f"{protocol}://mail/{quote(ODD, safe='')}" if "UR" in name else ODD
     file = tmp_path / "secret"
     file.write_text(value + "\n")

@@ -13,7 +13,10 @@ from analytics_assets.api.problems import ProblemError
 from analytics_assets.schemas import Table
 
 READ_ALL, PERSONAL, PREDICT, METRICS = "read:*", "personal", "predict", "metrics"
-SCOPES = f"{READ_ALL}, read:<table>, read:<table>.<column>, {PERSONAL}, {PREDICT}, {METRICS}"
+LIVE = "live"
+SCOPES = (
+    f"{READ_ALL}, read:<table>, read:<table>.<column>, {PERSONAL}, {PREDICT}, {LIVE}, {METRICS}"
+)
 
 
 class ScopeError(ValueError):
@@ -31,7 +34,7 @@ def checked_scopes(scopes: Iterable[str]) -> frozenset[str]:
         match = re.fullmatch(r"read:(\w+)(?:\.(\w+))?", scope)
         table = readable_tables().get(match[1]) if match else None
         known = table is not None and (not match or not match[2] or match[2] in table.columns)
-        if not known and scope not in (READ_ALL, PERSONAL, PREDICT, METRICS):
+        if not known and scope not in (READ_ALL, PERSONAL, PREDICT, LIVE, METRICS):
             raise ScopeError(
                 f"{scope!r} is no scope. Use {SCOPES}; `GET /v1/tables` and docs/api.md list the "
                 "tables and columns."
@@ -61,8 +64,7 @@ class Caller:
             known = self._columns[table.name] = {
                 name: column
                 for name, column in columns_of(table).items()
-                if self._opens(table.name, name)
-                and (PERSONAL in self.scopes or not column.personal)
+                if self._opens(table.name, name) and (PERSONAL in self.scopes or not column.person)
             }
         return known
 
@@ -88,7 +90,7 @@ class Caller:
         """
         missing = [name for name in names if name not in self.columns(table)]
         if missing:
-            personal = any(columns_of(table)[name].personal for name in missing)
+            personal = any(columns_of(table)[name].person for name in missing)
             raise ProblemError(
                 403,
                 "table-not-allowed",

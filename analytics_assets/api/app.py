@@ -11,8 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from analytics_assets.api.features import features
 from analytics_assets.api.gate import Gate
 from analytics_assets.api.health import health, metrics, ready
+from analytics_assets.api.live import live
 from analytics_assets.api.openapi import description
 from analytics_assets.api.problems import ProblemError
 from analytics_assets.api.questions import by_contract, cohorts, customer, quality, summary
@@ -28,12 +30,14 @@ DETAILS = {
 }
 ROUTES = {
     "/v1/customers/{customer_id:path}": customer,
+    "/v1/features/{customer_id:path}": features,
     "/v1/tables/{name}": read_table,
     "/v1/tables": list_tables,
     "/v1/cohorts": cohorts,
     "/v1/summary": summary,
     "/v1/churn/by-contract": by_contract,
     "/v1/quality": quality,
+    "/v1/live": live,
     "/health": health,
     "/ready": ready,
     "/metrics": metrics,

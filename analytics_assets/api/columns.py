@@ -1,7 +1,7 @@
 """The declared columns as a caller sees them: types, and values read from text.
 
-Belongs here: what a value of each type looks like in a URL, and which columns are personal. Does
-not belong here: filters and pages (`query`), or how answers are written (`formats`).
+Belongs here: what a value of each type looks like in a URL. Does not belong here: filters and pages
+(`query`), or how answers are written (`formats`).
 """
 
 import re
@@ -14,12 +14,10 @@ from typing import Any
 
 from analytics_assets.api.problems import bad_request
 from analytics_assets.schemas import TABLES, Table
+from analytics_assets.schemas.base import PersonClass
 from analytics_assets.warehouse.publish import PUBLISHED_GROUPS
 
 LONGEST_TEXT = 1000
-# Columns that say who a row is about, or narrow it down to few people. A caller without the scope
-# `personal` neither sees them nor filters by them.
-OF_PEOPLE = {"customer_id", "city", "registered_at", "session_id", "order_id"}
 OPERATORS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("integer", "decimal", "double", "date", "timestamp"),
@@ -39,7 +37,8 @@ class Column:
         kind: text, integer, decimal, double, boolean, date or timestamp.
         bits: size of an integer.
         nullable: whether it may be null.
-        personal: whether it says who a row is about.
+        person: what it says of a person, as the table declares it. A caller without the scope
+            `personal` neither sees such columns nor filters by them.
         choices: the values it may have, where they are declared; else empty.
         bounds: its least and its greatest value, each None where none is declared.
         description: what it means.
@@ -49,7 +48,7 @@ class Column:
     kind: str
     bits: int
     nullable: bool
-    personal: bool
+    person: PersonClass | None
     choices: tuple[Any, ...]
     bounds: tuple[float | None, float | None]
     description: str
@@ -112,15 +111,13 @@ def _column(name: str, declared: Any) -> Column:
             bounds = (check.statistics["min_value"], check.statistics["max_value"])
         elif check.name == "greater_than_or_equal_to":
             bounds = (check.statistics["min_value"], None)
-    metadata = declared.metadata or {}
-    personal = bool(metadata.get("personal")) or name in OF_PEOPLE
     return Column(
         *(
             name,
             kind,
             bits,
             declared.nullable,
-            personal,
+            (declared.metadata or {}).get("person"),
             choices,
             bounds,
             declared.description or "",

@@ -6,7 +6,7 @@ description as a whole (`openapi`).
 
 from typing import Any
 
-from analytics_assets.api.columns import OF_PEOPLE, Column, columns_of
+from analytics_assets.api.columns import Column, columns_of
 from analytics_assets.schemas import Table
 from analytics_assets.schemas.units import unit_of
 
@@ -57,7 +57,7 @@ def example_of(column: Column) -> Any:
     """A value of a column, for readers of the document."""
     if column.choices:
         return column.choices[0]
-    if column.name in OF_PEOPLE or (column.kind == "text" and column.name.endswith("_id")):
+    if column.kind == "text" and (column.person or column.name.endswith("_id")):
         return {"customer_id": "C000017", "city": "Zürich"}.get(column.name, "17")
     return {
         "text": "a text",
@@ -82,8 +82,8 @@ def row_schema(table: Table) -> Json:
         ]
         if unit := unit_of(table, name):
             schema["x-unit"] = unit
-        if column.personal:
-            schema["x-personal"] = True
+        if column.person:
+            schema["x-person"] = column.person
         properties[name] = schema
     return {
         "type": "object",

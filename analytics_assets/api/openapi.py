@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from analytics_assets.api.answers import known_parameters
 from analytics_assets.api.columns import columns_of, readable_tables
+from analytics_assets.api.features import FEATURES_ANSWER
 from analytics_assets.api.formats import FORMATS, JSON
 from analytics_assets.api.json_schemas import (
     Json,
@@ -21,6 +22,7 @@ from analytics_assets.api.json_schemas import (
     row_schema,
     value_schema,
 )
+from analytics_assets.api.live import LIVE_ANSWER
 from analytics_assets.api.problems import PROBLEM_TYPE
 from analytics_assets.api.query import DEFAULT_LIMIT
 from analytics_assets.api.scoring import MOST_RECORDS, feature_columns
@@ -68,8 +70,14 @@ def document() -> Json:
         "/v1/customers/{customer_id}": _get(
             "One customer: snapshot, prediction with reasons, segments, orders by month",
             _customer_schema(),
-            [parameter("customer_id", {"type": "string", "minLength": 1}, "path", "C000017")],
+            [_CUSTOMER],
             (404, 410),
+        ),
+        "/v1/features/{customer_id}": _get(
+            "Features of a customer for models, the newest or those of a date",
+            FEATURES_ANSWER,
+            [_CUSTOMER, parameter("as_of", _DATE)],
+            (404,),
         ),
         "/v1/cohorts": _get(
             "Retention and revenue of each cohort",
@@ -99,6 +107,7 @@ def document() -> Json:
             ],
             (404,),
         ),
+        "/v1/live": _get("Live numbers of the stream, and how old they are", LIVE_ANSWER),
         "/v1/predictions": {"post": _predict()},
         "/health": _get("Whether the process lives", _ANY, secured=False),
         "/ready": _get("Whether there is a build, and its age", _ANY, secured=False),
@@ -128,6 +137,7 @@ def document() -> Json:
 
 _ANY: Json = {"type": "object"}
 _DATE: Json = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
+_CUSTOMER = parameter("customer_id", {"type": "string", "minLength": 1}, "path", "C000017")
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _PROBLEM: Json = {
     "type": "object",

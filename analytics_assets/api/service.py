@@ -18,6 +18,7 @@ from analytics_assets.api.limits import Queries, RateLimit
 from analytics_assets.api.monitor import Monitor
 from analytics_assets.api.tokens import Tokens
 from analytics_assets.settings import Settings
+from analytics_assets.streaming.live_now import LiveReader
 from analytics_assets.warehouse.builds import Builds
 
 AT_ONCE = 4  # queries
@@ -64,6 +65,7 @@ class Service:
         self.failures = RateLimit(settings.api_rate)
         self.audit = AuditLog(folder / "audit")
         self.champion = Champion(settings)
+        self.live = LiveReader(settings.redis_url)
         self.kept = Kept(MOST_KEPT)
         self.monitor = Monitor(self.builds, time.time)
         self.queries = Queries(AT_ONCE, settings.api_query_seconds, self.monitor.cancelled.inc)

@@ -139,12 +139,12 @@ def in_build(query: TableQuery, build: OpenBuild, *, named: bool) -> TableQuery:
 
 
 def record_query(record: Record, query: TableQuery, build: OpenBuild) -> None:
-    """Note what is read, without values of personal columns."""
+    """Note what is read, without values that say something of a person."""
     record.build = build.name
     record.columns = [column.name for column in query.columns]
     record.filters = [
         f"{c.column.name} {c.operator or 'eq'}"
-        + ("" if c.column.personal else f" {', '.join(map(str, c.values))[:200]}")
+        + ("" if c.column.person else f" {', '.join(map(str, c.values))[:200]}")
         for c in query.conditions
     ]
 
@@ -235,7 +235,7 @@ def _described(table: Table, caller: Caller, build: OpenBuild, rows: int) -> dic
                 "name": column.name,
                 "type": column.kind,
                 "nullable": column.nullable,
-                "personal": column.personal,
+                "person": column.person,
                 "description": column.description,
             }
             for column in columns_of(table).values()

@@ -9,6 +9,8 @@ from datetime import date, timedelta
 
 from dagster import AssetKey, DagsterInstance, Definitions
 
+from analytics_assets.assets.activation import ACTIVATION
+from analytics_assets.assets.features import FEATURE_LOOKUP
 from analytics_assets.automation.backfill import History
 from analytics_assets.automation.dead_runs import Say
 from analytics_assets.automation.jobs import LOAD_DAYS, MONTHLY_FEATURES, RETRAIN, SCORE_DAY
@@ -37,6 +39,10 @@ from analytics_assets.warehouse.unfinished import (
 )
 
 LAST = AssetKey("published_warehouse")  # is built after everything else
+FROM_LAST = {
+    AssetKey(FEATURE_LOOKUP),
+    AssetKey(ACTIVATION),
+}  # but for these, which are made from it
 MODEL = "churn_model"
 NAMED = 3  # assets that a line names
 
@@ -284,7 +290,10 @@ def _never_built(instance: DagsterInstance, assets: Iterable[AssetKey]) -> str:
 def _interrupted(instance: DagsterInstance, assets: Iterable[AssetKey]) -> str:
     entries = {key: instance.get_latest_materialization_event(key) for key in assets}
     times = {key: entry.timestamp for key, entry in entries.items() if entry}
-    if times and times.get(LAST, 0.0) < max(times.values()):
+    published = times.get(LAST, 0.0)
+    after = {key for key, time in times.items() if time > published}
+    before = {key for key, time in times.items() if time < published}
+    if after - FROM_LAST or before & FROM_LAST:
         return "the last sequence of runs stopped before its end"
     return ""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from analytics_assets.checks import rows
 from analytics_assets.checks.base import KEYS_SHOWN, Check, Finding
 from analytics_assets.checks.scans import Scans, scan
 from analytics_assets.partitions import Window
@@ -153,7 +154,8 @@ def _check(asset: str, name: str, description: str, equation: Equation) -> Check
 
 def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window | None) -> None:
     """Request the figures of all equations."""
-    for check in checks:
+    rows.want(session, scans, checks, window)
+    for check in _equations(checks):
         for figure in check.rule.figures:
             scans.want(_scan(figure, _window(check, window)), figure.figure)
 
@@ -161,8 +163,9 @@ def want(session: Session, scans: Scans, checks: Sequence[Check], window: Window
 def evaluate(
     session: Session, scans: Scans, checks: Sequence[Check], window: Window | None
 ) -> Iterator[Finding]:
-    """Compare both sides of each equation."""
-    for check in checks:
+    """Compare both sides of each equation; those of more cells than days list what differs."""
+    yield from rows.evaluate(session, scans, checks, window)
+    for check in _equations(checks):
         days = _window(check, window)
         left, *rights = (
             {day: Decimal(value) for day, value in scans.days(sql, figure.figure).items()}
@@ -171,6 +174,10 @@ def evaluate(
         )
         spent = sum(scans.seconds(_scan(figure, days)) for figure in check.rule.figures)
         yield _compared(check, days, left, rights, spent)
+
+
+def _equations(checks: Sequence[Check]) -> list[Check]:
+    return [check for check in checks if isinstance(check.rule, Equation)]
 
 
 def _window(check: Check, window: Window | None) -> Window | None:

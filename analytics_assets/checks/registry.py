@@ -22,6 +22,7 @@ from dagster import (
 )
 
 from analytics_assets.checks import (
+    analyses,
     anomalies,
     drift,
     freshness,
@@ -74,6 +75,7 @@ def all_checks(
     checks = [
         *schema.checks(tables),
         *reconciliation.checks(sources),
+        *analyses.checks(sources),
         *uniqueness.checks(sources, tables),
         *integrity.checks(sources, settings.max_orphan_share),
         *validity.checks(sources),

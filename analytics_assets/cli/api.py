@@ -8,7 +8,7 @@ import click
 from analytics_assets.cli.common import clear_errors, read_settings
 from analytics_assets.cli.listening import address_of, is_loopback, listening_on
 
-NEEDED = ("fastapi", "uvicorn", "orjson", "prometheus_client", "jwt")
+NEEDED = ("fastapi", "uvicorn", "orjson", "prometheus_client", "jwt", "redis")
 
 
 @click.command()
@@ -53,7 +53,8 @@ def api_keys() -> None:
     "scopes",
     multiple=True,
     required=True,
-    help="read:*, read:<table>, read:<table>.<column>, personal, predict, metrics; again for more.",
+    help="read:*, read:<table>, read:<table>.<column>, personal, predict, live, metrics; again for "
+    "more.",
 )
 @click.option("--rate", type=click.IntRange(0), help="Requests a minute; 0 for no limit.")
 @click.option("--days", type=click.IntRange(1), help="Days until it expires; never without.")

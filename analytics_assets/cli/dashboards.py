@@ -7,7 +7,7 @@ import click
 from analytics_assets.cli.common import read_settings
 from analytics_assets.cli.listening import address_of, is_loopback, listening_on
 
-NEEDED = ("streamlit", "altair")
+NEEDED = ("streamlit", "altair", "redis")
 
 
 @click.command()

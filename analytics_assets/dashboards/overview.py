@@ -15,6 +15,7 @@ from analytics_assets.dashboards.charts import (
 )
 from analytics_assets.dashboards.filters import Filters
 from analytics_assets.dashboards.labels import Column, declared, written
+from analytics_assets.dashboards.live import live_section
 from analytics_assets.dashboards.parts import Figure, chart, figures, frame, missing, section
 from analytics_assets.dashboards.reader import Reader
 from analytics_assets.questions import sales
@@ -38,6 +39,7 @@ def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
     if missing(reader, *needed, "growth_accounting"):
         return
     _figures(reader, filters)
+    live_section(settings)
     _sales(reader, filters)
     _growth(reader, filters)
     _categories(reader, filters)

@@ -24,6 +24,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from analytics_assets.lifetime import bgnbd, gamma_gamma, lifetime_value
 from analytics_assets.lifetime.history import Purchases
 from analytics_assets.lifetime.likelihood import FitError, maximise
+from analytics_assets.lifetime.next_purchase import time_to_next
 
 NOBODY_LEAVES = 1e-300  # value of a: no history is long enough to make leaving likely
 MONTHS, MONTH_DAYS = 12, 365.25 / 12
@@ -154,6 +155,34 @@ def expected(purchases: dict[str, Any], matrix: pd.DataFrame, horizon_days: int)
         life.high,
     )
     return pd.DataFrame(dict(zip(EXPECTED, columns, strict=True)), index=matrix.index)
+
+
+def next_purchase(purchases: dict[str, Any], matrix: pd.DataFrame, within: int) -> pd.DataFrame:
+    """Predict when customers will buy next.
+
+    Args:
+        purchases: result of `fit_purchases`.
+        matrix: at least its columns, shape (n, columns).
+        within: days of the probability of a purchase.
+
+    Returns:
+        alive, the probability that there will be another purchase, and bought, that there is one
+        within the days; and low, middle and high: the days by which the next purchase has come with
+        10%, 50% and 90%, infinite where it may never come.
+
+    Raises:
+        ValueError: a history is impossible.
+    """
+    roles = Purchases(*purchases["history"])
+    buys = bgnbd.BgNbd(**purchases["bgnbd"])
+    history = _histories(matrix, roles.days, roles.tenure, roles.silence)
+    days = {
+        name: time_to_next(buys, level, *history)
+        for name, level in (("low", 0.1), ("middle", 0.5), ("high", 0.9))
+    }
+    alive = buys.probability_alive(*history)
+    bought = 1 - buys.probability_of_no_purchase(within, *history)
+    return pd.DataFrame({"alive": alive, "bought": bought, **days}, index=matrix.index)
 
 
 def _histories(

@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster import MetadataValue
 
-from analytics_assets.reports import bars, plots
+from analytics_assets.reports import bars, plots, repeat_plots, sales_plots
 from analytics_assets.schemas.marts import GONE, NEW, SEGMENTS
 from analytics_assets.warehouse.session import Session
 
@@ -180,4 +180,6 @@ PLOTS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "growth_accounting": _growth,
     "cohorts_by_dimension": _dimensions,
     "ltv_curves": _ltv,
+    **sales_plots.PLOTS,
+    **repeat_plots.PLOTS,
 }

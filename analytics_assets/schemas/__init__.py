@@ -6,10 +6,12 @@ The Dagster types, schema checks, column descriptions, dbt YAML and DDL are gene
 from analytics_assets.schemas import (  # noqa: F401  (register)
     churn,
     core,
+    explained,
     growth,
     marts,
     quality,
     raw,
+    repeat,
     staging,
 )
 from analytics_assets.schemas.base import TABLES, Table

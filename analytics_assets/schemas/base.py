@@ -26,6 +26,12 @@ Money = dt.Decimal(18, 4)
 Quantity = dt.Decimal(18, 4)  # of pieces, or kilograms
 
 Partitioning = Literal["daily", "monthly"]
+# What a column says of a person. Personal: who it is, or how to reach them. A customer key names
+# one person in all tables. What is quasi-identifying names few people together with other columns.
+PersonClass = Literal["personal", "customer_key", "quasi_identifying"]
+PERSONAL: PersonClass = "personal"
+CUSTOMER_KEY: PersonClass = "customer_key"
+QUASI_IDENTIFYING: PersonClass = "quasi_identifying"
 # The source whose days are the days of the warehouse.
 LEADING = "orders"
 # A table with this column is computed as of that day, and not for every day that is loaded.
@@ -143,14 +149,19 @@ class Table:
             if (column.metadata or {}).get("before")
         }
 
+    @cached_property
+    def person_classes(self) -> dict[str, PersonClass]:
+        """The class of each column that says something of a person, in order."""
+        return {
+            name: column.metadata["person"]
+            for name, column in self.schema.columns.items()
+            if (column.metadata or {}).get("person")
+        }
+
     @property
     def personal_columns(self) -> list[str]:
-        """Columns that identify a person; only raw and staging may have them."""
-        return [
-            name
-            for name, column in self.schema.columns.items()
-            if (column.metadata or {}).get("personal")
-        ]
+        """Columns that are personal; only raw and staging may have them."""
+        return [name for name, of in self.person_classes.items() if of == PERSONAL]
 
 
 TABLES: dict[str, Table] = {}
@@ -193,7 +204,7 @@ def column(
     description: str,
     *,
     nullable: bool = False,
-    personal: bool = False,
+    person: PersonClass | None = None,
     before: str | None = None,
     **checks: Any,
 ):
@@ -202,12 +213,12 @@ def column(
     Args:
         description: what it means.
         nullable: whether it may be null.
-        personal: whether it identifies a person.
+        person: what it says of a person; None for nothing.
         before: SQL of its value in rows that were stored before the column existed. Without it the
             value has to be computed: the rows are loaded again (`warehouse.migration`).
         checks: Pandera's value checks by name.
     """
-    metadata = {"personal": personal, "before": before}
+    metadata = {"person": person, "before": before}
     return pa.Field(
         description=description,
         nullable=nullable,

@@ -6,6 +6,7 @@ features' own columns, which the daily snapshot shares (marts).
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
     BigInt,
     Boolean,
     Date,
@@ -31,7 +32,7 @@ class MonthKey(TableModel):
 
     month: Date = column("First day of the month; the monthly partition")
     as_of: Date = column("Exclusive end of what the features see: first day of the next month")
-    customer_id: Text = column("Customer; never the unknown member")
+    customer_id: Text = column("Customer; never the unknown member", person=CUSTOMER_KEY)
 
 
 @table(
@@ -263,7 +264,7 @@ class ChurnOutcomes(TableModel):
     """
 
     as_of: Date = column("First day of the window")
-    customer_id: Text = column("Customer who was scored")
+    customer_id: Text = column("Customer who was scored", person=CUSTOMER_KEY)
     model_version: Text = column("Version of the model that scored")
     churn_probability: Double = column(
         "Probability of churn that was predicted", in_range={"min_value": 0, "max_value": 1}
@@ -341,7 +342,7 @@ class SubscriptionModel(Training):
 class SubscriberKey(TableModel):
     """Columns before the score of a subscriber."""
 
-    customer_id: Text = column("Subscriber who has not left")
+    customer_id: Text = column("Subscriber who has not left", person=CUSTOMER_KEY)
 
 
 @table(group="churn", key=("customer_id",))

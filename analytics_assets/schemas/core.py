@@ -5,7 +5,9 @@ Belongs here: dimensions and facts. Does not belong here: metrics that only one 
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
     MARGIN,
+    QUASI_IDENTIFYING,
     BigInt,
     Boolean,
     Date,
@@ -29,16 +31,20 @@ UNKNOWN_MEMBER = "(unknown)"
 class DimCustomers(TableModel):
     """Customers of the source, those inferred from facts, and the unknown member."""
 
-    customer_id: Text = column("Customer; '(unknown)' for every missing one")
+    customer_id: Text = column("Customer; '(unknown)' for every missing one", person=CUSTOMER_KEY)
     member_type: Text = column(
         "source: in the customer source; inferred: only in facts; unknown",
         isin=MEMBER_TYPES,
     )
-    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
-    country: Text = column(
-        "Country of residence; of the most recent order for an inferred customer", nullable=True
+    registered_at: Timestamp = column(
+        "When the customer registered, UTC", nullable=True, person=QUASI_IDENTIFYING
     )
-    city: Text = column("City of residence", nullable=True)
+    country: Text = column(
+        "Country of residence; of the most recent order for an inferred customer",
+        nullable=True,
+        person=QUASI_IDENTIFYING,
+    )
+    city: Text = column("City of residence", nullable=True, person=QUASI_IDENTIFYING)
 
 
 @table(group="core", key=("product_id",))
@@ -88,10 +94,10 @@ class FactOrders(TableModel):
     """Order lines of every type, one row a line; null references are the unknown member."""
 
     order_date: Date = column("The shop's day of ordered_at; the daily partition")
-    order_id: Text = column("Identifier of the order")
+    order_id: Text = column("Identifier of the order", person=QUASI_IDENTIFYING)
     line_number: Integer = column("Number of the line within the order and its day")
     ordered_at: Timestamp = column("When the order was placed, UTC")
-    customer_id: Text = column("Customer; '(unknown)' when missing")
+    customer_id: Text = column("Customer; '(unknown)' when missing", person=CUSTOMER_KEY)
     product_id: Text = column("Product; '(unknown)' when missing")
     product_category: Text = column(
         "Category on the line, where the source of orders supplies one", nullable=True
@@ -124,8 +130,10 @@ class FactUserSessions(TableModel):
     """Visits, one row a session, with the unknown member for anonymous visitors."""
 
     session_date: Date = column("Day of started_at; the daily partition")
-    session_id: Text = column("Identifier of the session")
-    customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")
+    session_id: Text = column("Identifier of the session", person=QUASI_IDENTIFYING)
+    customer_id: Text = column(
+        "Customer of the session; '(unknown)' when anonymous", person=CUSTOMER_KEY
+    )
     started_at: Timestamp = column("Start of the session, UTC")
     duration_seconds: BigInt = column(
         "Seconds from start to end; null when the end is missing or before the start",
@@ -148,13 +156,15 @@ class FactEvents(TableModel):
     """Events, one row each, with the unknown member for anonymous visitors."""
 
     event_date: Date = column("The shop's day of event_time; the daily partition")
-    event_id: Text = column("Identifier of the event")
+    event_id: Text = column("Identifier of the event", person=QUASI_IDENTIFYING)
     event_type: Text = column("What happened, such as page_view; purchase is a purchase")
     event_time: Timestamp = column("When it happened, UTC")
-    visitor: Text = column(VISITOR, nullable=True)
-    customer_id: Text = column("Customer; '(unknown)' when anonymous")
-    session_id: Text = column("Session that the site or app has given", nullable=True)
-    page_url: Text = column("Page on which it happened", nullable=True)
+    visitor: Text = column(VISITOR, nullable=True, person=CUSTOMER_KEY)
+    customer_id: Text = column("Customer; '(unknown)' when anonymous", person=CUSTOMER_KEY)
+    session_id: Text = column(
+        "Session that the site or app has given", nullable=True, person=QUASI_IDENTIFYING
+    )
+    page_url: Text = column("Page on which it happened", nullable=True, person=QUASI_IDENTIFYING)
     order_total: Money = column("Money of a purchase", nullable=True)
     product_category: Text = column("Category of what was bought", nullable=True)
     payment_method: Text = column("How it was paid", nullable=True)
@@ -177,9 +187,11 @@ class EventSessions(TableModel):
     """
 
     session_date: Date = column("The shop's day of its events; the daily partition")
-    session_id: Text = column("Visitor and start, in microseconds since 1970")
-    visitor: Text = column(VISITOR)
-    customer_id: Text = column("Customer; '(unknown)' when anonymous")
+    session_id: Text = column(
+        "Visitor and start, in microseconds since 1970", person=QUASI_IDENTIFYING
+    )
+    visitor: Text = column(VISITOR, person=CUSTOMER_KEY)
+    customer_id: Text = column("Customer; '(unknown)' when anonymous", person=CUSTOMER_KEY)
     started_at: Timestamp = column("First event, UTC")
     last_event_at: Timestamp = column("Last event, UTC")
     events: BigInt = column("Events", ge=1)
@@ -209,8 +221,10 @@ class FactSupportTickets(TableModel):
     """Support tickets, one row each, with the unknown member where the customer is not known."""
 
     ticket_date: Date = column("The shop's day of opened_at; the daily partition")
-    ticket_id: Text = column("Identifier of the ticket")
-    customer_id: Text = column("Customer who asked; '(unknown)' when not known")
+    ticket_id: Text = column("Identifier of the ticket", person=QUASI_IDENTIFYING)
+    customer_id: Text = column(
+        "Customer who asked; '(unknown)' when not known", person=CUSTOMER_KEY
+    )
     opened_at: Timestamp = column("When the ticket was opened, UTC")
     resolved_at: Timestamp = column(
         "When the ticket was resolved, UTC; null while it is open", nullable=True
@@ -246,7 +260,7 @@ class CustomerDays(TableModel):
     """What each customer ordered on each day, the unknown member included, so totals add up."""
 
     order_date: Date = column("The shop's day of the orders; the daily partition")
-    customer_id: Text = column("Customer; '(unknown)' when missing")
+    customer_id: Text = column("Customer; '(unknown)' when missing", person=CUSTOMER_KEY)
     orders: BigInt = column("Distinct orders with a line of any type", ge=1)
     sale_orders: BigInt = column("Distinct orders with a sale line", ge=0)
     lines: BigInt = column("Lines of any type", ge=1)
@@ -282,12 +296,12 @@ class OrderCorrections(TableModel):
     """
 
     order_date: Date = column("The shop's day of the order; the daily partition")
-    order_id: Text = column("Identifier of the order")
+    order_id: Text = column("Identifier of the order", person=QUASI_IDENTIFYING)
     correction_number: Integer = column("Number of the row within the order and its day", ge=1)
     known_from: Date = column("First as_of that the row is valid for")
     known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
-    customer_id: Text = column("Customer; '(unknown)' when missing")
+    customer_id: Text = column("Customer; '(unknown)' when missing", person=CUSTOMER_KEY)
     product_id: Text = column("Product; '(unknown)' when missing")
     product_category: Text = column("Category on the line, where supplied", nullable=True)
     quantity: Quantity = column("Units; negative for a return")
@@ -310,11 +324,13 @@ class SessionCorrections(TableModel):
     """
 
     session_date: Date = column("Day of the session; the daily partition")
-    session_id: Text = column("Identifier of the session")
+    session_id: Text = column("Identifier of the session", person=QUASI_IDENTIFYING)
     known_from: Date = column("First as_of that the row is valid for")
     known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
-    customer_id: Text = column("Customer of the session; '(unknown)' when anonymous")
+    customer_id: Text = column(
+        "Customer of the session; '(unknown)' when anonymous", person=CUSTOMER_KEY
+    )
 
 
 @table(
@@ -332,10 +348,12 @@ class TicketCorrections(TableModel):
     """
 
     ticket_date: Date = column("Day of the ticket; the daily partition")
-    ticket_id: Text = column("Identifier of the ticket")
+    ticket_id: Text = column("Identifier of the ticket", person=QUASI_IDENTIFYING)
     known_from: Date = column("First as_of that the row is valid for")
     known_to: Date = column("First as_of that it is no longer valid for")
     weight: Integer = column(WEIGHT, isin=(1, -1))
-    customer_id: Text = column("Customer who asked; '(unknown)' when not known")
+    customer_id: Text = column(
+        "Customer who asked; '(unknown)' when not known", person=CUSTOMER_KEY
+    )
     resolved_date: Date = column("Day of the resolution; 9999-12-31 while the ticket is open")
     resolution_seconds: BigInt = column("Seconds to the resolution; -1 where there are none")

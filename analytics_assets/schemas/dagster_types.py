@@ -32,7 +32,7 @@ def column_schema(table: Table) -> TableSchema:
                     unique=table.key == (name,),
                     other=[str(check.error or check.name) for check in column.checks],
                 ),
-                tags={"personal": ""} if name in table.personal_columns else {},
+                tags={of: ""} if (of := table.person_classes.get(name)) else {},
             )
             for name, column in table.schema.columns.items()
         ]

@@ -8,7 +8,9 @@ predictions (churn).
 from typing import Any
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
     MARGIN,
+    QUASI_IDENTIFYING,
     BigInt,
     Boolean,
     Date,
@@ -180,7 +182,7 @@ class CustomerCohortAnalysis(TableModel):
 class CustomerSales(TableModel):
     """Sales of each customer in each month, the unknown member included."""
 
-    customer_id: Text = column("Customer; '(unknown)' when missing")
+    customer_id: Text = column("Customer; '(unknown)' when missing", person=CUSTOMER_KEY)
     month: Date = column("First day of the month")
     orders: BigInt = column("Orders with a line of any type; counted twice if on two days")
     sale_orders: BigInt = column("Those of them with a sale line")
@@ -238,7 +240,7 @@ class SnapshotKey(TableModel):
 
     snapshot_date: Date = column("Day of the snapshot, its last day of events; the daily partition")
     as_of: Date = column("Exclusive end of what the snapshot sees: the day after")
-    customer_id: Text = column("Customer; never the unknown member")
+    customer_id: Text = column("Customer; never the unknown member", person=CUSTOMER_KEY)
 
 
 def _fifth(by: str) -> Any:
@@ -320,7 +322,7 @@ CHARGE_CATEGORIES = ("low", "medium", "high")
 class SubscriptionAnalytics(TableModel):
     """Every subscriber: whether they left, and what they have, in figures and in categories."""
 
-    customer_id: Text = column("Subscriber")
+    customer_id: Text = column("Subscriber", person=CUSTOMER_KEY)
     churned: Boolean = column("The subscriber has left")
     contract: Text = column("Kind of contract; '(unknown)' when missing")
     payment_method: Text = column("How the subscriber pays", nullable=True)
@@ -343,6 +345,7 @@ class SubscriptionAnalytics(TableModel):
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
         nullable=True,
+        person=QUASI_IDENTIFYING,
     )
 
 

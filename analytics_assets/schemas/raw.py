@@ -6,6 +6,9 @@ Belongs here: what a source may supply and what a load records. Does not belong 
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
+    PERSONAL,
+    QUASI_IDENTIFYING,
     BigInt,
     Boolean,
     Date,
@@ -37,14 +40,14 @@ STATUS = "Status of the order when the row was written"
 class RawOrders(TableModel):
     """Order lines as the source supplied them, typed; duplicates and corrections are all kept."""
 
-    order_id: Text = column("Identifier of the order")
+    order_id: Text = column("Identifier of the order", person=QUASI_IDENTIFYING)
     line_number: Integer = column(
         "Number of the line within the order, where the source has one", nullable=True
     )
     ordered_at: Timestamp = column("When the order was placed, UTC")
     order_date: Date = column("The shop's day of ordered_at; the daily partition")
     customer_id: Text = column(
-        "Customer, as the source names them; null when missing", nullable=True
+        "Customer, as the source names them; null when missing", nullable=True, person=CUSTOMER_KEY
     )
     product_id: Text = column("Product, as the source names it; null when missing", nullable=True)
     quantity: Quantity = column("Units; negative for a return")
@@ -88,8 +91,10 @@ class RawOrders(TableModel):
 class RawUserSessions(TableModel):
     """Visits of the site or app as the source supplied them, typed."""
 
-    session_id: Text = column("Identifier of the session")
-    customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
+    session_id: Text = column("Identifier of the session", person=QUASI_IDENTIFYING)
+    customer_id: Text = column(
+        "Customer of the session; null when anonymous", nullable=True, person=CUSTOMER_KEY
+    )
     started_at: Timestamp = column("Start of the session, UTC")
     session_date: Date = column("Day of started_at; the daily partition")
     ended_at: Timestamp = column("End of the session, UTC", nullable=True)
@@ -112,9 +117,11 @@ class RawUserSessions(TableModel):
 class RawSupportTickets(TableModel):
     """Support tickets as the source supplied them, typed; every version that was seen is kept."""
 
-    ticket_id: Text = column("Identifier of the ticket")
+    ticket_id: Text = column("Identifier of the ticket", person=QUASI_IDENTIFYING)
     customer_id: Text = column(
-        "Customer who asked, as the source names them; null when not known", nullable=True
+        "Customer who asked, as the source names them; null when not known",
+        nullable=True,
+        person=CUSTOMER_KEY,
     )
     opened_at: Timestamp = column("When the ticket was opened, UTC")
     ticket_date: Date = column("The shop's day of opened_at; the daily partition")
@@ -141,13 +148,15 @@ class RawSupportTickets(TableModel):
 class RawCustomers(TableModel):
     """Customers as the source supplied them, typed. Has personal columns."""
 
-    customer_id: Text = column("Customer")
-    email: Text = column("E-mail address", nullable=True, personal=True)
-    first_name: Text = column("First name", nullable=True, personal=True)
-    last_name: Text = column("Last name", nullable=True, personal=True)
-    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
-    country: Text = column("Country of residence", nullable=True)
-    city: Text = column("City of residence", nullable=True)
+    customer_id: Text = column("Customer", person=CUSTOMER_KEY)
+    email: Text = column("E-mail address", nullable=True, person=PERSONAL)
+    first_name: Text = column("First name", nullable=True, person=PERSONAL)
+    last_name: Text = column("Last name", nullable=True, person=PERSONAL)
+    registered_at: Timestamp = column(
+        "When the customer registered, UTC", nullable=True, person=QUASI_IDENTIFYING
+    )
+    country: Text = column("Country of residence", nullable=True, person=QUASI_IDENTIFYING)
+    city: Text = column("City of residence", nullable=True, person=QUASI_IDENTIFYING)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     source_file: Text = column("File (or relation) the row was read from")
     source_row: BigInt = column("Number of the data row in that file, from 1", ge=1)
@@ -173,7 +182,7 @@ class RawProducts(TableModel):
 class RawSubscriptions(TableModel):
     """Subscribers as the source supplied them, typed: what they have, and whether they churned."""
 
-    customer_id: Text = column("Subscriber")
+    customer_id: Text = column("Subscriber", person=CUSTOMER_KEY)
     churned: Boolean = column("The subscriber has left")
     contract: Text = column("Kind of contract", nullable=True)
     payment_method: Text = column("How the subscriber pays", nullable=True)
@@ -183,6 +192,7 @@ class RawSubscriptions(TableModel):
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
         nullable=True,
+        person=QUASI_IDENTIFYING,
     )
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     source_file: Text = column("File (or relation) the row was read from")
@@ -200,21 +210,25 @@ class RawSubscriptions(TableModel):
 class RawEvents(TableModel):
     """Events of the site or app, such as page views and purchases, typed."""
 
-    event_id: Text = column("Identifier of the event; each copy of it has the same")
+    event_id: Text = column(
+        "Identifier of the event; each copy of it has the same", person=QUASI_IDENTIFYING
+    )
     event_type: Text = column("What happened, such as page_view; purchase is a purchase")
     event_time: Timestamp = column("When it happened, UTC")
     event_date: Date = column("The shop's day of event_time; the daily partition")
-    customer_id: Text = column("Customer; null when anonymous", nullable=True)
-    session_id: Text = column("Session that the site or app has given", nullable=True)
-    page_url: Text = column("Page on which it happened", nullable=True)
-    user_agent: Text = column("Browser or app", nullable=True, personal=True)
-    properties: Text = column("Further values, as a JSON object", nullable=True, personal=True)
+    customer_id: Text = column("Customer; null when anonymous", nullable=True, person=CUSTOMER_KEY)
+    session_id: Text = column(
+        "Session that the site or app has given", nullable=True, person=QUASI_IDENTIFYING
+    )
+    page_url: Text = column("Page on which it happened", nullable=True, person=QUASI_IDENTIFYING)
+    user_agent: Text = column("Browser or app", nullable=True, person=PERSONAL)
+    properties: Text = column("Further values, as a JSON object", nullable=True, person=PERSONAL)
     order_total: Money = column("Money of a purchase", nullable=True)
     product_category: Text = column("Category of what was bought", nullable=True)
     payment_method: Text = column("How it was paid", nullable=True)
     schema_version: Text = column("Version of the contract", nullable=True)
     unknown_fields: Text = column(
-        "Fields that the contract does not know, as a JSON object", nullable=True, personal=True
+        "Fields that the contract does not know, as a JSON object", nullable=True, person=PERSONAL
     )
     is_late: Boolean = column("Older than the watermark when it came", nullable=True)
     received_at: Timestamp = column("When it came, UTC", nullable=True)
@@ -251,7 +265,7 @@ class RejectedRows(TableModel):
     row: Text = column(
         "The whole row as a JSON object by the source's own column names; its text as `_text` if "
         "it cannot be split into columns",
-        personal=True,
+        person=PERSONAL,
     )
     loaded_at: Timestamp = column("When the row was rejected, UTC")
 

@@ -7,6 +7,9 @@ layer follows before the marts.
 # mypy: disable-error-code="valid-type"
 
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
+    PERSONAL,
+    QUASI_IDENTIFYING,
     BigInt,
     Boolean,
     Date,
@@ -35,13 +38,13 @@ class StgOrders(TableModel):
     """Order lines, normalised, de-duplicated within the day (the newest wins) and classified."""
 
     order_date: Date = column("The shop's day of ordered_at")
-    order_id: Text = column("Identifier of the order")
+    order_id: Text = column("Identifier of the order", person=QUASI_IDENTIFYING)
     line_number: Integer = column(
         "Number of the line within the order and its day; assigned by content where the source has "
         "none, to refunds last"
     )
     ordered_at: Timestamp = column("When the order was placed, UTC")
-    customer_id: Text = column("Customer; null when missing", nullable=True)
+    customer_id: Text = column("Customer; null when missing", nullable=True, person=CUSTOMER_KEY)
     product_id: Text = column("Product; null when missing", nullable=True)
     quantity: Quantity = column("Units; negative for a return")
     unit_price: Money = column(
@@ -78,8 +81,10 @@ class StgUserSessions(TableModel):
     """Visits, normalised and de-duplicated within the day (the newest wins)."""
 
     session_date: Date = column("Day of started_at")
-    session_id: Text = column("Identifier of the session")
-    customer_id: Text = column("Customer of the session; null when anonymous", nullable=True)
+    session_id: Text = column("Identifier of the session", person=QUASI_IDENTIFYING)
+    customer_id: Text = column(
+        "Customer of the session; null when anonymous", nullable=True, person=CUSTOMER_KEY
+    )
     started_at: Timestamp = column("Start of the session, UTC")
     ended_at: Timestamp = column("End of the session, UTC", nullable=True)
     duration_seconds: BigInt = column(
@@ -101,8 +106,10 @@ class StgSupportTickets(TableModel):
     """Support tickets, normalised; of each ticket the version that was updated last."""
 
     ticket_date: Date = column("The shop's day of opened_at")
-    ticket_id: Text = column("Identifier of the ticket")
-    customer_id: Text = column("Customer who asked; null when not known", nullable=True)
+    ticket_id: Text = column("Identifier of the ticket", person=QUASI_IDENTIFYING)
+    customer_id: Text = column(
+        "Customer who asked; null when not known", nullable=True, person=CUSTOMER_KEY
+    )
     opened_at: Timestamp = column("When the ticket was opened, UTC")
     first_response_at: Timestamp = column(
         "When somebody first answered, UTC; null before", nullable=True
@@ -125,13 +132,15 @@ class StgSupportTickets(TableModel):
 class StgCustomers(TableModel):
     """Customers, normalised; the newest row of each. The last table with personal columns."""
 
-    customer_id: Text = column("Customer")
-    email: Text = column("E-mail address", nullable=True, personal=True)
-    first_name: Text = column("First name", nullable=True, personal=True)
-    last_name: Text = column("Last name", nullable=True, personal=True)
-    registered_at: Timestamp = column("When the customer registered, UTC", nullable=True)
-    country: Text = column("Country of residence", nullable=True)
-    city: Text = column("City of residence", nullable=True)
+    customer_id: Text = column("Customer", person=CUSTOMER_KEY)
+    email: Text = column("E-mail address", nullable=True, person=PERSONAL)
+    first_name: Text = column("First name", nullable=True, person=PERSONAL)
+    last_name: Text = column("Last name", nullable=True, person=PERSONAL)
+    registered_at: Timestamp = column(
+        "When the customer registered, UTC", nullable=True, person=QUASI_IDENTIFYING
+    )
+    country: Text = column("Country of residence", nullable=True, person=QUASI_IDENTIFYING)
+    city: Text = column("City of residence", nullable=True, person=QUASI_IDENTIFYING)
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     source_file: Text = column("File (or relation) of the row that was kept")
     source_row: BigInt = column("Number of that row in the file")
@@ -157,7 +166,7 @@ class StgProducts(TableModel):
 class StgSubscriptions(TableModel):
     """Subscribers, normalised; the newest row of each, a missing total of charges imputed."""
 
-    customer_id: Text = column("Subscriber")
+    customer_id: Text = column("Subscriber", person=CUSTOMER_KEY)
     churned: Boolean = column("The subscriber has left")
     contract: Text = column("Kind of contract", nullable=True)
     payment_method: Text = column("How the subscriber pays", nullable=True)
@@ -171,6 +180,7 @@ class StgSubscriptions(TableModel):
     attributes: Text = column(
         "Further columns that the source configuration names, as a JSON object of texts",
         nullable=True,
+        person=QUASI_IDENTIFYING,
     )
     updated_at: Timestamp = column("When the source last changed the row, UTC", nullable=True)
     source_file: Text = column("File (or relation) of the row that was kept")
@@ -186,15 +196,17 @@ class StgEvents(TableModel):
     """Events, normalised and de-duplicated within the day (the first copy that came counts)."""
 
     event_date: Date = column("The shop's day of event_time")
-    event_id: Text = column("Identifier of the event")
+    event_id: Text = column("Identifier of the event", person=QUASI_IDENTIFYING)
     event_type: Text = column("What happened, such as page_view; purchase is a purchase")
     event_time: Timestamp = column("When it happened, UTC")
-    visitor: Text = column(VISITOR, nullable=True)
-    customer_id: Text = column("Customer; null when anonymous", nullable=True)
-    session_id: Text = column("Session that the site or app has given", nullable=True)
-    page_url: Text = column("Page on which it happened", nullable=True)
-    user_agent: Text = column("Browser or app", nullable=True, personal=True)
-    properties: Text = column("Further values, as a JSON object", nullable=True, personal=True)
+    visitor: Text = column(VISITOR, nullable=True, person=CUSTOMER_KEY)
+    customer_id: Text = column("Customer; null when anonymous", nullable=True, person=CUSTOMER_KEY)
+    session_id: Text = column(
+        "Session that the site or app has given", nullable=True, person=QUASI_IDENTIFYING
+    )
+    page_url: Text = column("Page on which it happened", nullable=True, person=QUASI_IDENTIFYING)
+    user_agent: Text = column("Browser or app", nullable=True, person=PERSONAL)
+    properties: Text = column("Further values, as a JSON object", nullable=True, person=PERSONAL)
     order_total: Money = column("Money of a purchase", nullable=True)
     product_category: Text = column("Category of what was bought", nullable=True)
     payment_method: Text = column("How it was paid", nullable=True)

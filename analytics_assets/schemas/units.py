@@ -10,12 +10,13 @@ from analytics_assets.schemas.base import Table
 
 # The first pattern that a column's name matches gives its unit; names before endings.
 _UNITS: tuple[tuple[str, str], ...] = (
-    (r"churn_probability|p_value|mean_predicted", "probability, 0 to 1"),
+    (r".*_probability(_\d+d)?|p_value|mean_predicted", "probability, 0 to 1"),
     (r"churn_risk_score", "0 to 1"),
     (r"push_\d", "log-odds"),
     (r"log_loss|excess_log_loss_(low|high)", "nats"),
     (r"calibration_intercept", "log-odds"),
     (r"top_decile_lift|spending_velocity|calibration_slope", "ratio"),
+    (r"top_percent", "percent"),
     (r"brier|roc_auc.*|promised_auc_low|average_precision|psi|expected_psi", "number, 0 is least"),
     (r"retention_change", "share, -1 to 1"),
     (r"order_frequency", "orders in 30 days"),
@@ -30,12 +31,15 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r".*_bytes", "bytes"),
     (r"tenure_months", "months"),
     (r"[rfm]_score", "fifth, 1 to 5"),
-    (r".*(_rate|_share)|share|prevalence|missing|reference_missing", "share, 0 to 1"),
+    (
+        r".*(_rate|_share)(_\d+d(_low|_high)?)?|share|prevalence|missing|reference_missing",
+        "share, 0 to 1",
+    ),
     (r"score|completeness|validity|consistency|uniqueness|timeliness", "0 to 1"),
     (r"figure|threshold", "as the check says"),
     (
         r"amount|.*_amount|.*amount_\d+d|.*_value.*|.*_price|unit_cost|.*_revenue|revenue_.*"
-        r"|.*charges.*|order_total|profit|discount|tax|shipping|cost|expected_loss",
+        r"|.*charges.*|.*_effect|order_total|profit|discount|tax|shipping|cost|expected_loss",
         "money, in the currency of the shop",
     ),
     (r"year|quarter|month|iso_.*|day_of_week|month_number.*", "of the calendar"),

@@ -16,9 +16,11 @@ import duckdb
 import yaml
 
 from analytics_assets.quoting import identifier, literal
+from analytics_assets.schemas.base import CUSTOMER_KEY
 from analytics_assets.sources.config import SourceConfig
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.sources.declared.base import DERIVED
+from analytics_assets.sources.people import undeclared
 from analytics_assets.sources.plausible import implausible
 from analytics_assets.sources.whole_orders import OF_ORDERS
 
@@ -90,7 +92,8 @@ def findings(
         due: end of the days that have closed.
         members: sources of customers and products that were looked at as a whole.
     """
-    found = [*_identifiers(connection, config), *_not_due(connection, config, due)]
+    found = [*_people(connection, config), *_identifiers(connection, config)]
+    found += _not_due(connection, config, due)
     found += _orphans(connection, config, members)
     if config.source == "orders":
         for look in (_currencies, _nobody, _implausible, _overlapping, _first_lines, _several):
@@ -106,6 +109,23 @@ def _such_as(values: Sequence[str] | None) -> str:
     """Examples of identifiers; an address is no example."""
     shown = [str(value) for value in values or () if "@" not in str(value)]
     return f", such as {', '.join(shown[:EXAMPLES])}" if shown else ""
+
+
+def _people(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -> Iterator[Finding]:
+    """Personal data where none is declared, so that it is neither hidden nor left behind."""
+    classes = config.contract.table.person_classes
+    for name, kinds in undeclared(connection, config):
+        what = f"{name}: has {' and '.join(kinds)}"
+        if classes.get(name) == CUSTOMER_KEY:
+            yield Finding(
+                f"{what}. It is in all tables, published ones too: let the source name customers "
+                "by a number of its own"
+            )
+        else:
+            yield Finding(
+                f"{what}, and is no column for personal data: it is stored and published. Leave it "
+                "out of the mapping, or let the source replace such values"
+            )
 
 
 def _identifiers(connection: duckdb.DuckDBPyConnection, config: SourceConfig) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ from analytics_assets.streaming.layout import (
     Lake,
 )
 from analytics_assets.streaming.live import BY, LiveNumbers
+from analytics_assets.streaming.live_now import EPOCH, Mark
 from analytics_assets.streaming.tables import Further, TableSink, prepare_table
 from analytics_assets.streaming.windows import (
     ACTIVITY_COLUMNS,
@@ -159,6 +161,7 @@ class _Runner:
     tries: int = 0
     start_at: float = 0.0
     last_batch: int = -1
+    mark: Mark | None = None
 
     def start(self) -> None:
         """Start it, from where its checkpoint is."""
@@ -169,6 +172,11 @@ class _Runner:
             else {"processingTime": f"{self.options.trigger} seconds"}
         )
         checkpoint = self.options.lake.checkpoint(self.name)
+        if self.mark is None and self.options.redis_url and self.name in BY:
+            is_new = _identity(self.spark, checkpoint) is None
+            url, keep = self.options.redis_url, self.options.live_seconds
+            self.mark = Mark(url, self.name, keep, is_new)
+            self.mark.note(-1, EPOCH)
         frame, sink, mode = _query(self.spark, self.name, self.options, checkpoint)
         self.query = (
             frame.writeStream.queryName(self.name)
@@ -236,8 +244,14 @@ class _Runner:
         assert self.query is not None
         progress = self.query.lastProgress
         if progress is None:
+            if self.mark:
+                self.mark.note(-1, EPOCH)
             return
-        batch = json.loads(progress.json)["batchId"]
+        told = json.loads(progress.json)
+        batch = told["batchId"]
+        if self.mark:
+            watermark = told.get("eventTime", {}).get("watermark", EPOCH.isoformat())
+            self.mark.note(batch, datetime.fromisoformat(watermark))
         if batch == self.last_batch:
             return
         if self.last_batch >= 0:

@@ -10,6 +10,7 @@ query.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from analytics_assets.quoting import identifier
@@ -75,6 +76,10 @@ class Lookup:
         ).fetchone()
         return found[0] if found else None
 
+    def rows(self, table: str) -> Iterator[tuple[str, str]]:
+        """All keys of a table, each with its values as a JSON list."""
+        yield from self._connection.execute(f"SELECT key, row FROM {identifier(table)}")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -89,7 +94,9 @@ def _write_table(
     connection.execute(f"CREATE TABLE {name} (key TEXT PRIMARY KEY, row TEXT) WITHOUT ROWID")
     newest = NEWEST.get(table.name)
     where = f"{newest} = (SELECT max({newest}) FROM {relation})" if newest else "TRUE"
-    values = ", ".join(_value(column, table.sql_types.get(column, "TEXT")) for column in columns)
+    values = ", ".join(
+        json_value(column, table.sql_types.get(column, "TEXT")) for column in columns
+    )
     # In the order of the file, so that it only grows at its end. A key that is not unique, which is
     # a check's to find, has its first row.
     rows = session.chunks(
@@ -103,7 +110,7 @@ def _write_table(
         connection.execute("COMMIT")
 
 
-def _value(column: str, type_: str) -> str:
+def json_value(column: str, type_: str) -> str:
     """SQL of a value as JSON has it."""
     name = identifier(column)
     if type_.startswith("DECIMAL"):

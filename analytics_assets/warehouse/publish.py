@@ -22,8 +22,9 @@ from pathlib import Path
 
 import duckdb
 
-from analytics_assets.quoting import literal
+from analytics_assets.quoting import identifier, literal
 from analytics_assets.schemas import TABLES, Table
+from analytics_assets.schemas.units import unit_of
 from analytics_assets.warehouse.connection import Warehouse, WarehouseError
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
 from analytics_assets.warehouse.lookup import FILE, write_lookup
@@ -159,6 +160,7 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
                     [days],
                 )
             rows[table.relation] = session.count(table.relation)
+        _comment(session, tables)
         write_lookup(
             session,
             {table.name: f"copy.{table.relation}" for table in tables},
@@ -166,6 +168,25 @@ def _copy(warehouse: Warehouse, path: Path, before: Path | None) -> dict[str, in
         )
         session.execute("DETACH copy")
     return rows
+
+
+def _comment(session: Session, tables: list[Table]) -> None:
+    """Say in the copy what each table and column means, with its unit, for readers in SQL.
+
+    All of it each time: a description may have changed where no row has.
+    """
+    session.execute("BEGIN")  # one write to the disk, not one a column
+    for table in tables:
+        of_table = f"copy.{table.relation}"
+        session.execute(f"COMMENT ON TABLE {of_table} IS {literal(table.description)}")
+        for name in session.columns(table, "copy"):
+            if name in table.columns:
+                unit = unit_of(table, name)
+                text = f"{table.schema.columns[name].description}{f' [{unit}]' if unit else ''}"
+                session.execute(
+                    f"COMMENT ON COLUMN {of_table}.{identifier(name)} IS {literal(text)}"
+                )
+    session.execute("COMMIT")
 
 
 def _order(table: Table) -> str:

@@ -401,7 +401,7 @@ def test_every_access_is_recorded_without_values_of_people(
     assert first["filters"] == ["customer_id eq", "net_amount gt 1"]
     assert first["build"] == "000001"
     assert {"at", "client", "request", "milliseconds", "rows", "method"} <= first.keys()
-    assert lines[2]["filters"] == ["city prefix", "country eq DE"]
+    assert lines[2]["filters"] == ["city prefix", "country eq"]
     (file,) = (api_folder(home) / "audit").iterdir()
     text = file.read_text()
     assert not [word for word in ("C00000", "C00001", "Zanzibar", "abc", token) if word in text]

@@ -98,7 +98,8 @@ REFUSED: list[tuple[str, int]] = [
     ("/v1/tables/", 404),
     ("/published/CURRENT", 404),
     ("/docs", 404),
-    ("/v1/live", 404),
+    ("/v1/live/", 404),
+    ("/v1/live?customer=C1", 400),
     # builds and cursors
     (f"{SALES}?build=../000001", 400),
     (f"{SALES}?build=1", 400),
@@ -224,6 +225,7 @@ SNAPSHOT = "read:user_analytics"
         ("/v1/churn/by-contract", (SNAPSHOT,)),
         ("/v1/quality", (SNAPSHOT,)),
         ("/metrics", ("read:*", "personal", "predict")),
+        ("/v1/live", ("personal", "predict", "metrics", SNAPSHOT)),
     ],
 )
 def test_what_the_scopes_do_not_allow_is_refused(

@@ -25,6 +25,7 @@ from analytics_assets.partitions import Window, daily_partitions
 from analytics_assets.schemas import TABLES
 from analytics_assets.settings import CHECK_POLICIES
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
+from analytics_assets_tests.checks import of_analyses
 from analytics_assets_tests.conftest import CHECKED_OF_SAMPLE, Project
 
 pytestmark = pytest.mark.slow
@@ -606,6 +607,11 @@ CORRUPTIONS |= {
         for name in of_days(figure)
     },
 }
+CORRUPTIONS = {
+    name: corrupt(one.sql, *one.also, *of_analyses.seen_by_analyses(one.sql))
+    for name, one in CORRUPTIONS.items()
+}
+CORRUPTIONS |= {name: corrupt(*one) for name, one in of_analyses.CORRUPTIONS.items()}
 # The key of a table of which nothing else is said: one row, twice.
 for table in CHECKED_OF_SAMPLE:
     if not table.is_view:
@@ -630,6 +636,10 @@ WRONG_VALUES: dict[tuple[str, str], str] = {
             "marts.customer_analytics_daily", column, "snapshot_date"
         )
         for column in ("segment", "rfm_group", "value_segment", "churn_risk_category")
+    },
+    **{
+        (name, column): word(TABLES[name].relation, column)
+        for name, column in of_analyses.WRONG_VALUES
     },
 }
 

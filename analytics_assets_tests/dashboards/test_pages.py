@@ -22,6 +22,8 @@ from analytics_assets.warehouse.publish import current_build, open_build, publis
 
 from ..api.conftest import publish_rows
 from ..conftest import REPOSITORY, make_settings
+from ..streaming.conftest import RedisServer
+from ..streaming.live_rows import write_live
 
 pytestmark = pytest.mark.slow
 CHROMIUM = "/usr/bin/chromium"
@@ -127,7 +129,18 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def address(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    write_live(server.url)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def address(
+    settings: Settings, live: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A server, started where somebody has options of Streamlit of their own."""
     folder = tmp_path_factory.mktemp("cwd")
     (folder / ".streamlit").mkdir()
@@ -135,6 +148,7 @@ def address(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
         '[browser]\ngatherUsageStats = true\n[theme.light]\nbackgroundColor = "#ff0000"\n'
     )
     environment = {**os.environ, "ANALYTICS_HOME": str(settings.home)}
+    environment["ANALYTICS_REDIS_URL"] = live.url
     server = subprocess.Popen(
         [sys.executable, "-m", "analytics_assets.cli", "dashboards", "--port", "0"],
         cwd=folder,
@@ -269,6 +283,22 @@ def test_the_theme_is_ours_in_light_and_dark(visit: Visit) -> None:
         )
         parts = [int(part) for part in re.findall(r"\d+", colour)[:3]]
         assert "#{:02X}{:02X}{:02X}".format(*parts) == options[f"theme.{base}.backgroundColor"]
+
+
+def test_live_numbers_have_their_age_and_are_none_when_redis_is_away(
+    visit: Visit, live: RedisServer
+) -> None:
+    visit.open("")
+    figures = {"Purchases, hour": "3", "Sales, hour": "31", "Buyers, hour": "2"}
+    assert visit.shows({**figures, "Events, 60 min": "7"})
+    expect(
+        visit.page.get_by_text(re.compile(r"Purchases up to .* UTC, \d+ minutes ago"))
+    ).to_be_visible()
+    live.stop()
+    visit.page.wait_for_timeout(6_000)  # an answer is kept for five seconds
+    visit.open("")
+    expect(visit.page.get_by_text("Redis does not answer")).to_be_visible()
+    assert not visit.figures().keys() & figures.keys()
 
 
 def test_what_is_not_there_is_said(visit: Visit, settings: Settings) -> None:

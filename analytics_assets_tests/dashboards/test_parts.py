@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from click.testing import CliRunner
 from streamlit import net_util
+from streamlit.testing.v1 import AppTest
 from streamlit.web.server.server_util import is_url_from_allowed_origins
 
 from analytics_assets.cli import main
@@ -103,6 +104,20 @@ def test_no_foreign_page_makes_the_server_ask_the_internet(monkeypatch: pytest.M
     never_ask_for_the_own_address()
     assert not is_url_from_allowed_origins("http://elsewhere.example")
     assert is_url_from_allowed_origins("http://localhost:8501")
+
+
+def test_without_a_stream_the_page_says_so() -> None:
+    def page() -> None:
+        from types import SimpleNamespace
+
+        from analytics_assets.dashboards.live import live_section
+
+        live_section(SimpleNamespace(redis_url=None))  # type: ignore[arg-type]
+
+    shown = AppTest.from_function(page).run(timeout=30)
+    assert [caption.value for caption in shown.caption] == [
+        "There are no live numbers: no stream is set up."
+    ]
 
 
 def test_without_a_proxy_it_listens_on_the_loopback_only() -> None:

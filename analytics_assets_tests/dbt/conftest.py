@@ -41,6 +41,7 @@ with lines as (
         cast(1 + (d * 3 + o * 7 + l) % 50 + 0.335 as decimal(18, 4)) as unit_price,
         case when (d + o) % 13 = 0 then 'cancelled' else 'completed' end as status,
         case when o % 2 = 0 then 'France' else 'Spain' end as country,
+        case when o < 4 then 'Channel ' || (o % 2) end as channel,
         d % 17 = 16 and l = 2 as is_refund, false as amount_is_total,
         case when d % 3 > 0 then 2.5 end as cost, case when l = 3 then 0.5 end as discount,
         0.25 as tax, 1 as shipping,

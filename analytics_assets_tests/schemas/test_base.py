@@ -10,6 +10,9 @@ from pandera.errors import SchemaErrors
 
 from analytics_assets.schemas import TABLES
 from analytics_assets.schemas.base import (
+    CUSTOMER_KEY,
+    PERSONAL,
+    QUASI_IDENTIFYING,
     BigInt,
     Boolean,
     Date,
@@ -47,7 +50,7 @@ class Everything(TableModel):
     flag: Boolean = column("Flag")
     day: Date = column("Day")
     at: Timestamp = column("At")
-    money: Money = column("Money", personal=True)
+    money: Money = column("Money", person=PERSONAL)
 
 
 def test_each_type_has_its_duckdb_type() -> None:
@@ -160,3 +163,21 @@ def test_upstream_ibis_sql_needs_a_method_that_duckdb_2_removed() -> None:
         backend = ibis.duckdb.from_connection(connection)
         with pytest.raises(AttributeError, match="fetch_arrow_table"):
             backend.sql("SELECT 1 AS one")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_column_says_the_same_of_a_person_in_every_table(name: str) -> None:
+    expected = {
+        **dict.fromkeys(("customer_id", "visitor"), CUSTOMER_KEY),
+        **dict.fromkeys(("email", "first_name", "last_name", "user_agent", "row"), PERSONAL),
+        **dict.fromkeys(("properties", "unknown_fields"), PERSONAL),
+        **dict.fromkeys(("order_id", "session_id", "ticket_id", "event_id"), QUASI_IDENTIFYING),
+        **dict.fromkeys(("city", "registered_at", "page_url", "attributes"), QUASI_IDENTIFYING),
+    }
+    declared = TABLES[name]
+    classes = {column: declared.person_classes.get(column) for column in declared.columns}
+    assert {c: of for c, of in classes.items() if c in expected} == {
+        c: expected[c] for c in classes if c in expected
+    }
+    # An order may come from another country than its customer.
+    assert {c for c, of in classes.items() if of} - expected.keys() <= {"country"}

@@ -51,7 +51,8 @@ def test_customers_and_products_that_their_sources_lack(source: Source) -> None:
         source.config("products.csv", "products"),
     ]
     report, *_ = looks(source.config(), *configs)
-    sentences = [sentence for sentence, _ in said(report)]
+    address, *sentences = [sentence for sentence, _ in said(report)]
+    assert address.startswith("customer_id: has e-mail addresses.")
     kept = "They are kept, and inferred from what names them"
     assert sentences == [
         f"3 orders have a customer_id that customers lacks: 2 of them, such as C9. {kept}",
@@ -94,11 +95,11 @@ def busy(who: str, orders: int) -> list[Row]:
     ("who", "line"), [("0", "null_words: {customer_id: ['0']}"), ("till@shop.example", "")]
 )
 def test_a_customer_with_an_implausible_share(source: Source, who: str, line: str) -> None:
-    ((sentence, found),) = said(of(source, *busy(who, 60)))
+    *_, (sentence, found) = said(of(source, *busy(who, 60)))
     assert "has 60 of 80 orders" in sentence
     assert found == line
     assert "till" not in sentence
-    assert said(of(source, *busy(who, 50))) == []
+    assert not [one for one, _ in said(of(source, *busy(who, 50))) if " orders" in one]
 
 
 def test_several_currencies(source: Source) -> None:

@@ -12,6 +12,7 @@ from pyspark.sql import Row
 
 from analytics_assets.streaming.application import StreamOptions, run_stream
 from analytics_assets.streaming.live import LiveNumbers, read_live
+from analytics_assets.streaming.live_now import LiveReader
 
 from .messages import START, TEN_YEARS, event, write
 
@@ -65,7 +66,8 @@ def test_windows_of_the_stream_are_there_and_a_replay_changes_nothing(
     options: StreamOptions, spark: Any, live: LiveNumbers, redis_url: str
 ) -> None:
     bought = {"event_type": "purchase", "order_total": 10}
-    write(Path(options.messages.folder), 0, [event(1, 1, **bought), event(2, 5, **bought)])  # type: ignore[attr-defined]
+    later = event(3, 75, customer_id="C2", **bought)
+    write(Path(options.messages.folder), 0, [event(1, 1, **bought), event(2, 5, **bought), later])  # type: ignore[attr-defined]
     streamed = replace(
         options,
         redis_url=redis_url,
@@ -74,9 +76,24 @@ def test_windows_of_the_stream_are_there_and_a_replay_changes_nothing(
     )
     run_stream(spark, streamed)
     rows = [*read_live(redis_url, "purchases"), *read_live(redis_url, "activity")]
-    assert {(row["window_start"], row.get("purchases")) for row in rows if "total" in row} == {
+    assert {
+        (row["window_start"], row.get("purchases"))
+        for row in rows
+        if row.get("customer_id") == "C1"
+    } == {
         (f"{START + timedelta(minutes=after):%Y-%m-%dT%H:%M:%SZ}", 2)
         for after in (-45, -30, -15, 0)
+    }
+    # Readers get the hour that does not change any more.
+    known = LiveReader(redis_url).read()
+    assert known.status == "late"  # 2024 is long ago
+    assert known.purchases_to == START + timedelta(minutes=65)
+    assert known.purchases == {
+        "window_start": "2024-03-01T08:00:00Z",
+        "window_end": "2024-03-01T09:00:00Z",
+        "purchases": 2,
+        "customers": 1,
+        "total": "20.0000",
     }
     # The newest batch comes again, as after a crash before its commit.
     commits = Path(streamed.lake.checkpoint("purchases"), "commits")

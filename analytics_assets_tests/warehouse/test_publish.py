@@ -113,6 +113,43 @@ def test_a_view_is_published_as_a_table(filled: Warehouse, published: Path) -> N
     assert publish(filled, published, 3).rows["marts.sales_daily"] == 3
 
 
+def comments(build: Path) -> dict[str, str | None]:
+    """The comments of a build by relation and by relation and column."""
+    with duckdb.connect(str(build), read_only=True) as connection:
+        return dict(
+            connection.execute(
+                "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables() UNION ALL "
+                "SELECT schema_name || '.' || table_name || '.' || column_name, comment "
+                "FROM duckdb_columns() WHERE NOT internal"
+            ).fetchall()
+        )
+
+
+def test_tables_and_columns_say_what_they_mean(filled: Warehouse, published: Path) -> None:
+    found = comments(publish(filled, published, 3).path)
+    assert None not in found.values()
+    predictions = TABLES["churn_predictions"]
+    assert found["churn.churn_predictions"] == predictions.description
+    assert found["churn.churn_predictions.customer_id"] == (
+        predictions.schema.columns["customer_id"].description
+    )
+    assert found["churn.churn_predictions.churn_probability"] == (
+        predictions.schema.columns["churn_probability"].description + " [probability, 0 to 1]"
+    )
+    columns = {f"{predictions.relation}.{name}" for name in predictions.columns}
+    assert columns <= found.keys()
+
+
+def test_a_new_description_is_published_where_no_row_has_changed(
+    filled: Warehouse, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(filled, published, 3)
+    monkeypatch.setattr(TABLES["dim_customers"].model, "__doc__", 'The shop\'s own "people".')
+    found = comments(publish(filled, published, 3).path)
+    assert found["core.dim_customers"] == 'The shop\'s own "people".'
+    assert None not in found.values()
+
+
 CHANGES = {
     "nothing": "SELECT 1",
     "a value": "UPDATE churn.churn_predictions SET model_version = 'b' WHERE customer_id = 'C2'",
