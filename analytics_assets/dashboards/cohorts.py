@@ -8,7 +8,7 @@ import streamlit as st
 
 from analytics_assets.dashboards.charts import axis, tips
 from analytics_assets.dashboards.filters import Filters
-from analytics_assets.dashboards.labels import Column, declared
+from analytics_assets.dashboards.labels import Column, declared, label_of
 from analytics_assets.dashboards.parts import (
     Figure,
     Records,
@@ -57,8 +57,8 @@ def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
     _figures(rows, curve)
     _heat_map(rows)
     _curves(rows, curve)
-    if not missing(reader, "customer_days", "dim_customers"):
-        _countries(reader, filters)
+    if not missing(reader, "cohorts_by_dimension"):
+        _dimensions(reader, filters)
 
 
 def _figures(rows: Records, curve: Records) -> None:
@@ -175,20 +175,30 @@ def _curves(rows: Records, curve: Records) -> None:
         chart(drawn, curve, columns, name, title)
 
 
-def _countries(reader: Reader, filters: Filters) -> None:
-    found = reader.ask(cohorts.retention_by_country, filters.since, filters.until)
+def _dimensions(reader: Reader, filters: Filters) -> None:
     section(
-        "Retention by country",
-        f"The six largest countries. Cohorts of {filters.days} together; only months that are "
-        "over.",
-        "countries",
+        "Retention by what brought them",
+        f"The six largest values by the first order. Cohorts of {filters.days} together, all "
+        "countries; only months that are over.",
+        "dimensions",
     )
+    dimension = st.selectbox(
+        "Compare by",
+        reader.ask(cohorts.dimensions),
+        format_func=label_of,
+        key="dimension",
+        bind="query-params",
+    )
+    if dimension is None:
+        nothing("The build has no cohorts yet.")
+        return
+    found = reader.ask(cohorts.retention_by, filters.since, filters.until, dimension)
     later = [row for row in found if row["month_number"]]
     if not later:
         nothing("No month after the first is over for these cohorts yet.")
         return
-    country = Column("country", "Country", "text", "Country of residence of the customer")
-    columns = [country, NUMBER, RETENTION, ACTIVE, SIZE]
+    (value,) = declared("cohorts_by_dimension", "value", value=label_of(dimension))
+    columns = [value, NUMBER, RETENTION, ACTIVE, SIZE]
     drawn = (
         alt.Chart(frame(later, columns), height=300)
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22))
@@ -196,8 +206,8 @@ def _countries(reader: Reader, filters: Filters) -> None:
             alt.X("month_number:Q", title="Months since the first sale",
                   axis=alt.Axis(tickMinStep=1)),
             alt.Y("retention_rate:Q", title="Retention", axis=axis(RETENTION)),
-            alt.Color("country:N", title=None, legend=alt.Legend(orient="top")),
+            alt.Color("value:N", title=None, legend=alt.Legend(orient="top")),
             tooltip=tips(columns),
         )
     )  # fmt: skip
-    chart(drawn, found, columns, "retention-by-country", "Retention by country")
+    chart(drawn, found, columns, "retention-by-dimension", f"Retention by {value.label}")

@@ -21,12 +21,12 @@ from analytics_assets.dashboards.reader import Reader
 from analytics_assets.questions import sales
 from analytics_assets.settings import Settings
 
-GROWTH = (
-    Column("new_customers", "New", "count", "Customers who bought for the first time"),
-    Column("retained_customers", "Retained", "count", "Customers who also bought the month before"),
-    Column("returned_customers", "Returned", "count", "Customers who came back after a pause"),
-    Column("lost_customers", "Not again", "count", "Bought the month before, and not in this one"),
-)
+GROWTH = declared(
+    "growth_accounting", "new_customers", "retained_customers", "resurrected_customers",
+    "churned_customers",
+    new_customers="New", retained_customers="Retained", resurrected_customers="Resurrected",
+    churned_customers="Churned",
+)  # fmt: skip
 MOST_BARS = 20  # the table below has all
 MONTH = Column("month", "Month", "month", "Calendar month")
 
@@ -35,7 +35,8 @@ def draw(reader: Reader, filters: Filters, settings: Settings) -> None:
     """The page."""
     st.title("Overview", anchor=False)
     st.caption(f"{filters.days}, {filters.where}")
-    if missing(reader, "customer_days", "dim_customers", "customer_sales", "sales_daily"):
+    needed = ("customer_days", "dim_customers", "customer_sales", "sales_daily")
+    if missing(reader, *needed, "growth_accounting"):
         return
     _figures(reader, filters)
     live_section(settings)
@@ -72,7 +73,7 @@ def _figures(reader: Reader, filters: Filters) -> None:
             ),
             Figure(
                 *("Buyers", now["customers"], "count", before.get("customers")),
-                trend=[float(month["customers"]) for month in growth],
+                trend=[float(month["closing_customers"]) for month in growth],
                 meaning="Known customers with a sale",
             ),
             Figure(
@@ -112,9 +113,9 @@ def _growth(reader: Reader, filters: Filters) -> None:
         f"month before and not in this one, up to {written(filters.until, 'date')}.",
         "growth",
     )
-    columns = [MONTH, Column("customers", "Customers who bought", "count"), *GROWTH]
+    columns = [MONTH, Column("closing_customers", "Customers who bought", "count"), *GROWTH]
     rows = frame(months, columns)
-    rows["lost_customers"] = -rows["lost_customers"]
+    rows["churned_customers"] = -rows["churned_customers"]
     labels = {column.name: column.label for column in GROWTH}
     long = rows.melt("month", list(labels), "what", "number").replace({"what": labels})
     number = Column("number", "Customers", "count")

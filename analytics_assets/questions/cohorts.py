@@ -1,7 +1,7 @@
 """Cohorts: how many of those who came in a month bought again, and what they brought.
 
-Belongs here: questions to customer_cohort_analysis, and the same of a country. Does not belong
-here: cohorts of anything but the month of the first sale.
+Belongs here: questions to customer_cohort_analysis, the same of a country, and of the values of a
+dimension. Does not belong here: what customers of cohorts are like now (`customers`).
 """
 
 from datetime import date
@@ -89,27 +89,37 @@ def curve(session: Session, since: date, until: date, country: str | None) -> Re
     )
 
 
-def retention_by_country(session: Session, since: date, until: date) -> Records:
-    """Retention of the largest countries: cohorts that began within some days, together.
+def dimensions(session: Session) -> list[str]:
+    """The dimensions that cohorts are told apart by."""
+    rows = session.rows("SELECT DISTINCT dimension FROM marts.cohorts_by_dimension ORDER BY 1")
+    return [name for (name,) in rows]
+
+
+def retention_by(session: Session, since: date, until: date, dimension: str) -> Records:
+    """Retention of the largest values of a dimension, of cohorts that began within some days.
 
     Each month number has only cohorts for which the whole month has been observed.
     """
     return session.records(
-        f"""{_OF_COUNTRIES},
+        """
+        WITH chosen AS (
+            SELECT * FROM marts.cohorts_by_dimension
+            WHERE dimension = ? AND cohort_month BETWEEN date_trunc('month', ?::DATE) AND ?
+        ),
         largest AS (
-            SELECT country FROM firsts GROUP BY 1 ORDER BY count(*) DESC, country LIMIT 6
+            SELECT value FROM chosen WHERE month_number = 0
+            GROUP BY 1 ORDER BY sum(customers_in_cohort) DESC, value LIMIT 6
         )
         SELECT
-            country,
+            value,
             month_number,
             sum(customers_active)::BIGINT AS customers_active,
             sum(customers_in_cohort)::BIGINT AS customers_in_cohort,
             sum(customers_active) / sum(customers_in_cohort) AS retention_rate
-        FROM cohorts SEMI JOIN largest USING (country)
-        WHERE is_complete AND cohort_month BETWEEN date_trunc('month', ?::DATE) AND ?
-        GROUP BY ALL ORDER BY country, month_number
+        FROM chosen SEMI JOIN largest USING (value)
+        WHERE is_complete GROUP BY ALL ORDER BY value, month_number
         """,
-        [since, until],
+        [dimension, since, until],
     )
 
 

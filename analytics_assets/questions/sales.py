@@ -1,7 +1,7 @@
 """Sales: amounts of some days, by month, by category, and the growth of the customers who buy.
 
-Belongs here: questions to sales_daily, customer_days and customer_sales. Does not belong here: what
-a customer is like (`customers`).
+Belongs here: questions to sales_daily, customer_days, customer_sales and
+growth_accounting. Does not belong here: what a customer is like (`customers`).
 """
 
 from datetime import date, timedelta
@@ -87,11 +87,18 @@ def sales_by_category(session: Session, since: date, until: date) -> Records:
 
 
 def growth_by_month(session: Session, since: date, until: date, country: str | None) -> Records:
-    """Customers who bought in each month by whether they had before, and those who did not again.
+    """Customers won, kept and lost in each month, as growth_accounting has them.
 
-    new: first bought in the month. retained: also in the month before. returned: earlier, but not
-    in the month before. lost: in the month before, and not in this one.
+    That table is of all countries; of one, the same is computed from customer_sales.
     """
+    if country is None:
+        return session.records(
+            "SELECT period_start AS month, closing_customers, new_customers, retained_customers, "
+            "resurrected_customers, churned_customers FROM marts.growth_accounting "
+            "WHERE period_type = 'month' "
+            "AND period_start BETWEEN date_trunc('month', ?::DATE) AND ? ORDER BY 1",
+            [since, until],
+        )
     return session.records(
         f"""
         WITH bought AS (
@@ -108,23 +115,23 @@ def growth_by_month(session: Session, since: date, until: date, country: str | N
         gained AS (
             SELECT
                 month,
-                count(*) AS customers,
+                count(*) AS closing_customers,
                 count(*) FILTER (before IS NULL) AS new_customers,
                 count(*) FILTER (before = month - INTERVAL 1 MONTH) AS retained_customers,
-                count(*) FILTER (before < month - INTERVAL 1 MONTH) AS returned_customers
+                count(*) FILTER (before < month - INTERVAL 1 MONTH) AS resurrected_customers
             FROM steps GROUP BY 1
         ),
         lost AS (
-            SELECT (month + INTERVAL 1 MONTH)::DATE AS month, count(*) AS lost_customers
+            SELECT (month + INTERVAL 1 MONTH)::DATE AS month, count(*) AS churned_customers
             FROM steps WHERE after IS NULL OR after > month + INTERVAL 1 MONTH GROUP BY 1
         )
         SELECT
             month,
-            coalesce(customers, 0) AS customers,
+            coalesce(closing_customers, 0) AS closing_customers,
             coalesce(new_customers, 0) AS new_customers,
             coalesce(retained_customers, 0) AS retained_customers,
-            coalesce(returned_customers, 0) AS returned_customers,
-            coalesce(lost_customers, 0) AS lost_customers
+            coalesce(resurrected_customers, 0) AS resurrected_customers,
+            coalesce(churned_customers, 0) AS churned_customers
         FROM gained FULL JOIN lost USING (month)
         WHERE month BETWEEN date_trunc('month', ?::DATE) AND ?
         ORDER BY month

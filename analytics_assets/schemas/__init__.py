@@ -7,6 +7,7 @@ from analytics_assets.schemas import (  # noqa: F401  (register)
     churn,
     core,
     explained,
+    growth,
     marts,
     quality,
     raw,

@@ -27,6 +27,23 @@ from analytics_assets.schemas.base import (
 COHORT_QUALITIES = ("Strong", "Fair", "Weak")
 REVENUE_BANDS = ("none", "low", "medium", "high")
 SEGMENTS = ("Champion", "Loyal", "Potential", "At Risk", "Lost", "Prospect")
+# As Shopify names them, from the best customers to those who have not bought.
+RFM_GROUPS = (
+    *("Champions", "Loyal", "Active", "New", "Promising", "Needs Attention", "Almost Lost"),
+    *("At Risk", "Previously Loyal", "Dormant", "Prospects"),
+)
+# Of rows that have the scores but not the group yet: as the macro rfm_group computes it.
+RFM_GROUP_BEFORE = """CASE
+    WHEN sale_orders = 0 THEN 'Prospects'
+    WHEN r_score = 5 AND f_score + m_score >= 7 THEN 'Champions'
+    WHEN r_score >= 3 AND f_score + m_score >= 7 THEN 'Loyal'
+    WHEN r_score >= 4 AND f_score + m_score >= 3 THEN 'Active'
+    WHEN r_score >= 4 THEN if(r_score = 5, 'New', 'Promising')
+    WHEN r_score = 3 THEN if(f_score + m_score >= 5, 'Needs Attention', 'Almost Lost')
+    WHEN f_score + m_score >= 9 THEN 'Previously Loyal'
+    WHEN f_score + m_score >= 5 THEN 'At Risk'
+    ELSE 'Dormant'
+END"""
 NEW, GONE = "New", "Gone"
 VALUE_SEGMENTS = ("High Value", "New", "At Risk", "Regular", "Prospect")
 RULE_BANDS = ("Low", "Medium", "High")  # of churn_risk_score; of a probability: PROBABILITY_BANDS
@@ -263,6 +280,12 @@ class CustomerAnalyticsDaily(CustomerFeatures, SnapshotKey):
     segment: Text = column(
         "Champion, Loyal, Potential, At Risk or Lost by the scores; Prospect before the first sale",
         isin=SEGMENTS,
+    )
+    rfm_group: Text = column(
+        "One of eleven groups by r_score and the mean of f_score and m_score, halves rounded up: "
+        "finer than segment; Prospects before the first sale",
+        isin=RFM_GROUPS,
+        before=RFM_GROUP_BEFORE,
     )
     value_segment: Text = column(
         "First true one of High Value, New, At Risk, Regular; Prospect before the first sale",

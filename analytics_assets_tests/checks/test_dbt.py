@@ -55,7 +55,7 @@ def finding(
 def test_every_test_of_the_project_is_a_check(tests: Tests) -> None:
     assert {asset for asset, _ in tests} == {
         *("fact_orders", "fact_user_sessions", "customer_days", "customer_segment_moves"),
-        *("fact_support_tickets", "fact_events"),
+        *("fact_support_tickets", "fact_events", "cohorts_by_dimension"),
     }
     for check in tests.values():
         assert check.family == "dbt"

@@ -100,6 +100,26 @@ def measure(name: str, column: str, *also: str) -> dict[str, Corruption]:
     }
 
 
+COHORTS_ADD_UP = "cohorts_by_dimension.cohorts_by_dimension_add_up"
+
+
+def growth(name: str) -> list[str]:
+    """What compares customer_days with growth_accounting, by day, week and month."""
+    verb = "are" if name == "buyers" else "is"
+    return [
+        f"growth_accounting.{name}_of_days_{verb}_{name}_of_{period}_growth"
+        for period in ("day", "week", "month")
+    ]
+
+
+def wrong_growth(column: str, period: str) -> Corruption:
+    return corrupt(
+        f"UPDATE marts.growth_accounting SET {column} = {column} + 1 WHERE period_type = "
+        f"'{period}' AND period_start = (SELECT max(period_start) FROM marts.growth_accounting "
+        f"WHERE period_type = '{period}')"
+    )
+
+
 CORRUPTIONS: dict[str, Corruption] = {
     # accounting
     **{
@@ -157,6 +177,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         "sales_daily.money_of_days_is_money_of_sales",
         "customer_sales.money_of_days_is_money_of_customers",
         "customer_cohort_analysis.money_of_days_is_money_of_cohorts",
+        *growth("money"),
     ),
     "sales_daily.money_of_days_is_money_of_sales": corrupt(
         f"UPDATE marts.sales_daily SET order_date = order_date + 1 WHERE order_date = {LAST}",
@@ -187,13 +208,33 @@ CORRUPTIONS: dict[str, Corruption] = {
     },
     **{
         f"customer_cohort_analysis.{name}_of_days_is_{name}_of_cohorts": corrupt(
-            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1"
+            f"UPDATE marts.customer_cohort_analysis SET {column} = {column} + 1",
+            COHORTS_ADD_UP,
+            *of_curves,
         )
-        for name, column in (
-            ("gross", "gross_amount"),
+        for name, column, *of_curves in (
+            ("gross", "gross_amount", "ltv_curves.gross_of_cohorts_is_gross_of_curves"),
             ("returned", "returned_amount"),
-            ("money", "cohort_revenue"),
+            ("money", "cohort_revenue", "ltv_curves.net_of_cohorts_is_net_of_curves"),
         )
+    },
+    **{
+        f"growth_accounting.{name}_of_{period}s_add_up": wrong_growth(f"churned_{what}", period)
+        for period in ("day", "week", "month")
+        for name, what in (
+            ("customers", "customers"),
+            ("gross", "gross_amount"),
+            ("money", "net_amount"),
+        )
+    },
+    **{
+        check: wrong_growth(column, period)
+        for name, column in (
+            ("buyers", "retained_customers"),
+            ("gross", "retained_gross_amount"),
+            ("money", "returning_net_amount"),
+        )
+        for check, period in zip(growth(name), ("day", "week", "month"), strict=True)
     },
     "raw_orders.numbered_line_on_one_day": corrupt(
         "INSERT INTO raw.raw_orders SELECT * REPLACE (order_date - 30 AS order_date, "
@@ -477,12 +518,38 @@ CORRUPTIONS |= {
     ),
     "customer_cohort_analysis.key_is_unique": corrupt(
         "INSERT INTO marts.customer_cohort_analysis SELECT * REPLACE (0 AS gross_amount, "
-        "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1"
+        "0 AS returned_amount, 0 AS cohort_revenue) FROM marts.customer_cohort_analysis LIMIT 1",
+        COHORTS_ADD_UP,
+    ),
+    **{
+        f"ltv_curves.{name}_of_cohorts_is_{name}_of_curves": corrupt(
+            f"UPDATE marts.ltv_curves SET {name}_amount = coalesce({name}_amount, 0) + 1 "
+            "WHERE month_number = 0"
+        )
+        for name in ("gross", "net", "margin")
+    },
+    "ltv_curves.key_is_unique": corrupt(
+        "INSERT INTO marts.ltv_curves FROM marts.ltv_curves WHERE net_amount IS NULL LIMIT 1"
+    ),
+    COHORTS_ADD_UP: corrupt(
+        "UPDATE marts.cohorts_by_dimension SET customers_active = customers_active + 1 "
+        "WHERE dimension = 'country' AND month_number = 2"
+    ),
+    "cohorts_by_dimension.key_is_unique": corrupt(
+        "INSERT INTO marts.cohorts_by_dimension FROM marts.cohorts_by_dimension "
+        "WHERE month_number = 0 LIMIT 1",
+        COHORTS_ADD_UP,
     ),
     "customer_sales.key_is_unique": corrupt(
         "INSERT INTO marts.customer_sales SELECT * REPLACE (0 AS lines, 0 AS units, "
         "0 AS gross_amount, 0 AS returned_amount, 0 AS net_amount, "
         "0 AS amounts_imputed) FROM marts.customer_sales LIMIT 1"
+    ),
+    "growth_accounting.key_is_unique": corrupt(
+        "INSERT INTO marts.growth_accounting FROM marts.growth_accounting "
+        "WHERE period_type = 'day' ORDER BY period_start DESC LIMIT 1",
+        *(growth(name)[0] for name in ("buyers", "gross", "money")),
+        *(f"growth_accounting.{name}_of_days_add_up" for name in ("customers", "gross", "money")),
     ),
     "sales_daily.key_is_unique": corrupt(
         "INSERT INTO marts.sales_daily SELECT * REPLACE (0 AS lines, 0 AS units, "
@@ -531,6 +598,7 @@ CORRUPTIONS |= {
     GROSS_OF_FACT: corrupt(
         f"UPDATE core.customer_days SET gross_amount = gross_amount + 1 WHERE order_date = {LAST}",
         *of_days("gross"),
+        *growth("gross"),
         "customer_cohort_analysis.gross_of_days_is_gross_of_cohorts",
     ),
     **{
@@ -567,7 +635,7 @@ WRONG_VALUES: dict[tuple[str, str], str] = {
         ("customer_analytics_daily", column): word(
             "marts.customer_analytics_daily", column, "snapshot_date"
         )
-        for column in ("segment", "value_segment", "churn_risk_category")
+        for column in ("segment", "rfm_group", "value_segment", "churn_risk_category")
     },
     **{
         (name, column): word(TABLES[name].relation, column)

@@ -13,6 +13,7 @@ from analytics_assets.checks import reconciliation
 from analytics_assets.checks.base import Finding
 from analytics_assets.checks.registry import evaluate
 from analytics_assets.partitions import Calendar, Window
+from analytics_assets.schemas import TABLES
 from analytics_assets.sources.config import SourceConfig, SourcesConfig
 from analytics_assets.sources.declared import SOURCES
 from analytics_assets.warehouse.duckdb_engine import DuckDBSession
@@ -100,8 +101,10 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     figures = {"lines": 3, "gross_amount": 5, "returned_amount": -1, "net_amount": 4}
     figures |= {f"{name}_amount": 2 * value for name, value in FURTHER.items()}
     figures |= {"margin_amount": 3.5}
-    cohort = {"gross_amount": 5, "returned_amount": -1, "cohort_revenue": 4}
-    insert(connection, "customer_cohort_analysis", cohort)
+    cohort = {"cohort_month": day, "month_number": 0, "margin_amount": 3, "gross_amount": 5}
+    more = {"returned_amount": -1, "cohort_revenue": 4}
+    insert(connection, "customer_cohort_analysis", {**cohort, **more})
+    insert(connection, "ltv_curves", {**cohort, "net_amount": 4})
     insert(connection, "customer_days", {"order_date": day, **figures})
     insert(connection, "sales_daily", {"order_date": day, **figures})
     insert(
@@ -111,10 +114,36 @@ def day_of(connection: duckdb.DuckDBPyConnection, day: Any) -> None:
     )
 
 
+def growth_of_day(connection: duckdb.DuckDBPyConnection) -> None:
+    """The day's customer is new in the first day, week and month that there are."""
+    columns = TABLES["growth_accounting"].sql_types
+    row: dict[str, Any] = {
+        name: 0 for name, type_ in columns.items() if type_ == "BIGINT" or "DECIMAL" in type_
+    }
+    row |= {"new_customers": 1, "closing_customers": 1}
+    row |= {"new_gross_amount": 5, "closing_gross_amount": 5, "gross_amount": 5}
+    row |= {"new_net_amount": 4, "closing_net_amount": 4, "net_amount": 4}
+    starts = {"day": DAY, "week": DAY - timedelta(DAY.weekday()), "month": DAY.replace(day=1)}
+    for period, start in starts.items():
+        insert(
+            connection, "growth_accounting", {**row, "period_type": period, "period_start": start}
+        )
+
+
+def growth(name: str, difference: float) -> dict[str, float]:
+    """What compares customer_days with growth_accounting."""
+    verb = "are" if name == "buyers" else "is"
+    return {
+        f"growth_accounting.{name}_of_days_{verb}_{name}_of_{period}_growth": difference
+        for period in ("day", "week", "month")
+    }
+
+
 @pytest.fixture(scope="module")
 def good_day() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         day_of(connection, DAY)
+        growth_of_day(connection)
         yield connection
 
 
@@ -213,7 +242,10 @@ CORRUPTIONS = [
         "margin_amount = 10; "
         "UPDATE marts.customer_sales SET lines = 2, gross_amount = 11.5, net_amount = 10.5, "
         "margin_amount = 10; "
-        "UPDATE marts.customer_cohort_analysis SET gross_amount = 11.5, cohort_revenue = 10.5",
+        "UPDATE marts.customer_cohort_analysis SET gross_amount = 11.5, cohort_revenue = 10.5; "
+        "UPDATE marts.ltv_curves SET gross_amount = 11.5, net_amount = 10.5; "
+        "UPDATE marts.growth_accounting SET new_gross_amount = 11.5, closing_gross_amount = 11.5, "
+        "new_net_amount = 10.5, closing_net_amount = 10.5",
         {"fact_orders.staged_is_fact": 1},
     ),
     (
@@ -239,6 +271,7 @@ CORRUPTIONS = [
             "sales_daily.gross_of_days_is_gross_of_sales": 2,
             "customer_sales.gross_of_days_is_gross_of_customers": 2,
             "customer_cohort_analysis.gross_of_days_is_gross_of_cohorts": 2,
+            **growth("gross", 2),
         },
     ),
     (
@@ -256,7 +289,30 @@ CORRUPTIONS = [
             "customer_sales.money_of_days_is_money_of_customers": -1,
             "customer_cohort_analysis.returned_of_days_is_returned_of_cohorts": -1,
             "customer_cohort_analysis.money_of_days_is_money_of_cohorts": -1,
+            **growth("money", -1),
         },
+    ),
+    ("UPDATE marts.growth_accounting SET retained_customers = 1", growth("buyers", -1)),
+    *(
+        (
+            f"UPDATE marts.ltv_curves SET {name}_amount = {name}_amount + 2",
+            {f"ltv_curves.{name}_of_cohorts_is_{name}_of_curves": -2},
+        )
+        for name in ("gross", "net", "margin")
+    ),
+    *(
+        (
+            f"UPDATE marts.growth_accounting SET churned_{what} = 2",
+            {
+                f"growth_accounting.{name}_of_{period}s_add_up": -2
+                for period in ("day", "week", "month")
+            },
+        )
+        for name, what in (
+            ("customers", "customers"),
+            ("gross", "gross_amount"),
+            ("money", "net_amount"),
+        )
     ),
     *(
         (
@@ -424,7 +480,7 @@ def test_what_lies_outside_the_window_does_not_count(
         ("core.customer_days", "order_date"),
     ):
         connection.execute(f"DELETE FROM {table} WHERE {column} = DATE '{other}'")
-    marts = {name for name in BY_NAME if "_of_days_" in name}
+    marts = {name for name in BY_NAME if "_of_days_" in name and "growth" not in name}
     assert failing(connection, ONE_DAY) == marts  # these compare whole tables
     assert failing(connection, Window(other, other + timedelta(1))) > marts
 

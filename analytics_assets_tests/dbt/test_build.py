@@ -56,7 +56,7 @@ def test_without_a_row_every_table_exists_with_its_types(empty_warehouse: Wareho
 def test_unit_tests_of_dbt(built_warehouse: Warehouse) -> None:
     result = built_warehouse.dbt("test", "--select", "test_type:unit")
     assert result.success, failures(result)
-    assert len(result.result.results) == 27
+    assert len(result.result.results) == 30
 
 
 def test_rows_add_up(built_warehouse: Warehouse) -> None:

@@ -73,6 +73,25 @@
     end
 {%- endmacro %}
 
+{# Groups by recency and by the mean of the scores of frequency and money, halves rounded up; the
+   names are those of CustomerRfmGroup in Shopify's API. Every pair of scores is in one group. #}
+{% macro rfm_group() -%}
+    {%- set mean = 'floor((f_score + m_score + 1) / 2.0)' -%}
+    case
+        when sale_orders = 0 then 'Prospects'
+        when r_score = 5 and {{ mean }} >= 4 then 'Champions'
+        when r_score >= 3 and {{ mean }} >= 4 then 'Loyal'
+        when r_score >= 4 and {{ mean }} >= 2 then 'Active'
+        when r_score = 5 then 'New'
+        when r_score = 4 then 'Promising'
+        when r_score = 3 and {{ mean }} = 3 then 'Needs Attention'
+        when r_score = 3 then 'Almost Lost'
+        when {{ mean }} = 5 then 'Previously Loyal'
+        when {{ mean }} >= 3 then 'At Risk'
+        else 'Dormant'
+    end
+{%- endmacro %}
+
 {% macro value_segment() -%}
     case
         when sale_orders = 0 then 'Prospect'

@@ -38,3 +38,13 @@
             then {{ money(net ~ ' - coalesce(cost_amount, 0)') }}
     end as margin_amount
 {%- endmacro %}
+
+{# The size of an order by its sale lines; none without one. #}
+{% macro order_band(amount) -%}
+    case
+        when {{ amount }} is null then 'none'
+        when {{ amount }} < {{ var('revenue_band_medium') }} then 'low'
+        when {{ amount }} < {{ var('revenue_band_high') }} then 'medium'
+        else 'high'
+    end
+{%- endmacro %}

@@ -19,6 +19,7 @@ RANGES: tuple[tuple[tuple[str, ...], tuple[type, ...], float, float], ...] = (
     (("tenure_established_months", "tenure_long_months"), (int,), 1, float("inf")),
     (("revenue_band_medium", "revenue_band_high"), (int, float), 0, float("inf")),
     (("charge_medium", "charge_high"), (int, float), 0, float("inf")),
+    (("cohort_dimension_values",), (int,), 1, float("inf")),
     (("risk_normal_gaps",), (int, float), 1, float("inf")),
 )
 # The first may not be above the second.

@@ -8,6 +8,7 @@ from analytics_assets.sources.declared.base import (
     Rule,
     Source,
 )
+from analytics_assets.sources.declared.growth_balances import GROWTH_BALANCES
 
 # Half a cent: billed amounts are rounded to cents.
 ROUNDING = "0.005"
@@ -188,6 +189,7 @@ BALANCES = (
             ("money", "Net", "net_amount", "cohort_revenue"),
         )
     ),
+    *GROWTH_BALANCES,
 )
 
 ORDERS = Source(

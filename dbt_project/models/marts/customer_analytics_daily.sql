@@ -33,6 +33,7 @@ select
     *,
     cast(r_score * 100 + f_score * 10 + m_score as {{ dbt.type_string() }}) as rfm,
     {{ segment() }} as segment,
+    {{ rfm_group() }} as rfm_group,
     {{ value_segment() }} as value_segment,
     {{ lifetime_value_simple() }} as lifetime_value_simple,
     {{ churn_risk_score() }} as churn_risk_score,

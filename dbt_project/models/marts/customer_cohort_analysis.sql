@@ -71,62 +71,34 @@ activity as (
         customers.cohort_month,
         {{ month_number('months.month') }} - {{ month_number('customers.cohort_month') }}
             as month_number,
-        count(case when months.sale_orders > 0 then 1 end) as customers_active,
-        sum(months.net_amount) as cohort_revenue,
-        sum(months.gross_amount) as gross_amount,
-        sum(months.returned_amount) as returned_amount,
-        sum(months.margin_amount) as margin_amount,
-        sum(months.days_without_margin) as days_without_margin
+        count(case when months.sale_orders > 0 then 1 end) as active,
+        sum(months.net_amount) as net,
+        sum(months.gross_amount) as gross,
+        sum(months.returned_amount) as returned,
+        sum(months.margin_amount) as margin,
+        sum(months.days_without_margin) as without_margin
     from customer_months as months
     inner join customers on months.customer_id = customers.customer_id
     group by 1, 2
 ),
 
--- Null means not observed, 0 means nobody.
-measured as (
+observed_cells as (
     select
         cells.*,
-        case when is_observed then coalesce(customers_active, 0) end as customers_active,
-        case when is_observed then coalesce(cohort_revenue, 0) end as cohort_revenue,
-        case when is_observed then coalesce(gross_amount, 0) end as gross_amount,
-        case when is_observed then coalesce(returned_amount, 0) end as returned_amount,
-        case
-            when is_observed and coalesce(days_without_margin, 0) = 0
-                then coalesce(margin_amount, 0)
-        end as margin_amount
+        activity.active,
+        activity.net,
+        activity.gross,
+        activity.returned,
+        activity.margin,
+        activity.without_margin
     from cells
     left join activity
         on
             cells.cohort_month = activity.cohort_month
             and cells.month_number = activity.month_number
-),
-
-rated as (
-    select
-        *,
-        cast(customers_active as double) / customers_in_cohort as retention_rate
-    from measured
 )
 
-select
-    cohort_month,
-    month_number,
-    customers_active,
-    customers_in_cohort,
-    retention_rate,
-    retention_rate
-    - lag(retention_rate) over (partition by cohort_month order by month_number)
-        as retention_change,
-    {{ money('cohort_revenue') }} as cohort_revenue,
-    {{ money('gross_amount') }} as gross_amount,
-    {{ money('returned_amount') }} as returned_amount,
-    {{ money('margin_amount') }} as margin_amount,
-    {{ money('cohort_revenue / nullif(customers_active, 0)') }} as revenue_per_active_customer,
-    case
-        when month_number = 0 or not is_complete then null
-        when retention_rate >= {{ var('cohort_strong_retention') }} then 'Strong'
-        when retention_rate >= {{ var('cohort_fair_retention') }} then 'Fair'
-        else 'Weak'
-    end as cohort_quality,
-    is_complete
-from rated
+select *
+from (
+    {{ cohort_measures('observed_cells') }}
+) as measures

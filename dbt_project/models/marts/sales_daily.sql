@@ -15,12 +15,7 @@ lines as (
         facts.order_id,
         facts.customer_id,
         coalesce(products.category, {{ unknown_member() }}) as category,
-        case
-            when orders.order_amount is null then 'none'
-            when orders.order_amount < {{ var('revenue_band_medium') }} then 'low'
-            when orders.order_amount < {{ var('revenue_band_high') }} then 'medium'
-            else 'high'
-        end as revenue_band,
+        {{ order_band('orders.order_amount') }} as revenue_band,
         case when facts.line_type = 'sale' then facts.quantity end as units,
         case when facts.line_type = 'sale' then facts.extended_amount end as gross_amount,
         case when facts.line_type = 'return' then facts.extended_amount end as returned_amount,
