@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +27,8 @@ from ..streaming.conftest import RedisServer
 from ..streaming.live_rows import write_live
 
 pytestmark = pytest.mark.slow
-CHROMIUM = "/usr/bin/chromium"
+# Debian's, or the one of GitHub's machines.
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 FLAGS += ("--disable-component-update",)
 DRAWN = "[data-testid=stApp][data-test-script-state=notRunning] h1"
