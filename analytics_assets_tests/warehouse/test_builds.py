@@ -122,8 +122,5 @@ def test_rows_by_key_are_those_of_single_keys(warehouse: Warehouse, tmp_path: Pa
     assert tables == {"dim_customers"}
     assert {
         name for name, table in TABLES.items() if table.group == "marts" and lookup_key(table)
-    } == {
-        "user_analytics",
-        "subscription_analytics",
-    }
+    } == {"user_analytics", "subscription_analytics", "comeback_products"}
     assert lookup_key(TABLES["churn_predictions"]) == "customer_id"
