@@ -103,6 +103,7 @@ def generated(extended: Path, run: Run) -> list[str]:
 def test_the_rest_of_a_mart_a_check_and_a_source_is_generated(generated: list[str]) -> None:
     assert generated == [
         "architecture.md",
+        "events.txt",
         "graph.svg",
         "marts.yml",
         "sample.txt",

@@ -33,6 +33,7 @@ OF_MODELS = (
     "churn_model",
     "churn_backtest",
     "churn_predictions",
+    "next_orders",
     "churn_performance",
     "churn_drift",
 )

@@ -46,7 +46,7 @@ from analytics_assets.streaming.layout import (
     SESSIONS,
     Lake,
 )
-from analytics_assets.streaming.live import BY
+from analytics_assets.streaming.live import BY, PREFIX
 from analytics_assets.streaming.sample import sample_events
 from analytics_assets.streaming.stored import rows_of
 
@@ -267,6 +267,8 @@ def contents(place: Place) -> dict[str, Counter[str]]:
     client = redis.Redis.from_url(place.redis, decode_responses=True)
     live: Counter[str] = Counter()
     for key in client.scan_iter("*"):
+        if key.startswith(f"{PREFIX}:stream:"):
+            continue  # how far the queries are, and when they were seen
         state: dict[str, Any] = client.hgetall(key)  # type: ignore[assignment]
         values = json.loads(state.pop("values"))
         values.pop("batch_id")

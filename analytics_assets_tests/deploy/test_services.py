@@ -56,7 +56,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
                 wait_for(lambda name=name: machine.is_healthy(name), STARTS_WITHIN, name)  # type: ignore[misc]
             yield machine
         finally:
-            for name in list(machine.processes):
+            # As compose does: first what depends on others, such as on the code server.
+            for name in reversed(list(machine.processes)):
                 machine.stop(name)
 
 
