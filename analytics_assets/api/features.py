@@ -4,7 +4,6 @@ Belongs here: `/v1/features/{customer_id}`. Does not belong here: which features
 (`serving.features`).
 """
 
-import time
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -83,7 +82,7 @@ async def features(request: Request) -> Response:
         if row is None:
             raise _unknown(asked)
         found = described(customer, row, build.name, service.settings.feature_days, names)
-        at = datetime.fromtimestamp(time.time(), UTC) if asked is None else _midnight(asked)
+        at = datetime.now(UTC) if asked is None else _midnight(asked)
         expired = is_expired(found, at)
         etag = etag_of(build, "features", customer, asked, expired, names, found["expires_at"])
         if is_known(request, etag):

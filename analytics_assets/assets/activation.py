@@ -50,14 +50,14 @@ def activation_assets(settings: Settings) -> list[AssetsDefinition]:
         build = current_build(settings.published_dir)
         excluded = excluded_customers(settings.activation_excluded)
         metadata = {}
-        failed: ActivationError | None = None
+        failures: list[str] = []  # the other destinations get theirs
         ledger = Ledger(settings.home / "activation" / "ledger.sqlite")
         try:
             for destination in destinations(settings):
                 try:
                     sent = deliver(build, destination, ledger, excluded)
                 except ActivationError as error:
-                    failed = error  # the others get theirs
+                    failures.append(str(error))
                     continue
                 metadata[destination.name] = (
                     f"{sent.sent:,} customers sent, {sent.unchanged:,} unchanged, "
@@ -65,8 +65,8 @@ def activation_assets(settings: Settings) -> list[AssetsDefinition]:
                 )
         finally:
             ledger.close()
-        if failed:
-            raise failed
+        if failures:
+            raise ActivationError("\n".join(failures))
         return MaterializeResult(
             asset_key=ACTIVATION, metadata={"build": build.parent.name, **metadata}
         )

@@ -14,6 +14,7 @@ from analytics_assets.checks.rows import ListedRows, RowRule
 from analytics_assets.checks.scans import Scans
 from analytics_assets.partitions import Window
 from analytics_assets.sources.config import SourcesConfig
+from analytics_assets.streaming.layout import DELAY, in_seconds
 from analytics_assets.warehouse.session import Session
 
 BATCHES = "quality.stream_batches"
@@ -179,8 +180,8 @@ def _of_now() -> Iterator[Check]:
         "The stream is behind its topics: give it more cores, and look at analytics-assets "
         "stream-status. After an interruption it catches up by itself.",
         Limit(
-            "SELECT date_diff('second', next_watermark + INTERVAL 10 MINUTE, committed_at) / 60.0 "
-            + newest,
+            "SELECT date_diff('second',  "
+            f"next_watermark + INTERVAL {in_seconds(DELAY)}, committed_at) / 60.0 " + newest,
             MAX_LAG_MINUTES,
             "The newest event came into the lake after {:,.1f} minutes.",
         ),

@@ -11,12 +11,12 @@ from analytics_assets.reports.plots import (
     COLOURS,
     FAINT,
     INK,
-    _figure,
-    _markdown,
-    _no_data,
-    _numbers,
-    _plain,
-    _short,
+    as_markdown,
+    as_numbers,
+    blank_figure,
+    no_data,
+    plain_text,
+    short,
 )
 
 MAX_MONTHS = 36
@@ -41,10 +41,10 @@ def stacked_months(
     from matplotlib.patches import Patch
 
     newest, over = list(months)[-MAX_MONTHS:], list(complete)[-MAX_MONTHS:]
-    parts = {_plain(name): _numbers(values)[-MAX_MONTHS:] for name, values in series.items()}
-    fig, ax = _figure(8.0, 3.6, title)
+    parts = {plain_text(name): as_numbers(values)[-MAX_MONTHS:] for name, values in series.items()}
+    fig, ax = blank_figure(8.0, 3.6, title)
     if not any(part.notna().any() for part in parts.values()):
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     hatched: dict[str, Any] = {"hatch": "////", "edgecolor": "white", "lw": 0}
     above, below = [0.0] * len(newest), [0.0] * len(newest)
     for number, part in enumerate(parts.values()):
@@ -62,8 +62,8 @@ def stacked_months(
     shown = range(0, len(newest), step)
     ax.set_xticks(shown, [f"{newest[x]:%Y-%m}" for x in shown], rotation=45, ha="right")
     ax.axhline(0, color=INK, lw=0.8)
-    ax.set_ylabel(_plain(unit))
-    ax.yaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.set_ylabel(plain_text(unit))
+    ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.margins(x=0.02)
     ax.grid(axis="y", color=FAINT, lw=0.6)
     handles = [
@@ -75,4 +75,4 @@ def stacked_months(
     ax.legend(
         handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0)
     )
-    return _markdown(fig, title)
+    return as_markdown(fig, title)

@@ -3,7 +3,7 @@
 Belongs here: how a figure looks. Does not belong here: computing what it shows, or which asset
 shows it.
 
-Every function returns ``![title](data:image/png;base64,...)``. Matplotlib is imported when the
+Every figure is returned as ``![title](data:image/png;base64,...)``. Matplotlib is imported when the
 first figure is drawn, to keep start-up fast, and without pyplot, whose global state is not safe
 between threads. Values that are null, infinite or not numeric are left blank.
 """
@@ -41,10 +41,10 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
         reliability: one row for each bin: mean_predicted and observed (shares, 0 to 1), n (rows).
         title: shown above the figure.
     """
-    bins = reliability[["mean_predicted", "observed", "n"]].apply(_numbers).dropna()
-    fig, ax = _figure(5.2, 4.8, title)
+    bins = reliability[["mean_predicted", "observed", "n"]].apply(as_numbers).dropna()
+    fig, ax = blank_figure(5.2, 4.8, title)
     if bins.empty:
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="calibrated", zorder=1)
     share = bins["observed"]
     error = 1.96 * np.sqrt(share * (1 - share) / bins["n"].clip(lower=1))
@@ -63,11 +63,11 @@ def reliability_curve(reliability: pd.DataFrame, title: str) -> str:
     )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="Predicted churn", ylabel="Observed churn")
     ax.set_aspect("equal")
-    ax.xaxis.set_major_formatter(_percent)
-    ax.yaxis.set_major_formatter(_percent)
+    ax.xaxis.set_major_formatter(percent)
+    ax.yaxis.set_major_formatter(percent)
     ax.grid(color=FAINT, lw=0.6)
     ax.legend(frameon=False, loc="upper left")
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def gain_curve(lift: pd.DataFrame, title: str) -> str:
@@ -78,21 +78,21 @@ def gain_curve(lift: pd.DataFrame, title: str) -> str:
             churners in this tenth and those before).
         title: shown above the figure.
     """
-    captured = _numbers(lift["captured"])
-    fig, ax = _figure(5.2, 4.2, title)
+    captured = as_numbers(lift["captured"])
+    fig, ax = blank_figure(5.2, 4.2, title)
     if not captured.notna().any():
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     share = np.arange(len(captured) + 1) / len(captured)
     ax.plot(share, share, color="#888888", lw=1, ls="--", label="at random")
     ax.plot(
         share, [0.0, *captured], color=COLOURS[0], marker="o", ms=4, lw=1.8, label="by the model"
     )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="Customers contacted", ylabel="Churners among them")
-    ax.xaxis.set_major_formatter(_percent)
-    ax.yaxis.set_major_formatter(_percent)
+    ax.xaxis.set_major_formatter(percent)
+    ax.yaxis.set_major_formatter(percent)
     ax.grid(color=FAINT, lw=0.6)
     ax.legend(frameon=False, loc="upper left")
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def png(markdown: str) -> bytes:
@@ -115,7 +115,7 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
     from matplotlib import colormaps
 
     table = cohorts.assign(
-        retention_rate=_numbers(cohorts["retention_rate"]).to_numpy(),
+        retention_rate=as_numbers(cohorts["retention_rate"]).to_numpy(),
         cohort_month=pd.to_datetime(cohorts["cohort_month"]),
     )
     months = sorted(table["cohort_month"].unique())
@@ -130,9 +130,9 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
     rows, columns = len(newest), MAX_MONTH + 1 - blank
     cells = rate[:, :columns]
     partial = np.isfinite(cells) & pd.DataFrame(complete[:, :columns]).isin([False]).to_numpy()
-    fig, ax = _figure(max(4.5, 1.9 + 0.35 * columns), 1.2 + 0.24 * max(rows, 4), title)
+    fig, ax = blank_figure(max(4.5, 1.9 + 0.35 * columns), 1.2 + 0.24 * max(rows, 4), title)
     if not np.isfinite(cells).any():
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     later = cells[:, 1:][np.isfinite(cells[:, 1:])]
     top = max(float(np.quantile(later, 0.98)), 0.01) if later.size else 1.0
     colours = colormaps["YlGnBu"].resampled(12)  # steps keep the image small
@@ -163,12 +163,12 @@ def cohort_heatmap(cohorts: pd.DataFrame, title: str = "Cohort retention") -> st
     ax.set_xlabel("Months since the first sale" + hatched)
     ax.set_ylabel(f"Cohort (newest {MAX_COHORTS})" if len(months) > MAX_COHORTS else "Cohort")
     extend = "max" if (later > top).any() else "neither"
-    bar = fig.colorbar(image, ax=ax, format=_percent, pad=0.02, fraction=0.04, extend=extend)
+    bar = fig.colorbar(image, ax=ax, format=percent, pad=0.02, fraction=0.04, extend=extend)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=0)
     for side in ax.spines.values():
         side.set_visible(False)
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def move_matrix(
@@ -189,9 +189,9 @@ def move_matrix(
     rows = [name for name in sources if name in counts.index]
     columns = [name for name in targets if name in counts.columns]
     cells = counts.reindex(index=rows, columns=columns).to_numpy(float, na_value=np.nan)
-    fig, ax = _figure(2.2 + 0.95 * max(len(columns), 3), 1.5 + 0.38 * max(len(rows), 3), title)
+    fig, ax = blank_figure(2.2 + 0.95 * max(len(columns), 3), 1.5 + 0.38 * max(len(rows), 3), title)
     if not np.isfinite(cells).any():
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     share = cells / np.nansum(cells, axis=1, keepdims=True)
     colours = colormaps["YlGnBu"].resampled(12)
     image = ax.imshow(share, cmap=colours, vmin=0, vmax=1, aspect="auto")
@@ -199,24 +199,24 @@ def move_matrix(
         ax.text(
             column,
             row,
-            f"{_short(cells[row, column])}  {share[row, column]:.0%}",
+            f"{short(cells[row, column])}  {share[row, column]:.0%}",
             ha="center",
             va="center",
             fontsize=8,
             color="white" if share[row, column] > 0.55 else INK,
             fontweight="bold" if rows[row] == columns[column] else "normal",
         )
-    ax.set_xticks(range(len(columns)), [_plain(name) for name in columns])
-    ax.set_yticks(range(len(rows)), [_plain(name) for name in rows])
+    ax.set_xticks(range(len(columns)), [plain_text(name) for name in columns])
+    ax.set_yticks(range(len(rows)), [plain_text(name) for name in rows])
     ax.tick_params(length=0)
     ax.set(xlabel="To", ylabel="From")
-    bar = fig.colorbar(image, ax=ax, format=_percent, pad=0.02, fraction=0.04)
+    bar = fig.colorbar(image, ax=ax, format=percent, pad=0.02, fraction=0.04)
     bar.set_label("of those from there", fontsize=8, color=INK)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=0)
     for side in ax.spines.values():
         side.set_visible(False)
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: str) -> str:
@@ -230,16 +230,18 @@ def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: st
     """
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels for {len(values)} values.")
-    names = [textwrap.shorten(_plain(label), 40, placeholder="…") for label in labels][:MAX_BARS]
-    lengths = _numbers(values)[:MAX_BARS]
-    fig, ax = _figure(7.5, 1.1 + 0.3 * max(len(names), 3), title)
+    names = [textwrap.shorten(plain_text(label), 40, placeholder="…") for label in labels][
+        :MAX_BARS
+    ]
+    lengths = as_numbers(values)[:MAX_BARS]
+    fig, ax = blank_figure(7.5, 1.1 + 0.3 * max(len(names), 3), title)
     if not lengths.notna().any():
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     positions = range(len(names))
     bars = ax.barh(positions, lengths.fillna(0.0), color=COLOURS[0], height=0.7)
     ax.bar_label(
         bars,
-        ["no value" if np.isnan(length) else _short(length) for length in lengths],
+        ["no value" if np.isnan(length) else short(length) for length in lengths],
         padding=3,
         fontsize=8,
         color=INK,
@@ -248,13 +250,13 @@ def bar_chart(labels: Sequence[Any], values: Sequence[Any], title: str, unit: st
     ax.invert_yaxis()
     ax.margins(x=0.12, y=0.01)
     ax.tick_params(axis="y", length=0)
-    ax.xaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.xaxis.set_major_formatter(lambda value, _: short(value))
     more = f"   (first {MAX_BARS} of {len(labels):,})" if len(labels) > MAX_BARS else ""
-    ax.set_xlabel(_plain(unit) + more)
+    ax.set_xlabel(plain_text(unit) + more)
     ax.axvline(0, color=INK, lw=0.8)
     ax.grid(axis="x", color=FAINT, lw=0.6)
     ax.spines["left"].set_visible(False)
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[Any]], title: str, unit: str) -> str:
@@ -266,10 +268,10 @@ def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[Any]], title: str
         title: shown above the figure.
         unit: unit of the values.
     """
-    fig, ax = _figure(8.0, 3.6, title)
-    lines = {_plain(name): _numbers(values) for name, values in series.items()}
+    fig, ax = blank_figure(8.0, 3.6, title)
+    lines = {plain_text(name): as_numbers(values) for name, values in series.items()}
     if not any(line.notna().any() for line in lines.values()):
-        return _no_data(fig, ax, title)
+        return no_data(fig, ax, title)
     positions = pd.Series(x)
     if pd.api.types.infer_dtype(positions) in ("date", "datetime"):
         positions = pd.to_datetime(positions)
@@ -286,37 +288,41 @@ def line_chart(x: Sequence[Any], series: Mapping[str, Sequence[Any]], title: str
             markevery=isolated.to_list(),  # a value between two gaps would be invisible
             label=name,
         )
-    ax.set_ylabel(_plain(unit))
-    ax.yaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.set_ylabel(plain_text(unit))
+    ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.margins(x=0.02)
     ax.grid(axis="y", color=FAINT, lw=0.6)
     _tidy_x(ax, positions)
     if len(lines) > 1:
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
-def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+def blank_figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """An empty figure, width and height in inches."""
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     ax = fig.add_subplot()
-    ax.set_title("\n".join(textwrap.wrap(_plain(title), int(width * 10))), color=INK, fontsize=11)
+    ax.set_title(
+        "\n".join(textwrap.wrap(plain_text(title), int(width * 10))), color=INK, fontsize=11
+    )
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(colors=INK, labelsize=9)
     ax.set_axisbelow(True)
     return fig, ax
 
 
-def _no_data(fig: Figure, ax: Axes, title: str) -> str:
+def no_data(fig: Figure, ax: Axes, title: str) -> str:
+    """A figure that says that there is nothing to show."""
     ax.text(0.5, 0.5, "No data", ha="center", va="center", color="#777777", transform=ax.transAxes)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
-def _markdown(fig: Figure, title: str) -> str:
+def as_markdown(fig: Figure, title: str) -> str:
+    """The figure as Markdown with an inline PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -350,22 +356,24 @@ def _tidy_x(ax: Axes, positions: pd.Series) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 
 
-def _numbers(values: Sequence[Any] | pd.Series) -> pd.Series:
+def as_numbers(values: Sequence[Any] | pd.Series) -> pd.Series:
     """Values as float64; values that are no finite number become NaN."""
     numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(float, na_value=np.nan)
     return pd.Series(np.where(np.isfinite(numbers), numbers, np.nan))
 
 
-def _plain(text: object) -> str:
+def plain_text(text: object) -> str:
     """Text without the dollar signs that Matplotlib would read as formulas."""
     return str(text).replace("$", r"\$")
 
 
-def _percent(value: float, _: object = None) -> str:
+def percent(value: float, _: object = None) -> str:
+    """A share as whole percent."""
     return f"{value:.0%}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number with k, M or B for its thousands, millions or billions."""
     for from_value, unit, suffix in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= from_value:
             return f"{value / unit:.3g}{suffix}"

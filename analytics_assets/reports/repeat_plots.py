@@ -12,7 +12,15 @@ import numpy as np
 from dagster import MetadataValue
 
 from analytics_assets.reports import plots
-from analytics_assets.reports.plots import COLOURS, FAINT, INK, _figure, _markdown, _percent, _plain
+from analytics_assets.reports.plots import (
+    COLOURS,
+    FAINT,
+    INK,
+    as_markdown,
+    blank_figure,
+    percent,
+    plain_text,
+)
 from analytics_assets.schemas.repeat import REPEAT_DAYS
 from analytics_assets.warehouse.session import Session
 
@@ -40,7 +48,7 @@ def rates(
         title: shown above the figure.
         unit: what the shares are of.
     """
-    fig, ax = _figure(7.5, 1.5 + 0.28 * max(len(names), 3), title)
+    fig, ax = blank_figure(7.5, 1.5 + 0.28 * max(len(names), 3), title)
     position = np.arange(len(names))
     share = np.array(shares, dtype=float)
     ends = np.array([share - np.array(low, float), np.array(high, float) - share]).clip(min=0)
@@ -55,16 +63,18 @@ def rates(
         label="rate, 95% interval",
     )
     ax.axvline(reference, color=COLOURS[1], lw=1.2, ls="--", label="all customers")
-    ax.set_yticks(position, [textwrap.shorten(_plain(name), 40, placeholder="…") for name in names])
+    ax.set_yticks(
+        position, [textwrap.shorten(plain_text(name), 40, placeholder="…") for name in names]
+    )
     ax.invert_yaxis()
     ax.set_xlabel(unit)
-    ax.xaxis.set_major_formatter(_percent)
+    ax.xaxis.set_major_formatter(percent)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=FAINT, lw=0.6)
     ax.legend(
         frameon=False, fontsize=8, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0)
     )
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def _repeats(session: Session) -> dict[str, Any]:

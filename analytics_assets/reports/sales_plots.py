@@ -10,7 +10,7 @@ from typing import Any
 from dagster import MetadataValue
 
 from analytics_assets.reports import plots
-from analytics_assets.reports.plots import COLOURS, FAINT, INK, _figure, _markdown, _short
+from analytics_assets.reports.plots import COLOURS, FAINT, INK, as_markdown, blank_figure, short
 from analytics_assets.schemas.explained import MEMBER_TYPES, SALES_DIMENSIONS, TOP_PERCENTS
 from analytics_assets.warehouse.session import Session
 
@@ -27,7 +27,7 @@ def bridge(names: Sequence[str], amounts: Sequence[float], title: str, unit: str
         title: shown above the figure.
         unit: unit of the amounts.
     """
-    fig, ax = _figure(8.0, 3.9, title)
+    fig, ax = blank_figure(8.0, 3.9, title)
     level, levels = 0.0, [0.0]
     for position, amount in enumerate(amounts):
         total = position in (0, len(amounts) - 1)
@@ -38,7 +38,7 @@ def bridge(names: Sequence[str], amounts: Sequence[float], title: str, unit: str
         levels.append(level)
         sign = "+" if amount > 0 and not total else ""
         # Of what is thousands, cents are not shown.
-        text = sign + _short(round(amount) if abs(amount) >= 1000 else amount)
+        text = sign + short(round(amount) if abs(amount) >= 1000 else amount)
         ax.annotate(
             text,
             (position, max(bottom, level)),
@@ -53,12 +53,12 @@ def bridge(names: Sequence[str], amounts: Sequence[float], title: str, unit: str
     ax.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=8)
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel(unit)
-    ax.yaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.axhline(0, color=INK, lw=0.8)
     ax.grid(axis="y", color=FAINT, lw=0.6)
     room = 0.1 * (max(levels) - min(levels)) or 1.0
     ax.set_ylim(min(levels) - (room if min(levels) < 0 else 0), max(levels) + room)
-    return _markdown(fig, title)
+    return as_markdown(fig, title)
 
 
 def _dimensions(session: Session) -> dict[str, Any]:

@@ -14,14 +14,21 @@ from datetime import datetime, timedelta
 from analytics_assets.partitions import Window
 from analytics_assets.quoting import literal
 from analytics_assets.streaming.contract import PURCHASE
-from analytics_assets.streaming.layout import ACTIVITY, PURCHASES, SESSIONS
+from analytics_assets.streaming.layout import (
+    ACTIVITY,
+    GAP,
+    LENGTHS,
+    PURCHASES,
+    SESSIONS,
+    STEPS,
+    in_seconds,
+)
 from analytics_assets.warehouse.windows import window_predicate
 
 # Estimates of the stream may be so far off: five standard errors.
 ESTIMATE = "abs({0} - {1}) <= greatest(1, 0.1 * {1})"
 # Decimals are divided in two ways: the last one may differ.
 DIVIDED = "abs({0} - {1}) <= 0.0001"
-GAP = "INTERVAL 30 MINUTE"
 NEVER = datetime(1970, 1, 1)  # noqa: DTZ001 (naive UTC, like all times of the warehouse)
 
 
@@ -33,8 +40,6 @@ class Windows:
         key: columns of the stream's table that identify a row.
         of: SQL expression of the first column of the key, in fact_events.
         where: SQL condition of the events.
-        span: length of a window.
-        step: from the start of one to the start of the next.
         measures: SQL aggregates of the batch by column of the stream.
         same: SQL condition that a column of both is equal, where `=` is not; {0} is the stream's.
     """
@@ -42,8 +47,6 @@ class Windows:
     key: tuple[str, ...]
     of: str
     where: str
-    span: str
-    step: str
     measures: Mapping[str, str]
     same: Mapping[str, str]
 
@@ -55,8 +58,6 @@ WINDOWS = {
         ("customer_id", "window_start"),
         "visitor",
         f"event_type = '{PURCHASE}' AND customer_id <> '(unknown)'",
-        "INTERVAL 60 MINUTE",
-        "INTERVAL 15 MINUTE",
         {
             "purchases": "count(*)",
             "total": TOTAL,
@@ -73,8 +74,6 @@ WINDOWS = {
         ("event_type", "window_start"),
         "event_type",
         "true",
-        "INTERVAL 5 MINUTE",
-        "INTERVAL 5 MINUTE",
         {
             "events": "count(*)",
             "visitors": "count(DISTINCT visitor)",
@@ -84,34 +83,25 @@ WINDOWS = {
         {"visitors": ESTIMATE, "sessions": ESTIMATE},
     ),
 }
-# Columns of a session that are equal in both, by their names in the stream.
-OF_SESSION = {
-    "started_at": "started_at",
-    "last_event_at": "last_event_at",
-    "events": "events",
-    "pages": "pages",
-    "duration_seconds": "duration_seconds",
-    "purchases": "purchases",
-    "event_types": "event_types",
-    "engagement": "engagement",
-    "ended_by": "ended_by",
-}
+# Columns of a session that are equal in both.
+OF_SESSION = (
+    *("started_at", "last_event_at", "events", "pages", "duration_seconds"),
+    *("purchases", "event_types", "engagement", "ended_by"),
+)
 
 
 def said_columns(what: str) -> str:
     """SQL of the columns of the stream's table that are compared."""
     if what == SESSIONS:
-        listed = [name for name in OF_SESSION if name not in ("event_types",)]
-        lists = ["array_to_string(event_types, ',') AS event_types"]
-        return ", ".join(["session_key", "visitor", "day", *map(_plain, listed), *lists])
+        return ", ".join(["session_key", "visitor", "day", *map(_plain, OF_SESSION)])
     windows = WINDOWS[what]
     listed = [*windows.key, "window_end", *windows.measures]
     return ", ".join([*map(_plain, listed), "batch_id"])
 
 
 def _plain(name: str) -> str:
-    if name == "categories":
-        return "array_to_string(categories, ',') AS categories"
+    if name in ("categories", "event_types"):
+        return f"array_to_string({name}, ',') AS {name}"
     return f"{name}::TIMESTAMP AS {name}" if name in TIMES else name
 
 
@@ -132,7 +122,7 @@ def compared(what: str, said: str, window: Window, zone: str, settled: datetime 
     judged = (
         _sessions(said, window, until)
         if what == SESSIONS
-        else (_windows(WINDOWS[what], said, window, zone, until))
+        else _windows(what, said, window, zone, until)
     )
     return f"""
     WITH judged AS ({judged}),
@@ -162,8 +152,8 @@ def compared(what: str, said: str, window: Window, zone: str, settled: datetime 
 
 def _sessions(said: str, window: Window, until: str) -> str:
     """Sessions of the batch and of the stream, each with a verdict."""
-    same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM b.{ours}" for name, ours in
-                        OF_SESSION.items())  # fmt: skip
+    same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM b.{name}" for name in OF_SESSION)
+    gap = f"INTERVAL {in_seconds(GAP)}"
     inside = window_predicate("session_date", window)
     return f"""
         WITH batch AS (SELECT * FROM core.event_sessions WHERE {inside}),
@@ -180,7 +170,7 @@ def _sessions(said: str, window: Window, until: str) -> str:
         SELECT coalesce(b.session_date, s.day) AS day, s.session_key IS NOT NULL AS in_stream,
             b.session_id IS NOT NULL AS in_batch, false AS is_late,
             CASE
-                WHEN s.session_key IS NULL AND b.last_event_at + {GAP} > {until} THEN 'unsaid'
+                WHEN s.session_key IS NULL AND b.last_event_at + {gap} > {until} THEN 'unsaid'
                 WHEN s.session_key IS NULL OR b.session_id IS NULL THEN 'differs'
                 WHEN {same} THEN 'equal' ELSE 'differs'
             END AS verdict
@@ -194,7 +184,7 @@ def _sessions(said: str, window: Window, until: str) -> str:
         UNION ALL
         SELECT day, false, true, true,
             CASE
-                WHEN last_event_at + {GAP} > {until} THEN 'unsaid'
+                WHEN last_event_at + {gap} > {until} THEN 'unsaid'
                 WHEN said_events <> in_time THEN 'differs' ELSE 'late'
             END
         FROM changed
@@ -205,9 +195,11 @@ def _sessions(said: str, window: Window, until: str) -> str:
     """
 
 
-def _windows(of: Windows, said: str, window: Window, zone: str, until: str) -> str:
+def _windows(what: str, said: str, window: Window, zone: str, until: str) -> str:
     """Windows of the batch and of the stream, each with a verdict, on the day in which it ends."""
+    of = WINDOWS[what]
     first = of.key[0]
+    span, step = (f"INTERVAL {in_seconds(times[what])}" for times in (LENGTHS, STEPS))
     day = shops_day("window_end - INTERVAL 1 MICROSECOND", zone)
     begins = shops_day("window_start", zone)
     measures = ", ".join(f"{sql} AS {name}" for name, sql in of.measures.items())
@@ -227,15 +219,15 @@ def _windows(of: Windows, said: str, window: Window, zone: str, until: str) -> s
         WITH placed AS (
             SELECT *, {of.of} AS key_value,
                 unnest(generate_series(
-                    time_bucket({of.step}, event_time, TIMESTAMP '1970-01-01')
-                        - {of.span} + {of.step},
-                    time_bucket({of.step}, event_time, TIMESTAMP '1970-01-01'),
-                    {of.step}
+                    time_bucket({step}, event_time, TIMESTAMP '1970-01-01')
+                        - {span} + {step},
+                    time_bucket({step}, event_time, TIMESTAMP '1970-01-01'),
+                    {step}
                 )) AS window_start
             FROM core.fact_events
             WHERE {window_predicate("event_date", before)} AND {of.where}
         ),
-        spans AS (SELECT *, window_start + {of.span} AS window_end FROM placed),
+        spans AS (SELECT *, window_start + {span} AS window_end FROM placed),
         inside AS (
             SELECT *, {day} AS day FROM spans
             WHERE {window_predicate(day, window)} AND {loaded}

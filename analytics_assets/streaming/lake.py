@@ -26,12 +26,12 @@ from analytics_assets.streaming.contract import (
     reasons,
     unknown_fields,
 )
-from analytics_assets.streaming.layout import DEAD_LETTERS, EVENTS, Lake
+from analytics_assets.streaming.layout import DEAD_LETTERS, DELAY, EVENTS, Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-DELAY = 10 * 60 * 1_000_000  # microseconds that the watermark is behind the newest event
+DELAY_MICROS = DELAY // timedelta(microseconds=1)
 FILES = 2  # that a batch writes for each hour, at most
 AHEAD = timedelta(minutes=10)  # an event may be so much later than its arrival: clocks differ
 EVENT_COLUMNS = (
@@ -183,7 +183,7 @@ class LakeSink:
                     late=row.late if row else 0,
                 )
             )
-        reached = [count.newest - DELAY for count in counts if count.newest is not None]
+        reached = [count.newest - DELAY_MICROS for count in counts if count.newest is not None]
         after = max([*reached, *([] if watermark is None else [watermark])], default=None)
         return BatchRecord(self.query, batch, watermark, after, tuple(parts))
 

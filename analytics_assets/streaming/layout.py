@@ -1,10 +1,11 @@
-"""Where the stream keeps what it writes: the tables of the lake, and its checkpoints.
+"""Where the stream keeps what it writes, and the times that it counts by.
 
-Belongs here: names and places, without Spark. Does not belong here: what is in the tables (`lake`,
-`windows`, `anomalies`).
+Belongs here: names, places and times, without Spark. Does not belong here: what is in the tables
+(`lake`, `windows`, `anomalies`).
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 EVENTS = "events"
 DEAD_LETTERS = "dead_letters"
@@ -16,6 +17,16 @@ ALERTS = "alerts"
 # has written.
 PROGRESS = "stream"  # folder in the home: how far the queries are, and which alerts were sent
 QUERIES = ("lake", SESSIONS, PURCHASES, ACTIVITY, ALERTS)
+DELAY = timedelta(minutes=10)  # that the watermark is behind the newest event
+GAP = timedelta(minutes=30)  # without an event, after which a session has ended
+# Windows: how long one is, and how much later the next one begins.
+LENGTHS = {ACTIVITY: timedelta(minutes=5), PURCHASES: timedelta(hours=1)}
+STEPS = {ACTIVITY: timedelta(minutes=5), PURCHASES: timedelta(minutes=15)}
+
+
+def in_seconds(span: timedelta) -> str:
+    """A time as Spark and SQL write it."""
+    return f"{span // timedelta(seconds=1)} seconds"
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from analytics_assets.streaming.layout import ACTIVITY, PURCHASES
+from analytics_assets.streaming.layout import ACTIVITY, DELAY, LENGTHS, PURCHASES, STEPS
 from analytics_assets.streaming.live import PREFIX
-from analytics_assets.streaming.windows import DELAY
 
 SILENT = timedelta(seconds=60)  # a stream that runs notes it every second
 BEHIND = timedelta(minutes=30)  # whole windows are ten minutes old at the least
@@ -31,8 +30,6 @@ SCANNED = 10_000  # keys at once
 TIMEOUT_SECONDS = 2.0
 MARGIN = timedelta(minutes=1)  # a window that is about to go away is not read any more
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LENGTHS = {ACTIVITY: timedelta(minutes=5), PURCHASES: timedelta(hours=1)}  # as in `windows`
-STEPS = {ACTIVITY: timedelta(minutes=5), PURCHASES: timedelta(minutes=15)}
 NO_STREAM = (
     "There is no stream: ANALYTICS_REDIS_URL is not set. Set it for the stream and here, and "
     "start `analytics-assets stream`."
@@ -103,7 +100,7 @@ class Mark:
             self._lost_at = batch
         if batch < self._lost_at + 2:
             return None
-        return watermark + timedelta(minutes=int(DELAY.split()[0]), microseconds=1)
+        return watermark + DELAY + timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)

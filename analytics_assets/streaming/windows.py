@@ -11,13 +11,21 @@ it, and the batch can compute the same rows from the lake.
 from typing import TYPE_CHECKING
 
 from analytics_assets.streaming.contract import PURCHASE
-from analytics_assets.streaming.layout import EVENTS, Lake
+from analytics_assets.streaming.layout import (
+    ACTIVITY,
+    DELAY,
+    EVENTS,
+    GAP,
+    LENGTHS,
+    PURCHASES,
+    STEPS,
+    Lake,
+    in_seconds,
+)
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
-DELAY = "10 minutes"  # as in `lake`
-GAP = "30 minutes"  # without an event, after which a session has ended
 ALL_FILES = 1_000_000  # a commit that is cut in two would make events of its second half late
 VISITOR = "coalesce(customer_id, session_id)"
 SECONDS = "unix_seconds({}) - unix_seconds({})"
@@ -50,7 +58,9 @@ def all_events(spark: "SparkSession", lake: Lake) -> "DataFrame":
 
 def events(spark: "SparkSession", lake: Lake) -> "DataFrame":
     """The events that came in time, with their watermark."""
-    return all_events(spark, lake).where("NOT is_late").withWatermark("event_time", DELAY)
+    return (
+        all_events(spark, lake).where("NOT is_late").withWatermark("event_time", in_seconds(DELAY))
+    )
 
 
 def sessions(of: "DataFrame", zone: str) -> "DataFrame":
@@ -70,12 +80,12 @@ def sessions(of: "DataFrame", zone: str) -> "DataFrame":
     from pyspark.sql import functions as fn
 
     day = f"from_utc_timestamp(event_time, '{zone}')::DATE"
-    ended = f"from_utc_timestamp(last_event_at + INTERVAL {GAP}, '{zone}')::DATE"
+    ended = f"from_utc_timestamp(last_event_at + INTERVAL {in_seconds(GAP)}, '{zone}')::DATE"
     return (
         of.groupBy(
             fn.expr(VISITOR).alias("visitor"),
             fn.expr(day).alias("day"),
-            fn.session_window("event_time", GAP),
+            fn.session_window("event_time", in_seconds(GAP)),
         )
         .agg(
             fn.max("customer_id").alias("customer_id"),
@@ -111,6 +121,13 @@ def sessions(of: "DataFrame", zone: str) -> "DataFrame":
     )
 
 
+def _spans(name: str) -> "Column":
+    from pyspark.sql import functions as fn
+
+    length, step = in_seconds(LENGTHS[name]), in_seconds(STEPS[name])
+    return fn.window("event_time", length, step).alias("span")
+
+
 def purchases(of: "DataFrame") -> "DataFrame":
     """What each customer bought within an hour; the hours begin every 15 minutes.
 
@@ -122,7 +139,7 @@ def purchases(of: "DataFrame") -> "DataFrame":
     span = f"greatest({SECONDS.format('last_event_at', 'first_event_at')}, 900)"
     return (
         of.where(f"event_type = '{PURCHASE}' AND customer_id IS NOT NULL")
-        .groupBy("customer_id", fn.window("event_time", "1 hour", "15 minutes").alias("span"))
+        .groupBy("customer_id", _spans(PURCHASES))
         .agg(
             fn.count(fn.lit(1)).alias("purchases"),
             fn.expr("sum(order_total)::DECIMAL(28,4)").alias("total"),
@@ -153,7 +170,7 @@ def activity(of: "DataFrame") -> "DataFrame":
     from pyspark.sql import functions as fn
 
     return (
-        of.groupBy("event_type", fn.window("event_time", "5 minutes").alias("span"))
+        of.groupBy("event_type", _spans(ACTIVITY))
         .agg(
             fn.count(fn.lit(1)).alias("events"),
             fn.approx_count_distinct(fn.expr(VISITOR), 0.02).alias("visitors"),

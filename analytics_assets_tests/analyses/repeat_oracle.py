@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.schemas.repeat import REPEAT_DAYS
+from analytics_assets.settings import Settings
+from analytics_assets_tests.analyses import explained_oracle
 from analytics_assets_tests.analyses.explained_oracle import UNKNOWN, Frame, exact
 
 Z = 1.959963984540054
@@ -136,3 +139,17 @@ def assert_next_orders(frame: Frame, lines: pd.DataFrame, model: Any) -> None:
                 after = (given.date() - as_of).days
                 assert bought(after) <= level + 1e-9 and level - 1e-9 <= bought(after + 1)
         assert row["model_version"] == model.version
+
+
+def assert_marts(frame: Frame, settings: Settings | None = None) -> None:
+    """All marts on sales and repeat purchase; next_orders only of a home that has a model."""
+    lines = explained_oracle.order_lines(frame)
+    explained_oracle.assert_dimensions(frame, lines)
+    explained_oracle.assert_bridge(frame, lines)
+    explained_oracle.assert_concentration(frame, lines)
+    assert_repeats(frame, lines)
+    assert_comebacks(frame, lines)
+    if settings:
+        champion = model_registry(settings).load_good()
+        assert champion
+        assert_next_orders(frame, lines, champion[0])

@@ -5,11 +5,10 @@ import re
 import duckdb
 import pytest
 
-from analytics_assets.assets.churn.model import model_registry
 from analytics_assets.schemas.explained import SALES_DIMENSIONS
 from analytics_assets.schemas.repeat import REPEAT_DAYS
 from analytics_assets_tests.analyses import explained_oracle as oracle
-from analytics_assets_tests.analyses import repeat_oracle
+from analytics_assets_tests.analyses.repeat_oracle import assert_marts
 from analytics_assets_tests.conftest import REPOSITORY, Project
 from analytics_assets_tests.dbt.conftest import Warehouse, built_warehouse
 
@@ -29,15 +28,7 @@ def test_the_days_are_those_of_the_model() -> None:
 @pytest.mark.slow
 def test_of_the_sample(built_project: Project) -> None:
     with built_project.warehouse.read() as session:
-        lines = oracle.order_lines(session.frame)
-        oracle.assert_dimensions(session.frame, lines)
-        oracle.assert_bridge(session.frame, lines)
-        oracle.assert_concentration(session.frame, lines)
-        repeat_oracle.assert_repeats(session.frame, lines)
-        repeat_oracle.assert_comebacks(session.frame, lines)
-        champion = model_registry(built_project.settings).load_good()
-        assert champion
-        repeat_oracle.assert_next_orders(session.frame, lines, champion[0])
+        assert_marts(session.frame, built_project.settings)
 
 
 @pytest.mark.slow
@@ -50,11 +41,7 @@ def test_with_refunds_costs_and_channels(built_warehouse: Warehouse) -> None:
         lines = oracle.order_lines(frame)
         assert lines["is_refund"].any() and lines["cost"].any() and lines["discount"].any()
         assert lines["channel"].nunique() == 3
-        oracle.assert_dimensions(frame, lines)
-        oracle.assert_bridge(frame, lines)
-        oracle.assert_concentration(frame, lines)
-        repeat_oracle.assert_repeats(frame, lines)
-        repeat_oracle.assert_comebacks(frame, lines)
+        assert_marts(frame)
 
 
 @pytest.mark.slow

@@ -2,9 +2,7 @@
 
 import pytest
 
-from analytics_assets.assets.churn.model import model_registry
-from analytics_assets_tests.analyses import explained_oracle as oracle
-from analytics_assets_tests.analyses import repeat_oracle
+from analytics_assets_tests.analyses.repeat_oracle import assert_marts
 from analytics_assets_tests.conftest import Project
 from analytics_assets_tests.real_data.conftest import DATA
 
@@ -17,12 +15,4 @@ pytestmark = [
 
 def test_of_online_retail(retail: Project) -> None:
     with retail.warehouse.read() as session:
-        lines = oracle.order_lines(session.frame)
-        oracle.assert_dimensions(session.frame, lines)
-        oracle.assert_bridge(session.frame, lines)
-        oracle.assert_concentration(session.frame, lines)
-        repeat_oracle.assert_repeats(session.frame, lines)
-        repeat_oracle.assert_comebacks(session.frame, lines)
-        champion = model_registry(retail.settings).load_good()
-        assert champion
-        repeat_oracle.assert_next_orders(session.frame, lines, champion[0])
+        assert_marts(session.frame, retail.settings)

@@ -207,15 +207,15 @@ def compare(session: Session, lake: Lake, window: Window, zone: str) -> dict[dat
     """Compare the stream with the batch for the days of a window; the rows of each day."""
     session.execute(COMPARISON.ddl)
     settled = {one.name: one.watermark for one in query_states(lake)}
+    low, high = (
+        datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
+        .astimezone(UTC)
+        .replace(tzinfo=None)
+        for day in (window.start, window.end)
+    )
     selects = []
     for what in (SESSIONS, PURCHASES, ACTIVITY):
         # Windows of the day may begin before it, and sessions go on a little after it.
-        low, high = (
-            datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
-            .astimezone(UTC)
-            .replace(tzinfo=None)
-            for day in (window.start, window.end)
-        )
         column = "started_at" if what == SESSIONS else "window_end"
         near = f"{column} BETWEEN TIMESTAMPTZ '{low}+00' AND TIMESTAMPTZ '{high}+00'"
         rows = table_rows(lake.table(what), said_columns(what), near, (column, low, high))
